@@ -1,0 +1,114 @@
+"""PGD over an epsilon grid: the harness against a plain loop over torchattacks.PGD with the same parameters.
+
+Both are timed in turn in one process, on the same samples and batch, and what only one of the two breaks is counted::
+
+    python benchmarks/sweep.py --model trades --data gtsrb --data-root DIR -n 512 -o sweep-trades.json
+
+The loop does what a careful user would write: predict the clean images, attack all correct ones at every epsilon,
+predict what came back. The harness's time is that of `harness.evaluate.evaluate` whole, with storage of facts and
+witnesses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+import torchattacks
+
+from harness.evaluate import Options, evaluate
+from harness.metrics import sample_outcomes
+from harness.plan import device_name, versions
+from harness.resolve import find_data, find_model
+from harness.seeds import derive, forked
+from harness.slices import Slice, make_slice
+from harness.suite import Suite, load_suite
+from harness.types import LoadedModel
+
+
+def bare(
+    model: LoadedModel, part: Slice, suite: Suite, seed: int, batch: int, device: str
+) -> dict[str, dict[int, bool]]:
+    """Which samples are classified correctly and survive, for each epsilon, by a plain loop over the tool."""
+    network = model.module.to(device).eval().requires_grad_(False)
+    params = suite.attacks[0].params
+    survived: dict[str, dict[int, bool]] = {epsilon.label: {} for epsilon in suite.grid}
+    for start in range(0, len(part.indices), batch):
+        ids = part.indices[start : start + batch].tolist()
+        images, labels = (tensor.to(device) for tensor in part.data.take(ids))
+        with torch.no_grad():
+            right = network(images).argmax(1) == labels
+        for epsilon in suite.grid:
+            with forked(derive(seed, "bare", epsilon.value, start)):
+                attack = torchattacks.PGD(
+                    network, eps=epsilon.value, alpha=epsilon.value / 4, steps=params["steps"], random_start=True
+                )
+                adversarial = attack(images[right], labels[right])
+            with torch.no_grad():
+                stands = network(adversarial).argmax(1) == labels[right]
+            alive = iter(stands.tolist())
+            outcome = [next(alive) if correct else False for correct in right.tolist()]
+            survived[epsilon.label].update(zip(ids, outcome, strict=True))
+    return survived
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--data", default="signs")
+    parser.add_argument("--data-root", type=Path)
+    parser.add_argument("-n", type=int, default=512)
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("-o", "--output", type=Path)
+    arguments = parser.parse_args()
+
+    model, suite = find_model(arguments.model), load_suite("pgd")
+    part = make_slice(find_data(arguments.data, arguments.data_root), arguments.n, suite.chunk)
+    rows = []
+    for seed in range(arguments.seeds):
+        start = time.perf_counter()
+        theirs = bare(model, part, suite, seed, arguments.batch, arguments.device)
+        middle = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            options = Options(Path(folder), arguments.n, seed, arguments.device, arguments.batch)
+            run = evaluate(model, suite, part.data, options)
+        end = time.perf_counter()
+        cells = {}
+        for epsilon in suite.grid:
+            ours = sample_outcomes(run.facts, suite.attacks[0].id, epsilon.value)
+            cells[epsilon.label] = {
+                "harness": sum(ours.values()) / len(ours),
+                "bare": sum(theirs[epsilon.label].values()) / len(ours),
+                "only_harness_breaks": sum(theirs[epsilon.label][i] and not ours[i] for i in ours),
+                "only_bare_breaks": sum(ours[i] and not theirs[epsilon.label][i] for i in ours),
+            }
+        rows.append({"seed": seed, "bare_s": middle - start, "harness_s": end - middle, "cells": cells})
+        print(json.dumps(rows[-1]), flush=True)
+    report = {
+        "benchmark": "sweep",
+        "model": arguments.model,
+        "data": part.data.name,
+        "n": arguments.n,
+        "batch": arguments.batch,
+        "suite": suite.label,
+        "device": device_name(torch.device(arguments.device)),
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+        "rows": rows,
+        "speedup": statistics.median(row["bare_s"] / row["harness_s"] for row in rows),
+    }
+    print(f"harness {report['speedup']:.2f} times as fast as the bare loop (median of {len(rows)} runs)")
+    if arguments.output:
+        arguments.output.parent.mkdir(parents=True, exist_ok=True)
+        arguments.output.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

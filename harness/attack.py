@@ -1,0 +1,140 @@
+"""Base class and parameter handling for attacks, shared by all adapters and by plugins."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from harness.errors import BadSuite, MissingPackage
+from harness.targets import check_rule
+from harness.types import AttackSpec, Kind, Norm, Problem
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_SCALED = re.compile(r"""^\s*(?:(?P<factor>\d+(?:\.\d+)?)\s*\*\s*)?epsilon\s*(?:/\s*(?P<divisor>\d+(?:\.\d+)?))?\s*$""")
+
+
+class ToolWarning(UserWarning):
+    """Something a tool noticed; the core turns each into a finding on the row."""
+
+
+def scaled(value: Any, epsilon: float) -> Any:
+    """A parameter at `epsilon`: ``"epsilon/4"``, ``"1.25*epsilon"`` and ``"2*epsilon/3"`` scale, all else stays."""
+    if isinstance(value, str) and (match := _SCALED.match(value)):
+        return float(match["factor"] or 1.0) * epsilon / float(match["divisor"] or 1.0)
+    return value
+
+
+@dataclass(frozen=True)
+class BaseAttack:
+    """Defaults of the `harness.types.Attack` contract; subclasses set the class variables and write `perturb`.
+
+    Attributes:
+        spec: The attack as the suite has it.
+        norm: The norm of the ball.
+        params: Canonical parameters, checked against `strength`; still unscaled.
+    """
+
+    spec: AttackSpec
+    norm: Norm
+    params: Mapping[str, Any] = field(init=False)
+
+    distribution: ClassVar[str] = ""
+    """Name of the tool's distribution, for its version."""
+    strength: ClassVar[Mapping[str, type | tuple[type, ...]]] = {}
+    """Canonical parameters the suite must give, all of them, and their types (a scaled one is ``float``)."""
+    norms: ClassVar[tuple[Norm, ...]] = ("linf",)
+    kind: ClassVar[Kind] = "budget"
+    iterative: ClassVar[bool] = True
+    freezable: ClassVar[bool] = False
+    components: ClassVar[tuple[str | None, ...]] = (None,)
+    caveats: ClassVar[tuple[str, ...]] = ()
+    options: ClassVar[Mapping[str, type | tuple[type, ...]]] = {}
+    """Parameters the suite may give: they change what is asked (a target, ...), not how strongly."""
+    one_by_one: ClassVar[bool] = False
+    """Whether the tool works on one sample at a time: `perturb` is then called with one row, so that every query has
+    a certain owner."""
+
+    def __post_init__(self) -> None:
+        given = dict(self.spec.params)
+        where = f"attack {self.spec.id!r}"
+        if self.norm not in self.norms:
+            raise BadSuite(
+                f"{where}: {self.spec.tool}.{self.spec.method} has no norm {self.norm!r}; it has {list(self.norms)}"
+            )
+        allowed = {*self.strength, *self.options, "restarts"}
+        if unknown := sorted(set(given) - allowed):
+            raise BadSuite(f"{where}: unknown parameter {unknown[0]!r}; {self.spec.method} takes {sorted(allowed)}")
+        if missing := sorted(set(self.strength) - set(given)):
+            raise BadSuite(f"{where}: parameter {missing[0]!r} is missing; no strength is left to a tool's default")
+        for name, expected in {"restarts": int, **self.options, **self.strength}.items():
+            if name in given:
+                _check_type(where, name, given[name], expected)
+        if given.setdefault("restarts", 1) < 1:
+            raise BadSuite(f"{where}: restarts must be at least 1, not {given['restarts']}")
+        object.__setattr__(self, "params", given)
+        if self.target is not None:
+            try:
+                check_rule(self.target)
+            except BadSuite as error:
+                raise BadSuite(f"{where}: {error}") from None
+            if self.kind == "budget":  # the others stay what they are, and aim at the target
+                object.__setattr__(self, "kind", "targeted")
+
+    @property
+    def restarts(self) -> int:
+        """How often the harness calls `perturb`."""
+        return int(self.params["restarts"])
+
+    @property
+    def target(self) -> str | None:
+        """The rule for target classes, see `harness.targets`; None for an untargeted attack."""
+        rule: str | None = self.params.get("target")
+        return rule
+
+    @property
+    def individual(self) -> bool:
+        """Whether every component runs on all clean-correct samples instead of on what the ones before left."""
+        return bool(self.params.get("individual", False))
+
+    def freezes(self, component: str | None) -> bool:
+        """Whether broken rows may be frozen while `component` runs; `freezable`, if it is the same for all."""
+        return self.freezable
+
+    def tool_version(self) -> str:
+        """Version of the installed tool.
+
+        Raises:
+            MissingPackage: it is not installed.
+        """
+        try:
+            return version(self.distribution)
+        except PackageNotFoundError:
+            raise MissingPackage(f"{self.spec.tool} is not installed; run: pip install {self.distribution}") from None
+
+    def parameters(self, epsilon: float) -> dict[str, Any]:
+        """Every parameter, resolved at `epsilon`."""
+        return {name: scaled(value, epsilon) for name, value in sorted(self.params.items())}
+
+    def perturb(self, model: nn.Module, problem: Problem) -> Tensor | None:
+        """Run the tool once; see `harness.types.Attack`."""
+        raise NotImplementedError
+
+
+def _check_type(where: str, name: str, value: Any, expected: type | tuple[type, ...]) -> None:
+    kinds = expected if isinstance(expected, tuple) else (expected,)
+    if isinstance(value, bool):
+        fits = bool in kinds
+    elif float in kinds:
+        fits = isinstance(value, (int, float)) or (isinstance(value, str) and _SCALED.match(value) is not None)
+        fits = fits or (str in kinds and isinstance(value, str))
+    else:
+        fits = isinstance(value, kinds)
+    if not fits:
+        names = " or ".join(k.__name__ for k in kinds)
+        scale = ' (or a multiple such as "epsilon/4")' if float in kinds else ""
+        raise BadSuite(f"{where}: {name} must be {names}{scale}, not {value!r}")

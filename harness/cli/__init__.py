@@ -1,0 +1,106 @@
+"""The command line: commands come by entry points, errors are one line, exit codes are a contract.
+
+0 done; 1 the answer is no; 2 bad input or usage; 3 finished with missing cells.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from harness.errors import HarnessError
+from harness.registry import Registry
+
+EXIT_DONE, EXIT_NO, EXIT_USAGE, EXIT_MISSING = 0, 1, 2, 3
+INTERRUPTED = 130
+"""What typer makes of a KeyboardInterrupt, in place of the exception or beside it."""
+
+ABOUT = (
+    "Measure the adversarial robustness of trained models with torchattacks, ART and AutoAttack, and keep the evidence."
+)
+
+
+def build() -> typer.Typer:
+    """The application with every registered command; one that cannot be imported is reported when it is called."""
+    app = typer.Typer(
+        name="harness", help=ABOUT, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+        rich_markup_mode="rich", context_settings={"help_option_names": ["-h", "--help"]},
+    )  # fmt: skip
+
+    @app.callback()
+    def root(
+        debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+        version: bool = typer.Option(False, "--version", help="Print the version and exit."),
+    ) -> None:
+        if version:
+            from harness import __version__
+
+            typer.echo(f"harness {__version__}")
+            raise typer.Exit
+
+    registry = Registry("commands")
+    for name in registry.names():
+        app.command(name)(_command(registry, name))
+    return app
+
+
+def _command(registry: Registry, name: str) -> Callable[..., Any]:
+    try:
+        command: Callable[..., Any] = registry.load(name)
+        return command
+    except HarnessError as error:
+        failure = error
+
+        def broken() -> None:
+            raise failure
+
+        broken.__doc__ = f"(broken: {failure})"
+        return broken
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    code: object
+    # --debug may stand anywhere; click would only take it before the command's name.
+    arguments = (["--debug"] if debug else []) + [word for word in arguments if word != "--debug"]
+    try:
+        code = build()(arguments, standalone_mode=False)
+    except typer.Exit as done:
+        code = done.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except HarnessError as error:
+        if debug:
+            traceback.print_exc()
+        _say(str(error))
+        return EXIT_USAGE
+    except BrokenPipeError:
+        sys.stderr.close()
+        return EXIT_DONE
+    except Exception as error:
+        if hasattr(error, "format_message"):  # click's own, whichever click this typer brings
+            _say(error.format_message())
+            return EXIT_USAGE
+        if debug:
+            traceback.print_exc()
+        _say(f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:500]} (--debug shows where)")
+        return EXIT_USAGE
+    if code == INTERRUPTED:
+        _say("interrupted; what was finished is on disk, the same command goes on from there")
+        return EXIT_USAGE
+    return code if isinstance(code, int) else EXIT_DONE
+
+
+def _say(message: str) -> None:
+    print(f"harness: {message}", file=sys.stderr)
+
+
+def run() -> None:
+    """Entry point of the ``harness`` script."""
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""``harness eval``: the main job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from harness.cli.output import print_json
+from harness.errors import UsageError
+
+
+def evaluate_models(
+    model: Annotated[
+        list[str], typer.Option(help="Zoo name, training folder, torchvision:NAME, file.py:function; repeatable.")
+    ],
+    suite: Annotated[str, typer.Option(help="Name of a suite, or a suite file (*.toml).")],
+    data: Annotated[str, typer.Option(help="Data set: signs, gtsrb, folder:DIR, ...")] = "signs",
+    data_root: Annotated[
+        Path | None, typer.Option(help="Folder with local copies of data sets (or HARNESS_DATA).")
+    ] = None,
+    n: Annotated[
+        int | None, typer.Option("--n", help="Measure a fixed random n of the samples (default: all).")
+    ] = None,
+    eps: Annotated[str | None, typer.Option(help="Epsilons instead of the suite's, for instance 1/255,2/255.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    batch_size: Annotated[str, typer.Option(help="Rows through the network at once: auto or a number.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Seed of the attacks.")] = 0,
+    results: Annotated[Path, typer.Option(help="Folder for results.")] = Path("results"),
+    mode: Annotated[str | None, typer.Option(help="observed, watch or faithful (default: the suite's).")] = None,
+    faithful: Annotated[bool, typer.Option("--faithful", help="Short for --mode faithful.")] = False,
+    witnesses: Annotated[str | None, typer.Option(help="Which to store: all, worst (one a sample) or none.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of continuing an earlier run.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> int:
+    """Attack models with a suite and report robust accuracy at every epsilon."""
+    if faithful and mode not in (None, "faithful"):
+        raise UsageError(f"--faithful contradicts --mode {mode}; give one of them")
+    from harness.suite import load_suite
+
+    chosen = load_suite(suite)  # before torch is imported: a typo is told at once
+    if eps is not None:
+        chosen = chosen.with_grid([part for part in eps.split(",") if part.strip()])
+    if faithful or mode is not None:
+        chosen = chosen.with_mode("faithful" if faithful else str(mode))
+    rows = _batch_size(batch_size)
+
+    from harness.cli.report import LiveReport, interrupts, print_result
+    from harness.evaluate import Options, evaluate
+    from harness.resolve import find_data, find_model
+
+    options = Options(results, n, seed, device, rows, witnesses, fresh)
+    samples = find_data(data, data_root)
+    runs = []
+    for name in model:
+        loaded = find_model(name)
+        with LiveReport(quiet=False) as report, interrupts(report):
+            run = evaluate(loaded, chosen, samples, options, report)
+        runs.append(run)
+        if not as_json:
+            print_result(run)
+        if report.interrupted:
+            raise KeyboardInterrupt
+    if as_json:
+        summaries: list[dict[str, Any]] = [run.summary for run in runs]
+        print_json(summaries[0] if len(summaries) == 1 else summaries)
+    return 0 if all(run.complete for run in runs) else 3
+
+
+def _batch_size(text: str) -> int | None:
+    if text == "auto":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"--batch-size {text!r} is neither auto nor a number") from None

@@ -1,0 +1,37 @@
+"""JSON on stdout, and what several commands print alike."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from harness.types import Finding
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on stdout."""
+    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def envelope(command: str, data: Any, ok: bool = True, findings: Iterable[Finding] = ()) -> dict[str, Any]:
+    """The object every ``--json`` but eval's prints."""
+    return {
+        "schema": 1,
+        "command": command,
+        "ok": ok,
+        "data": data,
+        "findings": [finding.as_dict() for finding in findings],
+    }
+
+
+def percent(share: float | None, interval: Iterable[float] | None = None) -> str:
+    """``62.1`` or ``62.1 [60.0, 64.2]``, in percent; a dash where there is no number."""
+    if share is None:
+        return "–"
+    text = f"{100 * share:.1f}"
+    if interval is not None:
+        low, high = interval
+        text += f" [{100 * low:.1f}, {100 * high:.1f}]"
+    return text

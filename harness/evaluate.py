@@ -1,0 +1,205 @@
+"""The main job: one model, one suite, one data slice, from the registry to a summary on disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from harness import facts as fact
+from harness.describe import WITNESSES, Options, describe, now
+from harness.errors import BadRun, ModelRefused, UsageError
+from harness.executors import local
+from harness.model import ReferenceModel
+from harness.plan import Plan, find_batch_size, pick_device
+from harness.slices import Slice, make_slice
+from harness.store import RunStore
+from harness.suite import Suite
+from harness.summary import summarize
+from harness.thin import thin_witnesses
+from harness.types import Dataset, Finding, LoadedModel
+from harness.unit import Setting
+from harness.worker import Done, Worker, all_lanes, lane_units
+
+__all__ = ["Options", "Reporter", "Run", "Silent", "evaluate"]
+
+
+class Reporter(Protocol):
+    """Told how a run goes on; the command line shows it."""
+
+    def started(self, run: dict[str, Any], total: int) -> None:
+        """The run is resolved and has `total` units."""
+
+    def finished(self, done: Done) -> None:
+        """A unit is on disk; ``done.result`` is None if it was there before."""
+
+    def stop(self) -> bool:
+        """Whether to stop before the next unit."""
+        return False
+
+
+class Silent:
+    """Reports nothing and never stops."""
+
+    def started(self, run: dict[str, Any], total: int) -> None:
+        """Ignored."""
+
+    def finished(self, done: Done) -> None:
+        """Ignored."""
+
+    def stop(self) -> bool:
+        """Never."""
+        return False
+
+
+@dataclass
+class Run:
+    """A run on disk."""
+
+    folder: Path
+    info: dict[str, Any]
+    summary: dict[str, Any]
+    facts: pa.Table = field(repr=False)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every cell has a number."""
+        return all(cell["status"] == "ok" for cell in self.summary["cells"]) and self.info["status"] == "complete"
+
+
+def evaluate(
+    model: LoadedModel, suite: Suite, data: Dataset, options: Options | None = None, reporter: Reporter | None = None
+) -> Run:
+    """Measure `model` under every attack of `suite`; starting again with the same arguments continues.
+
+    Args:
+        model: The loaded model.
+        suite: The suite, its grid and mode set.
+        data: The data set.
+        options: How to run.
+        reporter: Told of progress.
+
+    Raises:
+        UsageError: unusable options.
+        BadData: images outside [0,1], or labels that are no class.
+        BadRun: the results folder cannot be written, or another process writes this run.
+        ModelRefused: the model does not fit the data, or its output is not logits.
+    """
+    options, reporter = options or Options(), reporter or Silent()
+    _check(model, data, options)
+    attacks = suite.resolve()
+    device = pick_device(options.device)
+    part = make_slice(data, options.n, suite.chunk)
+    run = describe(model, suite, attacks, part, options, device)
+    store = RunStore.create(options.results, run["run_name"], options.fresh)
+    with store.locked(), ReferenceModel(model, device) as reference:
+        _continue(store, run)
+        plan = _plan(run, reference, part, suite, options)
+        reference.batch_size = plan.batch_size
+        setting = Setting(reference, suite.norm, suite.mode, options.seed, plan.batch_size)
+        worker = Worker(setting, suite, attacks, part, store, run["witnesses"] != "none")
+        return _run(worker, run, reporter)
+
+
+def _check(model: LoadedModel, data: Dataset, options: Options) -> None:
+    if model.num_classes < len(data.classes):
+        raise ModelRefused(
+            f"model {model.name!r} has {model.num_classes} classes, data set {data.name!r} has {len(data.classes)};"
+            " choose a model trained for this data set"
+        )
+    if options.witnesses not in (None, *WITNESSES):
+        raise UsageError(f"--witnesses {options.witnesses!r} is not one of {', '.join(WITNESSES)}")
+    if options.batch_size is not None and options.batch_size < 1:
+        raise UsageError(f"--batch-size {options.batch_size} must be at least 1, or auto")
+    if model.input_shape is not None:
+        shape = tuple(data.take([0])[0].shape[1:])
+        if shape != tuple(model.input_shape):
+            raise ModelRefused(
+                f"model {model.name!r} takes images {tuple(model.input_shape)}, data set {data.name!r} has {shape}"
+            )
+
+
+def _continue(store: RunStore, run: dict[str, Any]) -> None:
+    """Take over plan, times and findings of an earlier start of the same run."""
+    if not (store.folder / "run.json").exists():
+        return
+    before = store.read_json("run.json")
+    if before.get("key") != run["key"]:
+        raise BadRun(f"{store.folder} belongs to another run; remove it, or start over with --fresh")
+    for name in ("plan", "started", "seconds", "sessions", "out_of_memory", "unconfirmed"):
+        if name in before:
+            run[name] = before[name]
+    old = [finding for finding in before.get("findings", []) if finding["check"] != "not_installed"]
+    run["findings"] = old + [finding for finding in run["findings"] if finding not in old]
+
+
+def _plan(run: dict[str, Any], reference: ReferenceModel, part: Slice, suite: Suite, options: Options) -> Plan:
+    if "plan" in run:
+        return Plan(**run["plan"])
+    images, _ = part.take(0)
+    reference.batch_size = min(options.batch_size or 32, len(images))
+    reference.logits(images[:2])  # refuses what is not a classifier before anything is timed
+    size = options.batch_size or find_batch_size(
+        reference.module, tuple(images.shape[1:]), reference.device, min(suite.chunk, len(part.indices))
+    )
+    plan = Plan(reference.device.type, size, threads=run["threads"])
+    run["plan"] = plan.as_dict()
+    return plan
+
+
+def _run(worker: Worker, run: dict[str, Any], reporter: Reporter) -> Run:
+    store, suite = worker.store, worker.suite
+    lanes = all_lanes(suite, worker.part.chunks)
+    total = sum(len(lane_units(suite, worker.attacks, lane)) for lane in lanes)
+    begun, earlier = time.monotonic(), run["seconds"]
+    run["sessions"] += 1
+    store.write_json("run.json", run)
+    reporter.started(run, total)
+    tables, finished = [], 0
+    try:
+        for done in _guarded(local.run(worker, lanes, reporter.stop)):
+            finished += 1
+            tables.append(done.facts)
+            if done.result is not None:
+                _take_note(run, done)
+            reporter.finished(done)
+        run["status"] = "complete" if finished == total else "interrupted"
+    except BaseException:
+        run["status"] = "interrupted"
+        raise
+    finally:
+        for name in store.torn:
+            run["findings"].append(
+                Finding("torn", "warn", f"{name} could not be read and was computed again").as_dict()
+            )
+        run["seconds"] = round(earlier + time.monotonic() - begun, 3)
+        run["finished"] = now()
+        store.write_json("run.json", run)
+    found = fact.concat(tables)
+    if run["status"] == "complete" and run["witnesses"] == "worst":
+        thin_witnesses(store, worker.part)
+    summary = summarize(run, found)
+    store.write_json("summary.json", summary)
+    return Run(store.folder, run, summary, found)
+
+
+def _guarded(units: Iterator[Done]) -> Iterator[Done]:
+    """Close the executor whatever happens, so that its pools and locks go."""
+    try:
+        yield from units
+    finally:
+        if hasattr(units, "close"):
+            units.close()
+
+
+def _take_note(run: dict[str, Any], done: Done) -> None:
+    assert done.result is not None
+    run["out_of_memory"] += done.result.out_of_memory
+    run["unconfirmed"] += done.result.unconfirmed
+    for finding in done.result.findings:
+        if finding.as_dict() not in run["findings"]:
+            run["findings"].append(finding.as_dict())

@@ -1,0 +1,1 @@
+"""Executors: who computes the lanes of a run."""

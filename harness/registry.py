@@ -1,0 +1,124 @@
+"""Names to plugins, through plain entry points: the built-ins come by the same road as strangers.
+
+Listing reads package metadata only and imports nothing; `Registry.load` imports the one plugin that is asked for.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from harness.errors import DuplicateName, PluginError, UnknownName
+
+GROUPS = {
+    "models": "harness.models",
+    "defenses": "harness.defenses",
+    "attacks": "harness.attacks",
+    "suites": "harness.suites",
+    "datasets": "harness.datasets",
+    "sources": "harness.sources",
+    "commands": "harness.commands",
+    "renderers": "harness.renderers",
+    "executors": "harness.executors",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered name: where it comes from, without importing it."""
+
+    name: str
+    value: str
+    package: str
+    version: str
+    point: EntryPoint
+
+    @property
+    def module(self) -> str:
+        """The top-level package of the object, which is where its static details are looked for."""
+        return self.point.module.partition(".")[0]
+
+    def details(self, folder: str = "cards") -> dict[str, Any]:
+        """Static details from ``<top-level package>/<folder>/<name>.toml``, or ``{}``; imports nothing.
+
+        Raises:
+            PluginError: the file is there and is not TOML.
+        """
+        spec = find_spec(self.module)  # of a top-level name: finds, does not import
+        for root in (spec.submodule_search_locations or []) if spec else []:
+            path = Path(root) / folder / f"{self.name}.toml"
+            if path.is_file():
+                try:
+                    return tomllib.loads(path.read_text(encoding="utf-8"))
+                except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+                    raise PluginError(f"{path} of package {self.package} is not valid TOML: {error}") from None
+        return {}
+
+
+class Registry:
+    """The plugins of one entry-point group, for instance ``Registry("models")``."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.group = GROUPS[kind]
+
+    @cached_property
+    def _entries(self) -> dict[str, list[Entry]]:
+        found: dict[str, list[Entry]] = {}
+        for point in entry_points(group=self.group):
+            package = point.dist.name if point.dist else "unknown package"
+            version = point.dist.version if point.dist else "?"
+            entry = Entry(point.name, point.value, package, version, point)
+            same = found.setdefault(point.name, [])
+            # One package may be seen twice (an editable install beside its build folder): that is not a conflict.
+            if not any((e.package, e.value) == (entry.package, entry.value) for e in same):
+                same.append(entry)
+        return found
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        return sorted(self._entries)
+
+    def entries(self) -> list[Entry]:
+        """All entries, sorted by name; a doubled name appears once for each package."""
+        return [entry for name in self.names() for entry in self._entries[name]]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def get(self, name: str) -> Entry:
+        """The entry of `name`.
+
+        Raises:
+            UnknownName: nobody registers it; near misses are named.
+            DuplicateName: two packages do; both are named.
+        """
+        same = self._entries.get(name)
+        if not same:
+            raise UnknownName(self.kind.removesuffix("s"), name, self._entries)
+        if len(same) > 1:
+            owners = " and ".join(f"{e.package} ({e.value})" for e in same)
+            raise DuplicateName(
+                f"{self.kind.removesuffix('s')} {name!r} is registered by {owners}; uninstall or rename one of them"
+            )
+        return same[0]
+
+    def load(self, name: str) -> Any:
+        """Import and return the object registered as `name`.
+
+        Raises:
+            PluginError: the import failed; names the package and the reason.
+        """
+        entry = self.get(name)
+        try:
+            return entry.point.load()
+        except Exception as error:  # any failure of a stranger's import is that plugin's, not ours
+            raise PluginError(
+                f"{self.kind.removesuffix('s')} {name!r} of package {entry.package} cannot be imported:"
+                f" {type(error).__name__}: {error}"
+            ) from error

@@ -1,0 +1,78 @@
+"""From what the user typed to a model or a data set, by plugins."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from harness.errors import PluginError, UnknownName, UsageError
+from harness.registry import Registry
+from harness.types import DataRequest, Dataset, LoadedModel, ModelCard
+
+SOURCES = (":", "/", ".py", "\\")
+
+
+def find_model(text: str) -> LoadedModel:
+    """A registered model, or what a source plugin makes of ``torchvision:..``, ``file.py:function`` or a folder.
+
+    Raises:
+        UnknownName: nobody knows it.
+        PluginError: a plugin returned something that is not a model.
+        BadCard, BadWeights: what it names cannot be loaded.
+    """
+    models, sources = Registry("models"), Registry("sources")
+    if text in models:
+        return _as_model(text, models.load(text)(), models.get(text).package)
+    for name in sources.names():
+        found = sources.load(name)(text)
+        if found is not None:
+            return _as_model(text, found, sources.get(name).package)
+    raise UnknownName("model", text, models.names(), hint="(or a training folder, file.py:function, torchvision:NAME)")
+
+
+def _as_model(name: str, found: Any, package: str) -> LoadedModel:
+    from torch import nn
+
+    if isinstance(found, LoadedModel):
+        return found
+    if isinstance(found, ModelCard):
+        for source in Registry("sources").names():
+            loaded = Registry("sources").load(source)(found)
+            if isinstance(loaded, LoadedModel):
+                return loaded
+    if isinstance(found, nn.Module) and isinstance(getattr(found, "num_classes", None), int):
+        return LoadedModel(name, found, found.num_classes)  # type: ignore[arg-type]  # tested to be an int
+    raise PluginError(
+        f"model {name!r} of package {package} gave {type(found).__name__}; expected a ModelCard, a LoadedModel, or a"
+        " torch.nn.Module with an integer attribute num_classes"
+    )
+
+
+def find_data(text: str, root: Path | None = None, split: str = "test", seed: int = 0) -> Dataset:
+    """A registered data set, ``NAME`` or ``NAME:ARGUMENT``.
+
+    Args:
+        text: For instance ``signs`` or ``folder:DIR``.
+        root: Folder with local copies; None takes the environment's ``HARNESS_DATA``, if set.
+        split: ``train``, ``val`` or ``test``.
+        seed: Seed of splits and renderings.
+
+    Raises:
+        UnknownName: nobody registers it.
+        UsageError: the root is not a folder.
+        BadData: its files cannot be used.
+        PluginError: the plugin returned something that is not a data set.
+    """
+    name, _, argument = text.partition(":")
+    registry = Registry("datasets")
+    plugin = registry.load(name)
+    if root is None and os.environ.get("HARNESS_DATA"):
+        root = Path(os.environ["HARNESS_DATA"])
+    if root is not None and not root.is_dir():
+        raise UsageError(f"data root {str(root)!r} is not a folder; give one with --data-root or HARNESS_DATA")
+    data = plugin(DataRequest(split, root, argument or None, seed))  # type: ignore[arg-type]  # the plugin checks it
+    if not isinstance(data, Dataset):
+        package = registry.get(name).package
+        raise PluginError(f"data set {name!r} of package {package} gave {type(data).__name__}, which is no Dataset")
+    return data

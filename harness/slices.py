@@ -1,0 +1,97 @@
+"""Data slices: which samples a run measures, in which order, and a hash that names them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.errors import BadData, UsageError
+from harness.types import Dataset
+
+ORDER_SEED = 20110701
+"""Seed of the fixed order, for all data sets: the first n samples of it are a random draw, and nested in n."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The first `n` samples of a data set in the fixed random order."""
+
+    data: Dataset
+    indices: np.ndarray
+    chunk: int
+
+    @property
+    def chunks(self) -> int:
+        """Number of chunks; the last may be shorter."""
+        return -(-len(self.indices) // self.chunk)
+
+    def ids(self, index: int) -> np.ndarray:
+        """Sample ids of one chunk, int64."""
+        return self.indices[index * self.chunk : (index + 1) * self.chunk]
+
+    def take(self, index: int) -> tuple[Tensor, Tensor]:
+        """Images and labels of one chunk, checked.
+
+        Raises:
+            BadData: images outside [0,1] or not finite, or labels that are no class of the data set.
+        """
+        return checked(self.data, self.ids(index).tolist())
+
+    def digest(self) -> str:
+        """``sha256:`` of ids, images and labels, in order: the same only for the same pixels and labels."""
+        total = hashlib.sha256()
+        for index in range(self.chunks):
+            images, labels = self.take(index)
+            total.update(np.ascontiguousarray(self.ids(index)).tobytes())
+            total.update(images.contiguous().numpy().tobytes())
+            total.update(labels.contiguous().numpy().tobytes())
+        return f"sha256:{total.hexdigest()}"
+
+
+def make_slice(data: Dataset, n: int | None, chunk: int) -> Slice:
+    """The first `n` samples (all, if None) in the fixed order.
+
+    Raises:
+        UsageError: n is not between 1 and the size of the data set.
+        BadData: the data set is empty.
+    """
+    size = len(data)
+    if size == 0:
+        raise BadData(f"data set {data.name!r} has no samples")
+    if n is not None and not 1 <= n <= size:
+        raise UsageError(f"--n {n} is not between 1 and {size}, the size of data set {data.name!r}")
+    order = np.random.default_rng(ORDER_SEED).permutation(size).astype(np.int64)
+    return Slice(data, order[: n or size], chunk)
+
+
+def checked(data: Dataset, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """`data.take(indices)`, refused if it breaks the contract; see `Slice.take`."""
+    images, labels = data.take(indices)
+    if images.dtype != torch.float32 or images.ndim != 4 or len(images) != len(indices) or len(labels) != len(indices):
+        raise BadData(
+            f"data set {data.name!r} gave {tuple(images.shape)} {images.dtype} for {len(indices)} samples;"
+            " expected float32 [n,C,H,W]"
+        )
+    low, high = float(images.min()), float(images.max())
+    if not (low >= 0 and high <= 1):  # NaN fails too
+        raise BadData(
+            f"data set {data.name!r} has pixels from {low:g} to {high:g}, expected [0,1];"
+            " normalization belongs inside the model"
+        )
+    if int(labels.min()) < 0 or int(labels.max()) >= len(data.classes):
+        raise BadData(
+            f"data set {data.name!r} has labels from {int(labels.min())} to {int(labels.max())},"
+            f" but {len(data.classes)} classes"
+        )
+    return images, labels.to(torch.int64)
+
+
+def batches(n: int, size: int) -> Iterator[range]:
+    """Consecutive ranges that cover n."""
+    for start in range(0, n, size):
+        yield range(start, min(start + size, n))

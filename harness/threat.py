@@ -1,0 +1,117 @@
+"""Epsilons, distances, and what "inside the ball" and "inside the box" mean; the tolerances live here alone."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from typing import TYPE_CHECKING, get_args
+
+from harness.errors import BadEpsilon, UsageError
+from harness.types import Norm
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LINF_SLACK = 1e-6
+"""Absolute slack of every norm: float32 images that moved by a full 1/255 are off by up to 6e-8."""
+RELATIVE_SLACK = 1e-5
+"""Relative slack of l1 and l2, which sum the rounding of all pixels."""
+
+_FRACTION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*$")
+
+
+@dataclass(frozen=True, order=True)
+class Epsilon:
+    """A radius in input units, with the text it is printed as."""
+
+    value: float
+    label: str
+
+    def __str__(self) -> str:
+        return self.label
+
+
+def parse_epsilon(text: str | float, norm: Norm = "linf") -> Epsilon:
+    """``"8/255"``, ``"0.5"`` or a float, as an `Epsilon`.
+
+    Raises:
+        BadEpsilon: not a finite number >= 0, or above 1 for linf (images are in [0,1]; ``8`` was meant as ``8/255``).
+    """
+    given = str(text).strip()
+    try:
+        if match := _FRACTION.match(given):
+            value = float(Fraction(match[1]) / Fraction(match[2]))
+            label = f"{match[1]}/{match[2]}"
+        else:
+            value = float(given)
+            label = _label(value, norm)
+    except (ValueError, ZeroDivisionError, OverflowError):
+        raise BadEpsilon(f"epsilon {given!r} is not a number; write for instance 8/255 or 0.5") from None
+    if not math.isfinite(value) or value < 0:
+        raise BadEpsilon(f"epsilon {given!r} must be finite and not negative; write for instance 8/255")
+    if norm == "linf" and value > 1:
+        raise BadEpsilon(f"epsilon {given!r} is above 1, but images are in [0,1]; did you mean {value:g}/255?")
+    return Epsilon(value, label)
+
+
+def parse_grid(texts: Sequence[str | float], norm: Norm = "linf") -> tuple[Epsilon, ...]:
+    """A list of epsilons, ascending.
+
+    Raises:
+        BadEpsilon: one of them is bad, two are equal, or there is none.
+    """
+    grid = sorted(parse_epsilon(text, norm) for text in texts)
+    if not grid:
+        raise BadEpsilon("no epsilon given; write for instance --eps 1/255,2/255,4/255,8/255")
+    for first, second in pairwise(grid):
+        if first.value == second.value:
+            raise BadEpsilon(f"epsilon {second.label!r} stands twice in the list; name each once")
+    return tuple(grid)
+
+
+def _label(value: float, norm: Norm) -> str:
+    """``8/255`` where a linf epsilon is a whole number of 8-bit steps, otherwise the number itself."""
+    steps = value * 255
+    if norm == "linf" and 0 < steps <= 255 and abs(steps - round(steps)) < 1e-6:
+        return f"{round(steps)}/255"
+    return f"{value:g}"
+
+
+def check_norm(norm: str) -> Norm:
+    """The norm itself, if it is one.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if norm not in get_args(Norm):
+        raise UsageError(f"unknown norm {norm!r}; use one of {', '.join(get_args(Norm))}")
+    return norm  # type: ignore[return-value]  # narrowed by the test above
+
+
+def distance(images: Tensor, clean: Tensor, norm: Norm) -> Tensor:
+    """Distances between rows, float64 [n], computed in float64; NaN where a row holds NaN."""
+    delta = (images.detach().double() - clean.detach().double()).flatten(1)
+    if norm == "linf":
+        return delta.abs().amax(1)
+    reach: Tensor = delta.norm(p=2 if norm == "l2" else 1, dim=1)
+    return reach
+
+
+def radius(epsilon: float, norm: Norm) -> float:
+    """The largest distance that counts as inside a ball of radius `epsilon`."""
+    return epsilon + LINF_SLACK if norm == "linf" else epsilon * (1 + RELATIVE_SLACK) + LINF_SLACK
+
+
+def inside_ball(distances: Tensor, epsilon: float, norm: Norm) -> Tensor:
+    """Which distances, [n], are inside the ball; NaN never is."""
+    return distances <= radius(epsilon, norm)
+
+
+def inside_box(images: Tensor) -> Tensor:
+    """Which rows are in [0,1] exactly, bool [n]; NaN never is."""
+    flat = images.detach().flatten(1)
+    return ((flat >= 0) & (flat <= 1)).all(1)

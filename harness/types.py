@@ -1,0 +1,177 @@
+"""The contracts between the parts, as types; no torch at import, no behavior.
+
+Images are float32 in [0,1], NCHW; labels int64; epsilon a float in the same unit as the images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Norm = Literal["linf", "l2", "l1"]
+Mode = Literal["observed", "watch", "faithful"]
+Kind = Literal["budget", "minimum", "decision", "targeted"]
+Level = Literal["info", "warn", "refuse", "error"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing the harness noticed; `check` is its short code, for instance ``P1`` or ``weights``."""
+
+    check: str
+    level: Level
+    message: str
+
+    def as_dict(self) -> dict[str, str]:
+        """The finding as the JSON contract spells it."""
+        return {"check": self.check, "level": self.level, "message": self.message}
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """A labeled image set that hands out any rows, so that large sets need not fit into memory."""
+
+    @property
+    def name(self) -> str:
+        """The name claims and results use, with the split where there is more than one: ``gtsrb-test``."""
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Class names, indexed by label."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Images float32 [n,C,H,W] in [0,1] and labels int64 [n], on the CPU, in the order asked."""
+
+
+@dataclass(frozen=True)
+class DataRequest:
+    """What a data-set plugin is called with: ``plugin(request) -> Dataset``."""
+
+    split: Literal["train", "val", "test"] = "test"
+    root: Path | None = None
+    """Folder with local copies (``--data-root`` or ``HARNESS_DATA``)."""
+    argument: str | None = None
+    """What stands behind the colon, for instance the folder in ``folder:DIR``."""
+    seed: int = 0
+    """Seed of splits and renderings that are drawn rather than given."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A clean accuracy that a card claims on one data set."""
+
+    accuracy: float
+    n: int
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What is known of one checkpoint; `model_zoo.cards` reads and writes it as TOML."""
+
+    name: str
+    defense: str
+    architecture: str
+    num_classes: int
+    input_shape: tuple[int, int, int]
+    """C, H, W."""
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    """Per-channel normalization *inside* the model; empty if there is none."""
+    trained_for: Mapping[str, Any] = field(default_factory=dict)
+    """Threat model of the training: ``{"norm": "linf", "epsilon": "8/255"}``; empty if undefended."""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    claims: Mapping[str, Claim] = field(default_factory=dict)
+    weights: Mapping[str, Any] = field(default_factory=dict)
+    """``file`` (beside the card, or in the zoo's weights folder), ``sha256``, ``bytes``, ``dtype``, maybe ``url``."""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    """Seed, hardware, duration, versions, license, source."""
+    notes: str = ""
+    path: Path | None = None
+    """Where the card was read from."""
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready to be measured: takes images in [0,1], returns logits."""
+
+    name: str
+    module: nn.Module
+    num_classes: int
+    input_shape: tuple[int, int, int] | None = None
+    weights_sha256: str | None = None
+    card: ModelCard | None = None
+
+
+@dataclass(frozen=True)
+class AttackSpec:
+    """One ``[[attack]]`` of a suite, as written there."""
+
+    id: str
+    tool: str
+    method: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What one call of an attack tool has to solve."""
+
+    images: Tensor
+    """Clean images, float32 [n,C,H,W] in [0,1], each classified correctly by the model."""
+    labels: Tensor
+    """True labels, int64 [n]."""
+    norm: Norm
+    epsilon: float
+    """Radius of the ball; for attacks of kind ``minimum`` and ``decision`` the largest of the grid."""
+    seed: int
+    """Seed for tools that want one; the global generators of torch, numpy and python are already seeded with it."""
+    num_classes: int
+    batch_size: int
+    component: str | None = None
+    """Which component of a cascade to run."""
+    restart: int = 0
+    targets: Tensor | None = None
+    """Target classes, int64 [n], of a targeted attack."""
+
+
+@runtime_checkable
+class Attack(Protocol):
+    """One method of one tool with all its parameters, as an adapter's factory returns it.
+
+    A factory is registered in the group ``harness.attacks`` as ``<tool>.<method>`` and called with an `AttackSpec` and
+    a `Norm`; it raises `harness.errors.BadSuite` for unknown, missing or ill-typed parameters. It must not import its
+    tool before `perturb` or `tool_version` is called. Subclass `harness.attack.BaseAttack` for the defaults.
+    """
+
+    kind: Kind
+    iterative: bool
+    """Whether a witness at a smaller epsilon is inherited; single-step attacks run afresh at every epsilon."""
+    freezable: bool
+    """Whether a test has shown that freezing broken rows never loses a witness."""
+    restarts: int
+    """How often the harness calls `perturb`, each time with another seed; the union counts, per sample."""
+    components: tuple[str | None, ...]
+    """Parts of a cascade, run in order on what is left; ``(None,)`` for a plain attack."""
+    caveats: tuple[str, ...]
+    """What a reader of the row must know about this method of this tool."""
+
+    def tool_version(self) -> str:
+        """Version of the installed tool. Raises `harness.errors.MissingPackage` if it is not there."""
+
+    def parameters(self, epsilon: float) -> dict[str, Any]:
+        """Every parameter, resolved at `epsilon`, in canonical names."""
+
+    def perturb(self, model: nn.Module, problem: Problem) -> Tensor | None:
+        """Run the tool once on a fresh tool object and return its images [n,C,H,W], or None if it has none.
+
+        `model` takes [n,C,H,W] in [0,1] and returns logits; it may raise a BaseException of its own to stop the attack
+        (all rows are broken), which must not be swallowed.
+        """

@@ -1,0 +1,236 @@
+"""One unit of work: one attack on one chunk at one epsilon (or, for minimum-norm attacks, at the whole grid)."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import traceback
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from harness import evidence, facts
+from harness.attack import ToolWarning
+from harness.errors import HarnessError, MissingPackage
+from harness.model import ReferenceModel
+from harness.observe import AllBroken, ObservedModel, Watch, offer_returned
+from harness.passes import Chunk, Pass, broken_rows, fact_table, merge, union, witness_table
+from harness.seeds import derive, forked
+from harness.targets import resolve_targets
+from harness.threat import Epsilon
+from harness.types import Attack, AttackSpec, Finding, Level, Mode, Norm, Problem
+from harness.witness import WitnessBoard
+
+GRID = "grid"
+"""Epsilon name of a unit that covers the whole grid."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all units of a run share."""
+
+    reference: ReferenceModel
+    norm: Norm
+    mode: Mode
+    seed: int
+    batch_size: int
+    keep_rows: bool = False
+    """Keep frozen rows in the network's batch, see `harness.observe.ObservedModel`."""
+
+
+@dataclass
+class UnitResult:
+    """What one unit found."""
+
+    facts: pa.Table
+    witnesses: pa.Table
+    findings: list[Finding] = field(default_factory=list)
+    log: str = ""
+    unconfirmed: int = 0
+    out_of_memory: int = 0
+
+
+@dataclass
+class Job:
+    """One unit before it runs.
+
+    Attributes:
+        setting: Model, norm, mode, seed and batch of the run.
+        attack: The resolved attack.
+        spec: The attack as the suite has it.
+        grid: The one epsilon of this unit; for kinds ``minimum`` and ``decision`` the whole grid.
+        chunk: The samples.
+        before: Facts of the same attack and chunk at the next smaller epsilon, whose witnesses are inherited; None at
+            the smallest, for single-step attacks and in faithful mode.
+        stored: Chunk rows, bool [n], whose witness under this attack is on disk from a smaller epsilon.
+    """
+
+    setting: Setting
+    attack: Attack
+    spec: AttackSpec
+    grid: Sequence[Epsilon]
+    chunk: Chunk
+    before: pa.Table | None = None
+    stored: np.ndarray | None = None
+
+
+def run_unit(job: Job) -> UnitResult:
+    """Attack one chunk and say what is known afterwards; a tool's failure is in the facts, not raised."""
+    return _Running(job).run()
+
+
+class _Running:
+    def __init__(self, job: Job) -> None:
+        self.job, self.setting, self.attack, self.chunk = job, job.setting, job.attack, job.chunk
+        self.result = UnitResult(facts.empty(), evidence.empty())
+        self.printed = io.StringIO()
+        self.batch_size = job.setting.batch_size
+
+    def run(self) -> UnitResult:
+        job, chunk = self.job, self.chunk
+        n = len(chunk.sample_ids)
+        stored = np.zeros(n, dtype=bool) if job.stored is None else job.stored
+        alive = chunk.correct
+        if job.before is not None:
+            alive &= ~broken_rows(job.before, n)
+        components = self.attack.components
+        passes: list[Pass] = []
+        for component in components:
+            mine = alive.copy()
+            if not getattr(self.attack, "individual", False):
+                for earlier in passes:
+                    mine &= earlier.outcome != "witness"
+            passes.append(self._component(component, mine))
+
+        def table(done: Pass, component: str | None) -> pa.Table:
+            return fact_table(done, chunk, job.spec.id, component, job.grid, self.setting.norm, job.before)
+
+        parts = list(zip(passes, components, strict=True))
+        of_components = [table(*part) for part in parts] if components != (None,) else []
+        self.result.facts = facts.concat([table(union(passes), None), *of_components])
+        found = [witness_table(p, chunk, job.spec.id, c, job.grid, self.setting.norm, stored) for p, c in parts]
+        self.result.witnesses = pa.concat_tables(found)
+        self.result.log = self.printed.getvalue()
+        return self.result
+
+    def _component(self, component: str | None, alive: np.ndarray) -> Pass:
+        """Run one component on the rows in `alive`, bool [n]."""
+        done = Pass.over(self.chunk, alive)
+        if self.job.grid[-1].value == 0 or not alive.any():
+            return done  # nothing but the image itself is inside a ball of radius 0
+        targets = self._targets()
+        if targets is not None:
+            done.targets = targets.cpu().numpy()
+        rows = np.flatnonzero(alive)
+        groups = [rows[i : i + 1] for i in range(len(rows))] if self.attack.kind == "decision" else [rows]
+        for group in groups:
+            self._attack(component, group, targets, done)
+        return done
+
+    def _attack(self, component: str | None, rows: np.ndarray, targets: Tensor | None, done: Pass) -> None:
+        """Attack some rows of the chunk, all restarts, and note the outcome in `done`."""
+        setting, attack, epsilon = self.setting, self.attack, self.job.grid[-1]
+        pick = torch.from_numpy(rows).to(self.chunk.images.device)
+        images, labels = self.chunk.images[pick], self.chunk.labels[pick]
+        mine = None if targets is None else targets[pick]
+        boards = [
+            WitnessBoard(setting.reference, images, labels, setting.norm, epsilon.value, attack.kind, mine)
+            for _ in ("queries", "returned")
+        ]
+        board, returned = boards
+        watch = self._watch()
+        network = setting.reference.module
+        observer = ObservedModel(network, board, watch, self.batch_size, setting.keep_rows)
+        # Samples attacked one at a time need a seed each.
+        place = (int(rows[0]),) if attack.kind == "decision" else ()
+        error: Exception | None = None
+        for restart in range(attack.restarts):
+            observer.restart = restart
+            seed = derive(setting.seed, self.job.spec.id, component, epsilon.value, self.chunk.index, restart, *place)
+            try:
+                back = self._call(
+                    observer,
+                    Problem(
+                        images.clone(),
+                        labels.clone(),
+                        setting.norm,
+                        epsilon.value,
+                        seed,
+                        setting.reference.num_classes,
+                        self.batch_size,
+                        component,
+                        restart,
+                        None if mine is None else mine.clone(),
+                    ),
+                )
+                # Observed mode asks only whether there is a witness; the others keep what was returned apart.
+                offer_returned(board if watch == "freeze" else returned, back, restart)
+            except AllBroken:
+                break
+            except Exception as caught:  # any failure of a tool stays in its cell
+                error = caught
+                break
+            if watch == "freeze" and bool(board.safe.all()):
+                break
+        best = board if watch == "freeze" else merge(board, returned)
+        done.note(rows, best, observer.forwards, observer.backwards)
+        if error is not None:
+            self._failed(done, rows, error)
+        self.result.unconfirmed += best.unconfirmed
+        self.result.out_of_memory += observer.out_of_memory
+        self.batch_size = min(self.batch_size, observer.batch_size)
+
+    def _call(self, observer: ObservedModel, problem: Problem) -> Tensor | None:
+        """One call of the tool: all generators forked, what it prints and warns of kept."""
+        while True:
+            raised: list[warnings.WarningMessage] = []
+            try:
+                with (
+                    forked(problem.seed),
+                    torch.inference_mode(False),
+                    torch.enable_grad(),
+                    contextlib.redirect_stdout(self.printed),
+                    warnings.catch_warnings(record=True) as raised,
+                ):
+                    warnings.simplefilter("ignore")
+                    warnings.simplefilter("always", ToolWarning)
+                    return self.attack.perturb(observer, problem)
+            except torch.OutOfMemoryError:  # in the tool's own arithmetic, or in the backward pass
+                if not observer.shrink(len(problem.images)):
+                    raise
+            finally:
+                for warning in raised:
+                    self._finding("tool", "warn", str(warning.message))
+
+    def _watch(self) -> Watch:
+        if self.setting.mode == "faithful":
+            return "count"
+        if self.setting.mode == "observed" and self.attack.freezable and self.attack.kind in ("budget", "targeted"):
+            return "freeze"
+        return "judge"
+
+    def _targets(self) -> Tensor | None:
+        rule = getattr(self.attack, "target", None)
+        if rule is None:
+            return None
+        return resolve_targets(rule, self.setting.reference.logits(self.chunk.images), self.chunk.labels)
+
+    def _failed(self, done: Pass, rows: np.ndarray, error: Exception) -> None:
+        if isinstance(error, MissingPackage):
+            done.lose(rows, "not_run", "not_installed")
+            self._finding("not_installed", "error", str(error))
+            return
+        done.lose(rows, "error", "exception")
+        what = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+        self._finding("exception", "error", f"failed at epsilon {self.job.grid[-1]}: {' '.join(what.split())[:300]}")
+        self.printed.write("\n" + "".join(traceback.format_exception(error)))
+
+    def _finding(self, check: str, level: Level, message: str) -> None:
+        finding = Finding(check, level, f"{self.job.spec.id}: {message}")
+        if finding not in self.result.findings:
+            self.result.findings.append(finding)

@@ -1,0 +1,132 @@
+"""Suite files: what they say, and errors that name key and line."""
+
+import pytest
+
+from harness.errors import BadEpsilon, BadSuite, UnknownName, UsageError
+from harness.registry import Registry
+from harness.suite import load_suite, read_suite
+
+GOOD = """\
+name = "mine"
+version = 3
+norm = "linf"
+epsilons = ["8/255", "2/255"]
+
+[[attack]]
+id = "pgd-7"
+tool = "torchattacks"
+method = "pgd"
+params = { steps = 7, step_size = "epsilon/4", random_start = true }
+
+[[attack]]
+id = "fgsm"
+tool = "torchattacks"
+method = "fgsm"
+"""
+
+
+def suite_of(tmp_path, text):
+    path = tmp_path / "s.toml"
+    path.write_text(text)
+    return read_suite(path)
+
+
+def test_a_suite_is_read(tmp_path):
+    suite = suite_of(tmp_path, GOOD)
+    assert suite.label == "mine@3"
+    assert [epsilon.label for epsilon in suite.grid] == ["2/255", "8/255"]
+    assert (suite.mode, suite.chunk) == ("observed", 512)
+    pgd, fgsm = suite.resolve()
+    assert pgd.parameters(8 / 255) == {"random_start": True, "restarts": 1, "step_size": 2 / 255, "steps": 7}
+    assert pgd.iterative
+    assert not fgsm.iterative
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message"),
+    [
+        ('norm = "linf"', 'norm = "max"', 3, "unknown norm 'max'"),
+        ("version = 3", 'version = "3"', 2, "version must be a whole number"),
+        ('epsilons = ["8/255", "2/255"]', 'epsilons = ["8"]', 4, "did you mean 8/255"),
+        ('epsilons = ["8/255", "2/255"]', "epsilons = []", 4, "no epsilon"),
+        ("version = 3", "version = 3\nchunks = 5", 3, "unknown key 'chunks'"),
+        ("version = 3", "version = 3\nchunk = 0", 3, "chunk must be at least 1"),
+        ("version = 3", 'version = 3\nmode = "fast"', 3, "mode must be one of"),
+        ('id = "fgsm"', 'id = "pgd-7"', 13, "stands twice"),
+        ('id = "fgsm"', 'id = "../x y"', 13, "must be letters"),
+        ('id = "fgsm"', 'id = "clean"', 13, "not 'clean'"),
+        ('id = "fgsm"\n', 'id = "fgsm"\nstrength = 9\n', 14, "unknown key 'strength'"),
+        ('id = "fgsm"\n', "", 12, "key 'id' is missing in \\[\\[attack\\]\\] number 2"),
+        ('name = "mine"\n', "", 1, "key 'name' is missing"),
+    ],
+)
+def test_a_bad_key_is_named_with_its_line(tmp_path, old, new, line, message):
+    assert old in GOOD
+    with pytest.raises(BadSuite, match=rf"s\.toml, line {line}: .*{message}"):
+        suite_of(tmp_path, GOOD.replace(old, new, 1))
+
+
+def test_a_file_that_is_no_toml_names_the_line(tmp_path):
+    with pytest.raises(BadSuite, match="line 3"):
+        suite_of(tmp_path, 'name = "x"\nversion = 1\nnorm = \n')
+    with pytest.raises(BadSuite, match="cannot be read"):
+        read_suite(tmp_path / "absent.toml")
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BadSuite, match="cannot be read"):
+        read_suite(tmp_path / "binary.toml")
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ('{ steps = 7, step_size = "epsilon/4" }', "'random_start' is missing"),
+        ('{ steps = "7", step_size = "epsilon/4", random_start = true }', "steps must be int"),
+        ('{ steps = 7, step_size = "a lot", random_start = true }', "step_size must be"),
+        ('{ steps = 7, step_size = "epsilon/4", random_start = true, momentum = 1 }', "unknown parameter 'momentum'"),
+        ('{ steps = 7, step_size = "epsilon/4", random_start = true, restarts = 0 }', "restarts must be at least 1"),
+    ],
+)
+def test_no_strength_is_left_to_a_default(tmp_path, params, message):
+    text = GOOD.replace('{ steps = 7, step_size = "epsilon/4", random_start = true }', params)
+    with pytest.raises(BadSuite, match=f"suite 'mine': attack 'pgd-7': .*{message}"):
+        suite_of(tmp_path, text).resolve()
+
+
+def test_a_norm_the_attack_does_not_have_is_refused(tmp_path):
+    with pytest.raises(BadSuite, match="has no norm 'l1'"):
+        suite_of(tmp_path, GOOD.replace('norm = "linf"', 'norm = "l1"')).resolve()
+
+
+def test_unknown_tools_and_suites_suggest(tmp_path):
+    with pytest.raises(UnknownName, match="did you mean"):
+        suite_of(tmp_path, GOOD.replace('method = "fgsm"', 'method = "fgms"')).resolve()
+    with pytest.raises(UnknownName, match="did you mean 'pgd'"):
+        load_suite("pdg")
+
+
+def test_a_mode_the_suite_sets_cannot_be_contradicted(tmp_path):
+    free = suite_of(tmp_path, GOOD)
+    assert free.with_mode("faithful").mode == "faithful"
+    with pytest.raises(UsageError, match="unknown mode"):
+        free.with_mode("quick")
+    fixed = suite_of(tmp_path, GOOD.replace("version = 3", 'version = 3\nmode = "faithful"'))
+    with pytest.raises(UsageError, match="sets mode 'faithful' itself"):
+        fixed.with_mode("observed")
+    assert fixed.with_mode("faithful").mode == "faithful"
+
+
+def test_the_grid_can_be_replaced(tmp_path):
+    suite = suite_of(tmp_path, GOOD).with_grid(["3/255"])
+    assert [epsilon.label for epsilon in suite.grid] == ["3/255"]
+    with pytest.raises(BadEpsilon):
+        suite.with_grid(["8"])
+
+
+@pytest.mark.parametrize("name", Registry("suites").names())
+def test_every_builtin_suite_resolves_and_reuses_nothing_hidden(name):
+    suite = load_suite(name)
+    assert suite.name == name
+    for attack, spec in zip(suite.resolve(), suite.attacks, strict=True):
+        resolved = attack.parameters(suite.grid[-1].value)
+        assert set(spec.params) <= set(resolved)
+        assert not any(isinstance(value, str) and "epsilon" in value for value in resolved.values())
