@@ -1,0 +1,1 @@
+"""From finished runs to a table: collect rows, rank them, render them."""

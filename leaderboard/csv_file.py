@@ -1,0 +1,53 @@
+"""Tables as one tidy CSV file: a line for each number, with everything that tells it from others beside it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+
+from leaderboard.rows import WORST, Row, Score, Table
+from leaderboard.text import one_line
+
+COLUMNS = (
+    "data", "slice", "n", "norm", "suite", "definition", "mode", "ranked_at", "rank_low", "rank_high", "model", "label",
+    "weights", "seed", "defense", "trained_for", "attack", "tool", "tool_version", "epsilon", "epsilon_label", "status",
+    "correct", "accuracy", "ci95_low", "ci95_high", "forwards", "backwards", "run_seconds", "findings", "versions",
+    "device", "run", "finished",
+)  # fmt: skip
+
+
+def render(tables: Sequence[Table]) -> str:
+    """The leaderboard as CSV; a number that is not there is an empty field.
+
+    Text that a spreadsheet would take for a formula gets an apostrophe before it.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for table in tables:
+        for row in table.rows:
+            for score in (row.clean, *row.cells, *row.worst):
+                writer.writerow([_field(value) for value in _values(table, row, score)])
+    return out.getvalue()
+
+
+def _values(table: Table, row: Row, score: Score) -> Iterator[object]:
+    low, high = row.rank or (None, None)
+    yield from (table.data, table.slice, table.n, table.norm, table.suite, table.definition, table.mode)
+    yield from (table.ranking.epsilon_label if table.ranking else None, low, high, row.model, row.label)
+    yield from (row.weights, row.seed, row.defense, row.trained_for, score.attack)
+    tool = next((column.tool for column in table.attacks if column.attack == score.attack), None)
+    yield from (tool, row.tools.get(score.attack), repr(score.epsilon), score.epsilon_label, score.status)
+    interval = score.ci95 or (None, None)
+    yield from (None if value is None else repr(value) for value in (score.correct, score.accuracy, *interval))
+    yield from (None, None) if score.attack == WORST else (score.forwards, score.backwards)
+    yield from (row.seconds, len(row.findings), " ".join(f"{k}={v}" for k, v in sorted(row.versions.items())))
+    yield from (row.device, row.run, row.finished)
+
+
+def _field(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    text = one_line(value, limit=None)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text

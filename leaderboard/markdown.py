@@ -1,0 +1,103 @@
+"""Tables as GitHub-flavored markdown: pure and byte-stable; names from strangers stay text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from leaderboard import wording
+from leaderboard.rows import Table
+from leaderboard.text import one_line, short_hash
+
+_SPECIAL = re.compile(r"[\\`*\[\]~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;"}
+_LONG = 400
+"""Characters of a sentence, which may be longer than a name."""
+
+
+def render(tables: Sequence[Table]) -> str:
+    """The leaderboard as markdown, with a section for each table."""
+    parts = ["# Leaderboard"]
+    if not tables:
+        parts.append("No runs.")
+    for table, title in zip(tables, wording.titles(tables), strict=True):
+        parts += [f"## {escape(title, _LONG)}", _intro(table), _scores(table), _evidence(table), *_notes(table)]
+    return "\n\n".join(parts) + "\n"
+
+
+def escape(text: object, limit: int | None = None) -> str:
+    """`text` as one line of markdown that renders as itself: no markup, HTML, table cell, link or mention in it.
+
+    It may still open a block (a list, a heading) at the start of a line, so something has to stand before it.
+    """
+    shown = one_line(text, limit) if limit else one_line(text)
+    shown = _SPECIAL.sub(r"\\\g<0>", shown)
+    shown = "".join(_ENTITIES.get(char, char) for char in shown)
+    shown = shown.replace("://", ":&#47;&#47;").replace("www.", "www&#46;")
+    return re.sub(r"@(?=[A-Za-z])", "&#64;", shown)
+
+
+def grid(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:
+    """A markdown table of escaped cells; the first `left` columns are aligned left, the others right."""
+    lines = [header, [":--" if place < left else "--:" for place in range(len(header))], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _intro(table: Table) -> str:
+    sentences = (wording.holds_text(table), wording.INTERVALS, wording.worst_text(table), wording.ranking_text(table))
+    return "\n".join(escape(sentence, _LONG) for sentence in sentences)
+
+
+def _scores(table: Table) -> str:
+    header = ["rank", "model", "defense", "trained for", "clean"]
+    header += [escape(f"{attack.attack} {label}") for attack in table.attacks for label in table.grid]
+    if not table.worst_is_attack:
+        header += [f"worst case {label}" for label in table.grid]
+    rows = []
+    for row in table.rows:
+        shown = (row.clean, *row.cells, *(() if table.worst_is_attack else row.worst))
+        named = [wording.rank_text(row), escape(row.label), escape(row.defense or "–"), escape(row.trained_for or "–")]
+        rows.append(named + [wording.score_text(score) for score in shown])
+    return grid(header, rows, left=4)
+
+
+def _evidence(table: Table) -> str:
+    header = ["model", "weights", "run", "mode", "slice", "device", "versions", "findings", "seed", "n"]
+    header += ["forwards", "backwards", "seconds"]
+    rows = [
+        [
+            escape(row.label),
+            escape(short_hash(row.weights)),
+            escape(row.run),
+            escape(table.mode),
+            escape(short_hash(table.slice)),
+            escape(row.device),
+            escape(wording.versions_text(table, row), _LONG),
+            escape(wording.findings_text(row)),
+            str(row.seed),
+            f"{table.n:,}",
+            f"{row.forwards:,}",
+            f"{row.backwards:,}",
+            f"{row.seconds:,.1f}",
+        ]
+        for row in table.rows
+    ]
+    return grid(header, rows, left=8)
+
+
+def _notes(table: Table) -> list[str]:
+    """Findings and caveats, and the runs that are not shown."""
+    findings = [
+        f"- model {escape(row.label)}: {escape(note.level)} {escape(note.check)}: {escape(note.message, _LONG)}"
+        for row in table.rows
+        for note in row.findings
+    ]
+    findings += [f"- attack {escape(a.attack)}: {escape(text, _LONG)}" for a in table.attacks for text in a.caveats]
+    others = [
+        f"- run {escape(other.run)} of {escape(other.label)}: {escape(other.status)}, {other.reason}"
+        f"{', finished ' + escape(other.finished) if other.finished else ''}"
+        for other in table.others
+    ]
+    parts = [["Findings and caveats:", "", *findings]] if findings else []
+    parts += [["Runs of these models that are not shown:", "", *others]] if others else []
+    return ["\n".join(lines) for lines in parts]

@@ -1,0 +1,64 @@
+"""Two runs on the same samples, cell by cell: the base of ``harness compare`` and of the gate's ``no-regression``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.errors import BadRun
+from leaderboard.collect import CLEAN_PLACE, Place, Record, worst_is_attack
+from leaderboard.rows import WORST, Score
+from leaderboard.stats import ALPHA, Paired, compare_pair, holm
+
+
+@dataclass(frozen=True, eq=False)
+class PairedCell:
+    """One cell that is complete in both runs."""
+
+    a: Score
+    b: Score
+    paired: Paired
+    p_holm: float
+    """Corrected over all cells of this comparison."""
+    only_a: np.ndarray
+    """Ids of the samples that only a gets right, ascending."""
+    only_b: np.ndarray
+
+    @property
+    def significant(self) -> bool:
+        """Whether the difference is significant after correction."""
+        return self.p_holm <= ALPHA
+
+
+def places(record: Record) -> list[Place]:
+    """Every cell of a run in reading order: clean, the attacks up the grid, the worst case where it says more."""
+    suite = record.info["suite"]
+    attacks = [attack["id"] for attack in suite["attacks"]]
+    attacks += [] if worst_is_attack(record.info) else [WORST]
+    return [CLEAN_PLACE, *((attack, label) for attack in attacks for label in suite["grid"])]
+
+
+def paired_cells(a: Record, b: Record) -> tuple[list[PairedCell], list[Place]]:
+    """The cells that are complete in both of two comparable runs, and the places of the others.
+
+    Raises:
+        BadRun: the runs hold other samples, though their slice has the same name.
+    """
+    common = [place for place in places(a) if place in a.survivors and place in b.survivors]
+    if common and not (np.array_equal(a.sample_ids, b.sample_ids) and np.array_equal(a.labels, b.labels)):
+        raise BadRun(f"runs {a.folder} and {b.folder} name the same data slice but hold other samples; verify both")
+    pairs = [compare_pair(a.survivors[place], b.survivors[place]) for place in common]
+    adjusted = holm([pair.p for pair in pairs])
+    cells = [
+        PairedCell(
+            a.scores[place],
+            b.scores[place],
+            pair,
+            p,
+            a.sample_ids[a.survivors[place] & ~b.survivors[place]],
+            a.sample_ids[b.survivors[place] & ~a.survivors[place]],
+        )
+        for place, pair, p in zip(common, pairs, adjusted, strict=True)
+    ]
+    return cells, [place for place in places(a) if place not in common]

@@ -1,0 +1,146 @@
+"""What a leaderboard says, as plain data: tables of rows of scores. Renderers read this and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+CLEAN, WORST = "clean", "worst"
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number with its interval, or the reason why there is none."""
+
+    attack: str
+    """The attack's id, or ``clean`` or ``worst``."""
+    epsilon: float
+    epsilon_label: str
+    n: int
+    status: str
+    """``ok``, ``partial``, ``missing`` or ``refused``; only ``ok`` has a number."""
+    correct: int | None = None
+    """Samples classified correctly and not broken."""
+    ci95: tuple[float, float] | None = None
+    """Wilson interval; covers the sampling of images."""
+    forwards: int = 0
+    backwards: int = 0
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of all samples; None unless the score is complete."""
+        return self.correct / self.n if self.status == "ok" and self.correct is not None else None
+
+
+@dataclass(frozen=True)
+class Note:
+    """A finding of a run."""
+
+    check: str
+    level: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model in one table."""
+
+    label: str
+    """The model's name, with seed or weights where the name alone is not unique in the table."""
+    model: str
+    weights: str
+    """``sha256`` of the weights, or of the state."""
+    seed: int
+    defense: str | None
+    architecture: str | None
+    trained_for: str | None
+    """Threat model of the training, for instance ``linf 3/255``."""
+    rank: tuple[int, int] | None
+    """Best and worst rank it may have; None if it is not ranked."""
+    clean: Score
+    cells: tuple[Score, ...]
+    """Attacks in the suite's order, each up the epsilon grid."""
+    worst: tuple[Score, ...]
+    """The union of all attacks, up the epsilon grid."""
+    seconds: float
+    device: str
+    versions: Mapping[str, str]
+    tools: Mapping[str, str | None]
+    """Attack id to the version of its tool; None if it was not installed."""
+    findings: tuple[Note, ...]
+    status: str
+    """Of the run: ``complete``, ``interrupted``, ..."""
+    run: str
+    """Name of the run's folder."""
+    finished: str
+
+    @property
+    def complete(self) -> bool:
+        """Whether every cell has a number."""
+        return self.status == "complete" and all(score.status == "ok" for score in (self.clean, *self.cells))
+
+    @property
+    def forwards(self) -> int:
+        """Forward passes of single samples, all attacks together."""
+        return sum(score.forwards for score in self.cells)
+
+    @property
+    def backwards(self) -> int:
+        """Backward passes of single samples, all attacks together."""
+        return sum(score.backwards for score in self.cells)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One attack of the suite."""
+
+    attack: str
+    tool: str
+    caveats: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The cell that rows are ranked on, and over how many of them."""
+
+    epsilon_label: str
+    rows: int
+    alpha: float
+
+    @property
+    def pairs(self) -> int:
+        """Comparisons that Holm's correction covers."""
+        return self.rows * (self.rows - 1) // 2
+
+
+@dataclass(frozen=True)
+class Other:
+    """A run that is not shown because a better one of the same model is."""
+
+    label: str
+    run: str
+    finished: str
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows that may be compared: one threat model, data slice, suite definition, epsilon grid and mode."""
+
+    norm: str
+    data: str
+    slice: str
+    n: int
+    suite: str
+    """``name@version``."""
+    definition: str
+    """Hash of the suite's attacks with all parameters; an edited suite file has another one."""
+    mode: str
+    grid: tuple[str, ...]
+    attacks: tuple[Column, ...]
+    worst_is_attack: bool
+    """Whether a single attack that inherits witnesses makes worst case and attack the same by construction."""
+    ranking: Ranking | None
+    rows: tuple[Row, ...]
+    others: tuple[Other, ...]

@@ -1,0 +1,139 @@
+"""Paired statistics between models that were measured on the same samples; numpy only, no sampling without a seed.
+
+All of it is about the sampling of images: none of it covers the seeds of attacks or trainings.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+ALPHA = 0.05
+"""Significance level, two-sided, after correction."""
+
+Survivors = NDArray[np.bool_]
+"""For each sample, in one order for all models: classified correctly and not broken. Shape [n]."""
+
+
+def discordant(a: Survivors, b: Survivors) -> tuple[int, int]:
+    """How many samples only `a` survives and how many only `b`."""
+    return int(np.count_nonzero(a & ~b)), int(np.count_nonzero(b & ~a))
+
+
+def mcnemar_exact(only_a: int, only_b: int) -> float:
+    """Two-sided p value of McNemar's test in its exact, binomial form (Q. McNemar, Psychometrika 1947).
+
+    Under the null hypothesis a sample on which two models differ favors either with probability 1/2.
+    """
+    n, k = only_a + only_b, min(only_a, only_b)
+    if only_a == only_b:
+        return 1.0
+    # P(X <= k) = C(n, k) / 2^n * (1 + k/(n-k+1) + ...): the terms fall, so the sum ends early and stays accurate.
+    term = total = 1.0
+    for i in range(k, 0, -1):
+        term *= i / (n - i + 1)
+        total += term
+        if term < 1e-18 * total:
+            break
+    return min(1.0, 2 * total * (math.comb(n, k) / (1 << n)))
+
+
+def paired_bootstrap(
+    only_a: int, only_b: int, n: int, seed: int = 0, draws: int = 10_000, level: float = 0.95
+) -> tuple[float, float]:
+    """Percentile interval of the difference in accuracy, a minus b, when the n samples are drawn again in pairs.
+
+    Each sample contributes +1, -1 or 0, so a resample is one multinomial draw of the three counts; nothing is
+    approximated by that. Where no sample differs, every resample is 0 and would promise certainty: there the interval
+    is the exact (Clopper-Pearson) bound on the share of samples that could differ, to both sides.
+    """
+    if n == 0:
+        return -1.0, 1.0
+    tail = (1 - level) / 2
+    if only_a == only_b == 0:
+        bound = 1 - tail ** (1 / n)
+        return -bound, bound
+    shares = [only_a / n, only_b / n, (n - only_a - only_b) / n]
+    counts = np.random.default_rng(seed).multinomial(n, shares, size=draws)
+    low, high = np.quantile((counts[:, 0] - counts[:, 1]) / n, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjusted p values, in the order given (S. Holm, Scandinavian Journal of Statistics 1979)."""
+    count, running = len(p_values), 0.0
+    adjusted = [1.0] * count
+    for place, index in enumerate(sorted(range(count), key=lambda i: p_values[i])):
+        running = max(running, min(1.0, (count - place) * p_values[index]))
+        adjusted[index] = running
+    return adjusted
+
+
+def rank_intervals(survivors: Sequence[Survivors], alpha: float = ALPHA) -> list[tuple[int, int]]:
+    """For each model the ranks it may have: [1 + models significantly better, N - models significantly worse].
+
+    Every pair is compared by exact McNemar, Holm-corrected over all pairs.
+    """
+    pairs = list(combinations(range(len(survivors)), 2))
+    counts = [discordant(survivors[i], survivors[j]) for i, j in pairs]
+    adjusted = holm([mcnemar_exact(*count) for count in counts])
+    better, worse = [0] * len(survivors), [0] * len(survivors)
+    for (i, j), (only_i, only_j), p in zip(pairs, counts, adjusted, strict=True):
+        if p <= alpha:
+            winner, loser = (i, j) if only_i > only_j else (j, i)
+            better[loser] += 1
+            worse[winner] += 1
+    return [(1 + better[i], len(survivors) - worse[i]) for i in range(len(survivors))]
+
+
+def n_to_separate(only_a: int, only_b: int, n: int, power: float = 0.8, alpha: float = ALPHA) -> int | None:
+    """Samples needed to find this difference significant with this power, if the shares stay as observed.
+
+    The normal approximation of R. J. Connor (Biometrics 1987) for McNemar's test. None if no difference was observed.
+    """
+    if only_a == only_b or n == 0:
+        return None
+    differing, difference = (only_a + only_b) / n, abs(only_a - only_b) / n
+    z_alpha, z_beta = NormalDist().inv_cdf(1 - alpha / 2), NormalDist().inv_cdf(power)
+    spread = z_alpha * math.sqrt(differing) + z_beta * math.sqrt(differing - difference**2)
+    return math.ceil((spread / difference) ** 2)
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two models on the same samples, in one cell."""
+
+    n: int
+    only_a: int
+    """Samples that a classifies correctly and b does not."""
+    only_b: int
+    p: float
+    """Exact McNemar, two-sided, uncorrected."""
+    interval: tuple[float, float]
+    """95 % paired bootstrap interval of the difference."""
+    needed: int | None
+    """Samples needed to separate the two with a power of 80 %; None if they do equally well."""
+
+    @property
+    def difference(self) -> float:
+        """Accuracy of a minus accuracy of b."""
+        return (self.only_a - self.only_b) / self.n
+
+
+def compare_pair(a: Survivors, b: Survivors, seed: int = 0) -> Paired:
+    """Everything `Paired` says, of two models with survivors `a` and `b`, [n] each."""
+    only_a, only_b = discordant(a, b)
+    return Paired(
+        n=len(a),
+        only_a=only_a,
+        only_b=only_b,
+        p=mcnemar_exact(only_a, only_b),
+        interval=paired_bootstrap(only_a, only_b, len(a), seed),
+        needed=n_to_separate(only_a, only_b, len(a)),
+    )

@@ -1,0 +1,93 @@
+"""Sentences that every readable format shares, unescaped; each renderer escapes them its own way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from harness.cli.output import percent
+from leaderboard.rows import Row, Score, Table
+from leaderboard.text import short_hash
+
+MODES = {
+    "observed": "every query of the tool is judged, and samples with a witness leave the attack",
+    "watch": "every query of the tool is judged, nothing leaves the attack",
+    "faithful": "only what the tool returns is judged, every attack on all samples: the tool's own numbers",
+}
+INTERVALS = (
+    "Accuracies are in % of all samples, with 95 % Wilson intervals; an interval covers the choice of images, not the"
+    " seed of attack or training."
+)
+
+
+def titles(tables: Sequence[Table]) -> list[str]:
+    """A heading for each table; where two would read alike, what they differ in is added."""
+    plain = [f"{t.data}, {t.norm}, suite {t.suite}, {t.mode}" for t in tables]
+    found = []
+    for table, title in zip(tables, plain, strict=True):
+        alike = [other for other, name in zip(tables, plain, strict=True) if name == title]
+        details: dict[str, set[object]] = {
+            f"n = {table.n:,}": {t.n for t in alike},
+            f"epsilon {', '.join(table.grid)}": {t.grid for t in alike},
+            f"slice {short_hash(table.slice)}": {t.slice for t in alike},
+            f"definition {table.definition}": {t.definition for t in alike},
+        }
+        found.append(", ".join([title, *(text for text, values in details.items() if len(values) > 1)]))
+    return found
+
+
+def holds_text(table: Table) -> str:
+    """What the table holds: everything that its rows share."""
+    meaning = f": {MODES[table.mode]}" if table.mode in MODES else ""
+    return (
+        f"Threat model {table.norm} at epsilon {', '.join(table.grid)}; data {table.data}, n = {table.n:,}, slice"
+        f" {short_hash(table.slice)}; suite {table.suite}, definition {table.definition}; mode {table.mode}{meaning}."
+    )
+
+
+def worst_text(table: Table) -> str:
+    """What the worst case is in this table."""
+    if table.worst_is_attack:
+        return f"The worst case is {table.attacks[0].attack} itself: it is the only attack and inherits its witnesses."
+    return "The worst case counts a sample as lost if any attack broke it at this or a smaller epsilon."
+
+
+def ranking_text(table: Table) -> str:
+    """How the rows are ranked."""
+    ranking = table.ranking
+    if ranking is None:
+        return "Not ranked: at no epsilon is the worst case complete in all rows."
+    if ranking.rows == 1:
+        return f"Ranking cell: worst case at {ranking.epsilon_label}; there is only one row to rank."
+    pairs = f"{ranking.pairs} pairs" if ranking.pairs > 1 else "1 pair"
+    return (
+        f"Ranking cell: worst case at {ranking.epsilon_label}, the largest epsilon complete in all rows. A rank is the"
+        f" interval from 1 + rows significantly better to {ranking.rows} - rows significantly worse"
+        f" (exact McNemar on the same samples, Holm over {pairs}, {100 * ranking.alpha:g} %)."
+    )
+
+
+def score_text(score: Score) -> str:
+    """``62.1 [60.0, 64.2]``, or the status of a cell that has no number."""
+    return percent(score.accuracy, score.ci95) if score.status == "ok" else score.status
+
+
+def rank_text(row: Row) -> str:
+    """``2`` or ``1–3``; a dash if the row is not ranked."""
+    if row.rank is None:
+        return "–"
+    low, high = row.rank
+    return str(low) if low == high else f"{low}–{high}"
+
+
+def findings_text(row: Row) -> str:
+    """``0``, or how many findings of which level."""
+    counts = Counter(note.level for note in row.findings)
+    return ", ".join(f"{count} {level}" for level, count in sorted(counts.items())) or "0"
+
+
+def versions_text(table: Table, row: Row) -> str:
+    """Versions of the harness, of torch, and of the tools that the suite's attacks come from."""
+    found = {name: row.versions[name] for name in ("robustness-harness", "torch") if name in row.versions}
+    found |= {column.tool: row.tools.get(column.attack) or "not installed" for column in table.attacks}
+    return ", ".join(f"{name} {version}" for name, version in found.items())

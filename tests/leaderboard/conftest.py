@@ -1,0 +1,158 @@
+"""Small results folders, written through the harness's own store and facts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+
+from harness import facts as fact
+from harness.store import SCHEMA_VERSION, RunStore, Unit, key_of, run_name
+from harness.summary import summarize
+from harness.threat import parse_epsilon
+
+Falls = Mapping[int, str]
+"""Sample id to the smallest epsilon label at which it falls; other clean-correct samples survive the whole grid."""
+
+
+def attack_info(name: str, iterative: bool = True, tool: str = "torchattacks", **params: Any) -> dict[str, Any]:
+    return {
+        "id": name, "tool": tool, "tool_version": "3.5.1", "method": name.partition("-")[0], "kind": "budget",
+        "iterative": iterative, "components": [], "params": params, "resolved": {}, "caveats": [],
+    }  # fmt: skip
+
+
+def write_run(
+    results: Path,
+    model: str = "standard",
+    falls: Mapping[str, Falls] | None = None,
+    *,
+    n: int = 20,
+    wrong: Sequence[int] = (),
+    grid: Sequence[str] = ("1/255", "8/255"),
+    suite: str = "pgd@1",
+    attacks: Sequence[Mapping[str, Any]] | None = None,
+    mode: str = "observed",
+    norm: str = "linf",
+    data: str = "signs",
+    chunk: int = 512,
+    slice_: str = "sha256:" + "a" * 64,
+    seed: int = 0,
+    sha256: str | None = None,
+    card: Mapping[str, Any] | None = None,
+    findings: Sequence[Mapping[str, str]] = (),
+    status: str = "complete",
+    finished: str | None = "2024-01-01T00:00:00+00:00",
+    without: Sequence[tuple[str, str]] = (),
+    unknown: Mapping[tuple[str, str], Sequence[int]] | None = None,
+) -> Path:
+    """One run. `without` leaves out units (attack, epsilon label); `unknown` marks samples of a cell as not run.
+
+    Sample ids are 0..n-1 and labels id % 43.
+    """
+    attacks = list(attacks or [attack_info("pgd-20", steps=20)])
+    epsilons = [parse_epsilon(label, norm) for label in grid]
+    info = {
+        "schema": SCHEMA_VERSION,
+        "model": {"name": model, "sha256": sha256 or "sha256:" + key_of(model)},
+        "suite": {
+            "name": suite.partition("@")[0], "version": int(suite.partition("@")[2]), "label": suite, "norm": norm,
+            "grid": list(grid), "epsilons": [e.value for e in epsilons], "chunk": chunk, "attacks": attacks,
+        },
+        "data": {"name": data, "slice": slice_, "n": n},
+        "mode": mode,
+        "seed": seed,
+    }  # fmt: skip
+    key = key_of({**info, "finished": finished, "status": status})
+    name = run_name(model, suite.partition("@")[0], key)
+    info |= {
+        "key": key, "run": f"results/{name}", "run_name": name, "device": {"name": "test cpu", "torch": "cpu"},
+        "card": card, "versions": {"python": "3.11.0", "robustness-harness": "0.1.0", "torch": "2.11.0"},
+        "findings": list(findings), "status": status, "finished": finished, "seconds": 12.5,
+    }  # fmt: skip
+    store = RunStore.create(results, name)
+    ids = np.arange(n)
+    right = ~np.isin(ids, list(wrong))
+    tables = [_clean(ids, right)]
+    store.write(Unit(fact.CLEAN, "0", 0), tables[0], None)
+    for attack in attacks:
+        lethal = {i: parse_epsilon(label, norm).value for i, label in (falls or {}).get(attack["id"], {}).items()}
+        for epsilon in epsilons:
+            if (attack["id"], epsilon.label) in without:
+                continue
+            outcomes = ["survived" if ok else "clean_wrong" for ok in right]
+            for i, smallest in lethal.items():
+                if right[i] and smallest <= epsilon.value:
+                    outcomes[i] = "witness" if smallest == epsilon.value or not attack["iterative"] else "inherited"
+            for i in (unknown or {}).get((attack["id"], epsilon.label), ()):
+                outcomes[i] = "not_run"
+            table = _attacked(ids, attack["id"], epsilon.value, epsilon.label, outcomes)
+            store.write(Unit(attack["id"], epsilon.label, 0), table, None)
+            tables.append(table)
+    store.write_json("run.json", info)
+    if status == "complete":
+        store.write_json("summary.json", summarize(info, fact.concat(tables)))
+    return store.folder
+
+
+def _clean(ids: np.ndarray, right: np.ndarray) -> Any:
+    outcomes = ["survived" if ok else "clean_wrong" for ok in right]
+    return fact.table(
+        len(ids),
+        {
+            "sample_id": ids, "label": ids % 43, "attack": fact.CLEAN, "epsilon": 0.0, "epsilon_label": "0",
+            "outcome": outcomes, "forwards": np.ones(len(ids), np.int64), "backwards": np.zeros(len(ids), np.int64),
+        },
+    )  # fmt: skip
+
+
+def _attacked(ids: np.ndarray, attack: str, epsilon: float, label: str, outcomes: Sequence[str]) -> Any:
+    broken = np.isin(outcomes, fact.BROKEN)
+    ran = np.isin(outcomes, ("survived", "witness"))
+    return fact.table(
+        len(ids),
+        {
+            "sample_id": ids, "label": ids % 43, "attack": attack, "epsilon": epsilon, "epsilon_label": label,
+            "outcome": list(outcomes), "distance": np.ma.masked_array(np.full(len(ids), epsilon), ~broken),
+            "reason": ["budget" if o == "not_run" else None for o in outcomes],
+            "forwards": ran.astype(np.int64) * 20, "backwards": ran.astype(np.int64) * 19,
+        },
+    )  # fmt: skip
+
+
+class Results:
+    """A results folder in the making."""
+
+    attack = staticmethod(attack_info)
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def write(self, model: str = "standard", falls: Mapping[str, Falls] | None = None, **options: Any) -> Path:
+        return write_run(self.folder, model, falls, **options)
+
+    def elsewhere(self, name: str) -> Results:
+        return Results(self.folder.with_name(name))
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Results:
+    return Results(tmp_path / "results")
+
+
+@pytest.fixture
+def call() -> Callable[..., int]:
+    """Calls a command function as the command line would, with its words; errors are raised."""
+
+    def run(function: Callable[..., int], *words: object) -> int:
+        app = typer.Typer()
+        app.command()(function)
+        code = app([str(word) for word in words], standalone_mode=False)
+        assert isinstance(code, int)
+        return code
+
+    return run

@@ -1,0 +1,166 @@
+"""Requirements: what they mean, when they fail, and what a pipeline reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from harness.errors import BadEpsilon, BadRun, HarnessError, UnknownName, UsageError
+from leaderboard import cli
+from leaderboard.collect import collect
+from leaderboard.gate import Floor, NoRegression, judge, parse
+from leaderboard.gate_report import as_annotations, as_junit
+
+E1, E8 = "1/255", "8/255"
+
+
+def passed(runs, *texts: str, confident: bool = False) -> list[bool]:
+    return [v.passed for v in judge(collect([runs.folder]), [parse(text) for text in texts], confident)]
+
+
+def test_requirements_are_read() -> None:
+    assert parse("clean>=0.95") == Floor("clean>=0.95", "clean", 0.0, 0.95)
+    assert parse(" art/pgd@20@8/255 >= 1 ") == Floor("art/pgd@20@8/255 >= 1", "art/pgd@20", 8 / 255, 1.0)
+    assert parse("worst@0.5>=0") == Floor("worst@0.5>=0", "worst", 0.5, 0.0)
+    assert parse("no-regression:results/old") == NoRegression("no-regression:results/old", Path("results/old"))
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("", UsageError),
+        ("clean", UsageError),
+        ("clean>0.9", UsageError),
+        ("clean<=0.9", UsageError),
+        ("clean@8/255", UsageError),
+        ("pgd-20>=0.5", UsageError),
+        ("clean>=95", UsageError),
+        ("clean>=nan", UsageError),
+        ("clean>=-0.1", UsageError),
+        ("clean>=most", UsageError),
+        ("worst@8/0>=0.5", BadEpsilon),
+        ("worst@nan>=0.5", BadEpsilon),
+        ("worst@much>=0.5", BadEpsilon),
+        ("no-regression:", UsageError),
+    ],
+)
+def test_what_is_no_requirement_is_refused_in_one_line(text: str, error: type[HarnessError]) -> None:
+    with pytest.raises(error) as caught:
+        parse(text)
+    assert repr(text) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_floors_are_judged_on_the_share_of_all_samples(runs) -> None:
+    runs.write("m", {"pgd-20": dict.fromkeys(range(10), E8)}, wrong=[19])  # 9 of 20 stand
+    assert passed(runs, "clean>=0.95", "clean>=0.951") == [True, False]
+    assert passed(runs, "pgd-20@8/255>=0.45", "pgd-20@8/255>=0.4501") == [True, False]
+    assert passed(runs, "worst@8/255>=0.45", "worst@1/255>=0.95", "worst@1/255>=0.96") == [True, True, False]
+
+
+def test_confident_asks_the_lower_end_of_the_interval(runs) -> None:
+    runs.write("m", {"pgd-20": dict.fromkeys(range(10), E8)})
+    # Wilson for 10 of 20: [0.299, 0.701].
+    assert passed(runs, "pgd-20@8/255>=0.5", "pgd-20@8/255>=0.29", "pgd-20@8/255>=0.3", confident=True) == [
+        False, True, False,
+    ]  # fmt: skip
+
+
+def test_what_is_not_known_does_not_pass(runs) -> None:
+    runs.write("m", {}, without=[("pgd-20", E8)], unknown={("pgd-20", E1): [3]}, status="interrupted")
+    verdicts = judge(
+        collect([runs.folder]), [parse("pgd-20@8/255>=0"), parse("pgd-20@1/255>=0"), parse("worst@8/255>=0")]
+    )
+    assert [(v.passed, v.message.split(",")[0]) for v in verdicts] == [
+        (False, "the cell is missing"), (False, "the cell is partial"), (False, "the cell is missing"),
+    ]  # fmt: skip
+
+
+def test_every_model_needs_the_cell_once_and_holds_it_everywhere(runs) -> None:
+    fgsm = {"suite": "fgsm@1", "attacks": [runs.attack("fgsm", iterative=False)]}
+    runs.write("a", {})
+    runs.write("a", {}, **fgsm)
+    runs.write("b", {}, **fgsm)
+    verdicts = judge(collect([runs.folder]), [parse("pgd-20@8/255>=0.5")])
+    assert [(v.subject, v.passed) for v in verdicts] == [("b", False), ("a", True)]
+    assert "not measured" in verdicts[0].message
+    assert passed(runs, "worst@8/255>=0.5") == [True, True, True]
+
+
+def test_a_name_that_nobody_measured_is_a_mistake_not_a_verdict(runs) -> None:
+    runs.write("m", {})
+    with pytest.raises(UnknownName, match="did you mean 'pgd-20'"):
+        passed(runs, "pgd-2@8/255>=0.5")
+    with pytest.raises(UsageError, match="measured at 1/255, 8/255"):
+        passed(runs, "pgd-20@4/255>=0.5")
+
+
+def test_no_regression_forgives_chance_and_finds_a_loss(runs) -> None:
+    old = runs.elsewhere("old")
+    old.write("m", {"pgd-20": dict.fromkeys(range(20), E8)}, n=100, sha256="sha256:" + "1" * 64)
+    require = f"no-regression:{old.folder}"
+    same = runs.elsewhere("same")
+    same.write("m", {"pgd-20": dict.fromkeys(range(23), E8)}, n=100, sha256="sha256:" + "2" * 64)
+    assert passed(same, require) == [True], "three samples of a hundred may be chance"
+    worse = runs.elsewhere("worse")
+    worse.write("m", {"pgd-20": dict.fromkeys(range(40), E8)}, n=100, sha256="sha256:" + "3" * 64)
+    (verdict,) = judge(collect([worse.folder]), [parse(require)])
+    assert not verdict.passed
+    assert "pgd-20 8/255 -20.0 points" in verdict.message
+    better = runs.elsewhere("better")
+    better.write("m", {}, n=100, sha256="sha256:" + "4" * 64)
+    assert passed(better, require) == [True]
+
+
+def test_no_regression_needs_the_same_cells_and_something_comparable(runs) -> None:
+    old = runs.elsewhere("old")
+    old.write("m", {})
+    runs.write("m", {}, without=[("pgd-20", E8)], status="interrupted")
+    (verdict,) = judge(collect([runs.folder]), [parse(f"no-regression:{old.folder}")])
+    assert (verdict.passed, verdict.message) == (False, "not complete any more: pgd-20 8/255")
+    other = runs.elsewhere("other")
+    other.write("m", {}, mode="faithful")
+    (verdict,) = judge(collect([other.folder]), [parse(f"no-regression:{old.folder}")])
+    assert not verdict.passed
+    assert "no run of m on the same data slice, suite, grid and mode" in verdict.message
+    with pytest.raises(UsageError, match="with itself"):
+        passed(old, f"no-regression:{old.folder}")
+    with pytest.raises(BadRun, match="does not exist"):
+        passed(old, "no-regression:nowhere")
+
+
+def test_command_prints_and_writes_what_a_pipeline_reads(runs, call, tmp_path: Path, capsys) -> None:
+    runs.write("m", {"pgd-20": dict.fromkeys(range(10), E8)})
+    junit = tmp_path / "gate.xml"
+    words = (runs.folder, "--require", "clean>=0.9", "--require", "pgd-20@8/255>=0.6", "--junit", junit, "--github")
+    assert call(cli.gate, *words) == 1
+    out = capsys.readouterr().out
+    assert "::error title=m%3A pgd-20@8/255>=0.6::50.0 [29.9, 70.1] %25, required 60 %25" in out
+    assert "::notice title=harness gate::1 of 2 requirements met" in out
+    assert out.endswith("1 passed, 1 failed\n")
+    suite = ElementTree.parse(junit).getroot()[0]
+    assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
+    assert [case.find("failure") is not None for case in suite] == [False, True]
+
+    assert call(cli.gate, *words, "--json") == 1
+    captured = capsys.readouterr()
+    found = json.loads(captured.out)
+    assert (found["command"], found["ok"]) == ("gate", False)
+    assert [v["passed"] for v in found["data"]["verdicts"]] == [True, False]
+    assert "::error" in captured.err
+    assert call(cli.gate, runs.folder, "--require", "clean>=0.9") == 0
+
+
+def test_hostile_names_break_neither_xml_nor_annotations(runs) -> None:
+    name = 'x"<&>\n::error::%0A]]>,:\x00\ud800'
+    runs.write(name, {})
+    verdicts = judge(collect([runs.folder]), [parse("pgd-20@8/255>=0.6"), parse("clean>=0.5")])
+    failed = [v.__class__(**{**v.__dict__, "passed": False}) for v in verdicts]
+    assert len(ElementTree.fromstring(as_junit(failed).encode())[0]) == 2
+    lines = as_annotations(failed).splitlines()
+    assert len(lines) == 3
+    assert all(line.startswith(("::error title=", "::notice title=")) for line in lines)
+    assert lines[0].split("::")[1].count(",") == 0
