@@ -1,0 +1,1 @@
+"""Models, their recipes and the data they are trained on."""

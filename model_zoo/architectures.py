@@ -1,0 +1,88 @@
+"""Architectures by name: torchvision's classifiers with the normalization inside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from harness.errors import UnknownName, UsageError
+
+
+class Normalized(nn.Module):
+    """A network that takes images in [0,1] and normalizes them itself.
+
+    `mean` and `std` are constants of the card, not of the weights: they are no part of the state dict.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        if len(mean) != len(std) or any(not s > 0 for s in std):
+            raise UsageError(f"mean {list(mean)} and std {list(std)} need one value a channel, and std > 0")
+        self.network = network
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits [n, classes] of images [n,C,H,W] in [0,1]."""
+        logits: Tensor = self.network((images - self.mean) / self.std)
+        return logits
+
+
+def build(
+    name: str,
+    num_classes: int,
+    input_shape: tuple[int, int, int] = (3, 32, 32),
+    mean: Sequence[float] = (),
+    std: Sequence[float] = (),
+) -> nn.Module:
+    """A network with random weights, by torchvision's name for it (``resnet18``, ``wide_resnet50_2``, ...).
+
+    Args:
+        name: any classification builder of torchvision; the network is used unchanged.
+        num_classes: number of logits.
+        input_shape: C, H, W of the images; another channel count than 3 replaces the first convolution.
+        mean: per-channel mean in [0,1]; empty for no normalization.
+        std: per-channel standard deviation.
+
+    Raises:
+        UnknownName: torchvision has no such classifier.
+        UsageError: the shape or the statistics do not fit.
+    """
+    known = torchvision.models.list_models(module=torchvision.models)
+    if name not in known:
+        raise UnknownName("architecture", name, known)
+    channels = input_shape[0]
+    if mean and len(mean) != channels:
+        raise UsageError(f"mean {list(mean)} has {len(mean)} values for images of {channels} channels")
+    network = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
+    if channels != 3:
+        _set_input_channels(network, channels)
+    return Normalized(network, mean, std) if mean else network
+
+
+def _set_input_channels(network: nn.Module, channels: int) -> None:
+    for path, module in network.named_modules():
+        if isinstance(module, nn.Conv2d):
+            first = nn.Conv2d(
+                channels,
+                module.out_channels,
+                kernel_size=(module.kernel_size[0], module.kernel_size[1]),
+                stride=(module.stride[0], module.stride[1]),
+                padding=module.padding if isinstance(module.padding, str) else (module.padding[0], module.padding[1]),
+                bias=module.bias is not None,
+            )
+            parent, _, child = path.rpartition(".")
+            setattr(network.get_submodule(parent), child, first)
+            return
+    raise UsageError(f"the network has no convolution to take images of {channels} channels")
+
+
+def unwrap(module: nn.Module) -> nn.Module:
+    """The network inside `Normalized`, or `module` itself: what the weights files hold."""
+    return module.network if isinstance(module, Normalized) else module

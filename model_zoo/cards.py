@@ -1,0 +1,160 @@
+"""Model cards: what is known of a checkpoint, as a TOML file beside its weights."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from harness.errors import BadCard
+from harness.types import Claim, ModelCard
+
+_TABLES = ("trained_for", "recipe", "data", "weights", "provenance")
+_REQUIRED = ("name", "defense", "architecture", "num_classes", "input_shape")
+_KEYS = tuple(field.name for field in fields(ModelCard) if field.name != "path")
+
+
+def read_card(path: Path) -> ModelCard:
+    """The card in the file `path`.
+
+    Raises:
+        BadCard: unreadable, not TOML, or a key is missing, unknown, or of the wrong type; names file and key.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadCard(f"card {path} cannot be read: {error.strerror or error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadCard(f"card {path} is not valid TOML: {error}") from None
+    return card_from(content, path)
+
+
+def card_from(content: Mapping[str, Any], path: Path) -> ModelCard:
+    """The card that `content`, parsed from `path`, describes; raises as `read_card`."""
+    read = _Reader(content, path)
+    for key in content:
+        if key not in _KEYS:
+            raise read.bad(key, f"is unknown; known keys: {', '.join(_KEYS)}")
+    for key in _REQUIRED:
+        if key not in content:
+            raise read.bad(key, "is missing")
+    shape = read.numbers("input_shape", whole=True)
+    if len(shape) != 3 or min(shape) < 1:
+        raise read.bad("input_shape", f"is {list(shape)}; expected [channels, height, width]")
+    mean, std = read.numbers("mean"), read.numbers("std")
+    if len(mean) != len(std) or (mean and len(mean) != shape[0]):
+        raise read.bad("mean", f"has {len(mean)} values and std {len(std)}; both need one a channel, or none")
+    if any(value <= 0 for value in std):
+        raise read.bad("std", f"is {list(std)}; standard deviations are above 0")
+    classes = content["num_classes"]
+    if not isinstance(classes, int) or isinstance(classes, bool) or classes < 2:
+        raise read.bad("num_classes", f"is {classes!r}; expected a whole number of at least 2")
+    tables = {key: read.table(key) for key in _TABLES}
+    return ModelCard(
+        name=read.text("name"),
+        defense=read.text("defense"),
+        architecture=read.text("architecture"),
+        num_classes=classes,
+        input_shape=(int(shape[0]), int(shape[1]), int(shape[2])),
+        mean=mean,
+        std=std,
+        claims=read.claims(),
+        notes=read.text("notes") if "notes" in content else "",
+        path=path,
+        **tables,
+    )
+
+
+def write_card(card: ModelCard, path: Path) -> None:
+    """Write `card` as TOML; `read_card` gives it back."""
+    lines = []
+    for key in ("name", "defense", "architecture", "num_classes", "input_shape", "mean", "std", "notes"):
+        value = getattr(card, key)
+        if value != "" and value != ():
+            lines.append(f"{key} = {toml_value(value)}")
+    for key in _TABLES:
+        if getattr(card, key):
+            lines += _table_lines(key, getattr(card, key))
+    for name, claim in card.claims.items():
+        lines += _table_lines(f"claims.{_toml_key(name)}", {"accuracy": claim.accuracy, "n": claim.n})
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+class _Reader:
+    """Typed access to one parsed card; every complaint names file and key."""
+
+    def __init__(self, content: Mapping[str, Any], path: Path) -> None:
+        self.content = content
+        self.path = path
+
+    def bad(self, key: str, what: str) -> BadCard:
+        return BadCard(f"card {self.path}: {key} {what}")
+
+    def text(self, key: str) -> str:
+        value = self.content[key]
+        if not isinstance(value, str):
+            raise self.bad(key, f"is {value!r}; expected a text")
+        return value
+
+    def table(self, key: str) -> Mapping[str, Any]:
+        value = self.content.get(key, {})
+        if not isinstance(value, dict):
+            raise self.bad(key, f"is {value!r}; expected a table [{key}]")
+        return value
+
+    def numbers(self, key: str, whole: bool = False) -> tuple[float, ...]:
+        value = self.content.get(key, [])
+        kinds = int if whole else (int, float)
+        if not isinstance(value, list) or not all(isinstance(v, kinds) and not isinstance(v, bool) for v in value):
+            raise self.bad(key, f"is {value!r}; expected a list of {'whole ' if whole else ''}numbers")
+        return tuple(value)
+
+    def claims(self) -> dict[str, Claim]:
+        found = {}
+        for name, claim in self.table("claims").items():
+            key = f"claims.{name}"
+            if not isinstance(claim, dict) or set(claim) != {"accuracy", "n"}:
+                raise self.bad(key, f"is {claim!r}; expected accuracy and n")
+            accuracy, n = claim["accuracy"], claim["n"]
+            if not isinstance(accuracy, int | float) or isinstance(accuracy, bool) or not 0 <= accuracy <= 1:
+                raise self.bad(f"{key}.accuracy", f"is {accuracy!r}; expected a share from 0 to 1")
+            if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+                raise self.bad(f"{key}.n", f"is {n!r}; expected a whole number of at least 1")
+            found[name] = Claim(float(accuracy), n)
+        return found
+
+
+def _table_lines(name: str, table: Mapping[str, Any]) -> list[str]:
+    lines = ["", f"[{name}]"]
+    nested = []
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            nested += _table_lines(f"{name}.{_toml_key(key)}", value)
+        elif value is not None:  # TOML has no null: what is not there is not written
+            lines.append(f"{_toml_key(key)} = {toml_value(value)}")
+    return lines + nested
+
+
+def _toml_key(key: str) -> str:
+    bare = key and all(c.isascii() and (c.isalnum() or c in "-_") for c in key)
+    return key if bare else toml_value(key)
+
+
+def toml_value(value: Any) -> str:
+    """`value` as TOML spells it: text, number, truth value, or a list of these."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"[{', '.join(toml_value(item) for item in value)}]"
+    escaped = "".join(_escape(c) for c in str(value))
+    return f'"{escaped}"'
+
+
+def _escape(char: str) -> str:
+    if char in '"\\':
+        return "\\" + char
+    return f"\\u{ord(char):04x}" if ord(char) < 32 or ord(char) == 127 else char

@@ -1,0 +1,1 @@
+"""Data sets: the bundled rendered signs and readers for the public ones."""

@@ -1,0 +1,113 @@
+"""``folder:DIR``: a folder of images, one subfolder a class, as torchvision's ImageFolder reads it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from harness.errors import BadData, UsageError
+from harness.types import DataRequest
+
+SPLITS = ("train", "val", "test")
+
+
+class ImageFiles:
+    """Images read from their files when they are taken; all must have the size of the first one."""
+
+    def __init__(self, name: str, samples: Sequence[tuple[str, int]], classes: Sequence[str]) -> None:
+        self.name = name
+        self.classes = tuple(classes)
+        self._samples = list(samples)
+        self._shape: tuple[int, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def take(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Images float32 [n,3,H,W] in [0,1] and labels int64 [n], in the order asked.
+
+        Raises:
+            BadData: a file is no image, or its size is another than the first one's; names the file.
+        """
+        rows = [int(i) for i in indices]
+        pixels = [self._pixels(i) for i in rows] or [self._pixels(0)[:0]]
+        labels = torch.tensor([self._samples[i][1] for i in rows], dtype=torch.int64)
+        if not rows:
+            return torch.empty(0, 3, *self._first_shape()[:2]), labels
+        return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float().div_(255).contiguous(), labels
+
+    def _first_shape(self) -> tuple[int, ...]:
+        if self._shape is None:
+            self._shape = _read(Path(self._samples[0][0])).shape
+        return self._shape
+
+    def _pixels(self, index: int) -> NDArray[np.uint8]:
+        path = Path(self._samples[index][0])
+        pixels, expected = _read(path), self._first_shape()
+        if pixels.shape != expected:
+            raise BadData(
+                f"image {path} is {pixels.shape[1]}x{pixels.shape[0]}, the first one of the folder"
+                f" {expected[1]}x{expected[0]}; resize them all to one size"
+            )
+        return pixels
+
+
+def folder(request: DataRequest) -> ImageFiles:
+    """The images under ``DIR/<split>/<class>/`` if there is such a folder, else under ``DIR/<class>/``.
+
+    Classes are numbered in the order of their names. Without split folders, a tenth of the files is held out as
+    ``val``, chosen by a hash of their names, ``train`` is the rest, and ``test`` is everything.
+
+    Raises:
+        UsageError: no folder is named.
+        BadData: it does not exist or holds no class folders with images.
+    """
+    if not request.argument:
+        raise UsageError("data set folder needs a folder; write folder:DIR")
+    top = Path(request.argument)
+    if not top.is_dir():
+        raise BadData(f"folder {top} does not exist; write folder:DIR with one subfolder a class")
+    split_folders = [top / split for split in SPLITS if (top / split).is_dir()]
+    chosen = top / request.split
+    if split_folders and not chosen.is_dir():
+        have = ", ".join(path.name for path in split_folders)
+        raise BadData(f"folder {top} has no subfolder {request.split!r} (it has {have})")
+    root = chosen if split_folders else top
+    samples, classes = _scan(root)
+    if not split_folders and request.split != "test":
+        samples = [s for s in samples if _held_out(s[0], root, request.seed) == (request.split == "val")]
+        if not samples:
+            raise BadData(f"folder {top} has too few images to hold out a validation split; add {top}/val/")
+    return ImageFiles(f"folder-{top.resolve().name}-{request.split}", samples, classes)
+
+
+def _scan(root: Path) -> tuple[list[tuple[str, int]], list[str]]:
+    from torchvision.datasets import ImageFolder
+
+    try:
+        found: Any = ImageFolder(str(root))
+    except (FileNotFoundError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise BadData(f"folder {root} is no image folder: {reason[:200]}") from None
+    return found.samples, found.classes
+
+
+def _held_out(path: str, root: Path, seed: int) -> bool:
+    relative = Path(path).relative_to(root).as_posix()
+    return hashlib.sha256(f"{seed} {relative}".encode()).digest()[0] < 256 // 10
+
+
+def _read(path: Path) -> NDArray[np.uint8]:
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise BadData(f"image {path} cannot be read ({error}); remove or replace it") from None

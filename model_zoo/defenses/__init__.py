@@ -1,0 +1,1 @@
+"""Defenses: training recipes, each a small dataclass with a loss."""

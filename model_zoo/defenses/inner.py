@@ -1,0 +1,63 @@
+"""The one inner maximization of the zoo: every adversarial recipe perturbs its images here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Every submodule in eval mode within the block, and back in its own mode afterwards.
+
+    Batch norm then uses its running statistics and does not update them, so the perturbation of an image does not
+    depend on its batch, and crafting it leaves no trace in the model.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def perturb(
+    objective: Callable[[Tensor], Tensor],
+    images: Tensor,
+    *,
+    epsilon: float,
+    steps: int,
+    step_size: float,
+    random_start: bool,
+) -> Tensor:
+    """Images within linf distance `epsilon` that (nearly) maximize `objective`, by signed gradient steps.
+
+    `objective` alone decides which model is asked and in which mode; see `evaluating`. Gradients are taken with respect
+    to the images only, so parameters' ``.grad`` stays as it was.
+
+    Args:
+        objective: images [n,C,H,W] to a scalar that is a sum (or mean) over independent rows.
+        images: float images in [0,1].
+        epsilon: radius of the ball.
+        steps: number of steps; 0 returns the start.
+        step_size: length of each step in every pixel, before projection on ball and box.
+        random_start: start uniformly in the ball (then in the box), else at the images.
+
+    Returns:
+        Detached images [n,C,H,W] in ball and box.
+    """
+    images = images.detach()
+    low, high = (images - epsilon).clamp_(min=0), (images + epsilon).clamp_(max=1)
+    current = images
+    if random_start:
+        current = torch.min(torch.max(images + torch.empty_like(images).uniform_(-epsilon, epsilon), low), high)
+    for _ in range(steps):
+        current = current.detach().requires_grad_()
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(objective(current), [current])
+        current = torch.min(torch.max(current.detach() + step_size * gradient.sign(), low), high)
+    return current.detach()

@@ -1,0 +1,79 @@
+"""Where a training starts: at random, from ImageNet's weights, or from another training's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from harness.errors import BadWeights, UsageError
+from harness.types import Dataset
+from model_zoo.cards import read_card
+from model_zoo.weights import read_weights, sha256_of
+
+IMAGENET = "imagenet"
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def statistics(data: Dataset, init: str | None, rows: int = 5000) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Per-channel mean and standard deviation that go inside the model.
+
+    Those the initial weights were trained with, else measured on evenly spaced `rows` of the training data, to four
+    places.
+    """
+    if init == IMAGENET:
+        return IMAGENET_MEAN, IMAGENET_STD
+    if init is not None and (Path(init) / "card.toml").exists():
+        card = read_card(Path(init) / "card.toml")
+        return card.mean, card.std
+    step = max(1, len(data) // rows)
+    images, _ = data.take(range(0, len(data), step))
+    mean, std = images.double().mean(dim=(0, 2, 3)), images.double().std(dim=(0, 2, 3))
+    return tuple(round(v, 4) for v in mean.tolist()), tuple(max(round(v, 4), 1e-4) for v in std.tolist())
+
+
+def initialize(network: nn.Module, arch: str, init: str | None) -> str | None:
+    """Load the initial weights that `init` names into `network`; says what they were, for the card.
+
+    The classifier at the end is left at random where the weights have none or one of another class count.
+
+    Raises:
+        UsageError: no such folder, or ImageNet's weights cannot be fetched.
+        BadWeights: the weights are of another architecture.
+    """
+    if init is None:
+        return None
+    if init == IMAGENET:
+        tensors, source = _imagenet(arch), f"imagenet ({arch}, torchvision's default weights)"
+    else:
+        path = Path(init) / "weights.safetensors"
+        if not path.is_file():
+            raise UsageError(f"--init {init} holds no weights.safetensors; give a training's output folder or imagenet")
+        tensors, source = read_weights(path), f"{Path(init).name} (sha256 {sha256_of(path)})"
+    own = network.state_dict()
+    fitting = {k: v for k, v in tensors.items() if k in own and own[k].shape == v.shape}
+    head = _classifier(network)
+    absent = [k for k in own if k not in fitting and not k.startswith(head)]
+    if absent:
+        raise BadWeights(f"--init {init} does not fit {arch}: {absent[0]!r} is missing or of another shape")
+    network.load_state_dict({**own, **fitting}, strict=True)
+    return source
+
+
+def _classifier(network: nn.Module) -> str:
+    """Prefix of the keys of the last linear layer."""
+    names = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    return f"{names[-1]}." if names else "\0"
+
+
+def _imagenet(arch: str) -> dict[str, Tensor]:
+    try:
+        model = torchvision.models.get_model(arch, weights="DEFAULT")
+    except Exception as error:  # no network, no such weights, a full disk: one answer for the user
+        raise UsageError(
+            f"--init imagenet: torchvision's weights of {arch} cannot be fetched ({type(error).__name__}: {error});"
+            " connect to a network or train from scratch"
+        ) from error
+    return {k: v.clone() if isinstance(v, torch.Tensor) else v for k, v in model.state_dict().items()}

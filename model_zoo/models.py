@@ -1,0 +1,31 @@
+"""The zoo's checkpoints, one function each: what the entry points of the group ``harness.models`` name."""
+
+from __future__ import annotations
+
+from harness.types import LoadedModel
+from model_zoo.loading import load_zoo
+
+
+def standard() -> LoadedModel:
+    """Undefended."""
+    return load_zoo("standard")
+
+
+def trades() -> LoadedModel:
+    """TRADES at 3/255."""
+    return load_zoo("trades")
+
+
+def fgsm() -> LoadedModel:
+    """FGSM training at 8/255."""
+    return load_zoo("fgsm")
+
+
+def fast_fgsm() -> LoadedModel:
+    """Fast-FGSM training at 8/255."""
+    return load_zoo("fast_fgsm")
+
+
+def a2s() -> LoadedModel:
+    """Adversarial-to-standard contrastive pre-training, then standard training."""
+    return load_zoo("a2s")

@@ -1,0 +1,149 @@
+"""Models that are not plugins: training folders, cards, Python files, torchvision's and timm's models.
+
+A source takes what stands after ``--model`` and returns a model, or None if the text is not its kind.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from torch import nn
+
+from harness.errors import BadCard, HarnessError, ModelRefused, PluginError, UsageError
+from harness.types import LoadedModel
+from model_zoo.cards import read_card
+from model_zoo.loading import load_card
+
+Source = Callable[[str], LoadedModel | None]
+
+
+def resolve(text: str) -> LoadedModel | None:
+    """The model that `text` names, or None if no source knows this kind of text.
+
+    Raises:
+        HarnessError: a source knows it and cannot load it; the message says why.
+    """
+    from model_zoo.pretrained import timm_model, torchvision_model
+
+    for source in (torchvision_model, timm_model, python_file, card_file, training_folder):
+        model = source(text)
+        if model is not None:
+            return model
+    return None
+
+
+def card_file(text: str) -> LoadedModel | None:
+    """``path/to/card.toml``."""
+    return load_card(read_card(Path(text))) if text.endswith(".toml") else None
+
+
+def training_folder(text: str) -> LoadedModel | None:
+    """The output folder of a training.
+
+    Raises:
+        BadCard: the folder holds no card, for instance because its training has not finished.
+    """
+    folder = Path(text)
+    if not folder.is_dir():
+        return None
+    if not (folder / "card.toml").is_file():
+        unfinished = (folder / "resume.pt").exists()
+        reason = "its training has not finished; start it again to go on" if unfinished else "give a training's output"
+        raise BadCard(f"folder {folder} holds no card.toml: {reason}")
+    return load_card(read_card(folder / "card.toml"))
+
+
+def python_file(text: str) -> LoadedModel | None:
+    """``path/to/file.py:function``, a function without arguments.
+
+    It returns a `torch.nn.Module` that takes images in [0,1] and returns logits, or such a module with a dictionary
+    that may hold ``num_classes``, ``input_shape`` (C, H, W), ``mean`` and ``std`` (put inside) and ``name``. A
+    `LoadedModel` will do, too.
+
+    Raises:
+        UsageError: no such file or function.
+        PluginError: the file or the function fails, or returns something else.
+    """
+    path_text, _, function_name = text.rpartition(":")
+    if not path_text.endswith(".py"):
+        if text.endswith(".py"):
+            raise UsageError(f"model {text!r} names no function; write {text}:function")
+        return None
+    path = Path(path_text)
+    function = _function(path, function_name)
+    try:
+        made = function()
+    except HarnessError:
+        raise
+    except Exception as error:  # whatever the user's code raises is reported as theirs
+        raise PluginError(f"{text}: the function failed with {type(error).__name__}: {error}") from error
+    if isinstance(made, LoadedModel):
+        return made
+    module, contract = made if isinstance(made, tuple) and len(made) == 2 else (made, {})
+    if not isinstance(module, nn.Module) or not isinstance(contract, Mapping):
+        raise PluginError(f"{text} returns {type(made).__name__}; expected a torch.nn.Module or (module, dict)")
+    return with_contract(module, contract, f"{path.stem}:{function_name}", text)
+
+
+def with_contract(module: nn.Module, contract: Mapping[str, Any], name: str, where: str) -> LoadedModel:
+    """`module` with its normalization inside and its class count known.
+
+    Raises:
+        PluginError: an unknown key, or a value of the wrong type.
+        ModelRefused: the class count is neither given nor to be read from the last linear layer.
+    """
+    from model_zoo.architectures import Normalized
+    from model_zoo.weights import state_sha256
+
+    known = ("num_classes", "input_shape", "mean", "std", "name")
+    unknown = [key for key in contract if key not in known]
+    if unknown:
+        raise PluginError(f"{where}: unknown key {unknown[0]!r} beside the model; known: {', '.join(known)}")
+    classes = contract.get("num_classes")
+    if classes is None:
+        linear = [layer.out_features for layer in module.modules() if isinstance(layer, nn.Linear)]
+        if not linear:
+            raise ModelRefused(f"{where}: the number of classes is not known; return (model, {{'num_classes': ...}})")
+        classes = linear[-1]
+    shape = contract.get("input_shape")
+    if shape is not None and (len(shape) != 3 or not all(isinstance(side, int) and side > 0 for side in shape)):
+        raise PluginError(f"{where}: input_shape is {shape!r}; expected (channels, height, width)")
+    mean, std = tuple(contract.get("mean", ())), tuple(contract.get("std", ()))
+    module = Normalized(module, mean, std) if mean or std else module
+    return LoadedModel(
+        str(contract.get("name", name)),
+        module.eval(),
+        int(classes),
+        (shape[0], shape[1], shape[2]) if shape is not None else None,
+        state_sha256(module),
+    )
+
+
+def options(text: str) -> dict[str, str]:
+    """The options of ``name?key=value&key=value``, without the name."""
+    return dict(parse_qsl(text.partition("?")[2], keep_blank_values=True))
+
+
+def _function(path: Path, name: str) -> Callable[[], Any]:
+    if not path.is_file():
+        raise UsageError(f"model file {path} does not exist")
+    spec = importlib.util.spec_from_file_location(f"harness_model_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"model file {path} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickles inside the file look themselves up there
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # a stranger's code
+        raise PluginError(f"model file {path} cannot be imported: {type(error).__name__}: {error}") from error
+    function = getattr(module, name, None)
+    if not callable(function):
+        there = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise UsageError(f"model file {path} has no function {name!r}; it has {', '.join(there) or 'none'}")
+    found: Callable[[], Any] = function
+    return found

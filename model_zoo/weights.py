@@ -1,0 +1,81 @@
+"""Weights files: float16 safetensors, written once and loaded strictly."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from harness.errors import BadWeights
+
+
+def sha256_of(path: Path) -> str:
+    """Hash of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_weights(network: nn.Module, path: Path) -> None:
+    """Kernels and matrices as float16, vectors (biases and batch-norm statistics, which are small) as they are."""
+    tensors = {}
+    for key, tensor in network.state_dict().items():
+        half = tensor.is_floating_point() and tensor.ndim > 1
+        tensors[key] = tensor.detach().cpu().to(torch.float16 if half else tensor.dtype).contiguous()
+    partial = path.with_name(path.name + ".partial")
+    safetensors.torch.save_file(tensors, partial)
+    partial.replace(path)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors in `path`, floating ones as float32.
+
+    Raises:
+        BadWeights: missing, truncated, or no safetensors file.
+    """
+    try:
+        tensors = safetensors.torch.load_file(path)
+    except FileNotFoundError:
+        raise BadWeights(f"weights {path} are missing") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BadWeights(f"weights {path} cannot be read as safetensors ({error}); fetch them again") from None
+    return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+
+
+def load_strictly(network: nn.Module, tensors: dict[str, Tensor], what: str) -> None:
+    """Load `tensors`, every key and shape of which must be the network's.
+
+    Raises:
+        BadWeights: a key is missing or too many, or a shape differs; names the first one.
+    """
+    wanted = network.state_dict()
+    for key, tensor in wanted.items():
+        if key not in tensors:
+            raise BadWeights(f"{what} lack {key!r}: they are of another architecture")
+        if tensors[key].shape != tensor.shape:
+            raise BadWeights(
+                f"{what}: {key!r} is {list(tensors[key].shape)}, the network needs {list(tensor.shape)}"
+                " (another class count or architecture)"
+            )
+    surplus = [key for key in tensors if key not in wanted]
+    if surplus:
+        raise BadWeights(f"{what} hold {surplus[0]!r}, which the network does not know: another architecture")
+    for key, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise BadWeights(f"{what}: {key!r} holds values that are not finite")
+    network.load_state_dict(tensors, strict=True)
+
+
+def state_sha256(module: nn.Module) -> str:
+    """Hash of a module's state dict, names, types and values: its identity where there is no weights file."""
+    digest = hashlib.sha256()
+    for key, tensor in module.state_dict().items():
+        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

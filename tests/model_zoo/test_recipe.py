@@ -1,0 +1,203 @@
+"""A whole training on a tiny folder of images: what it writes, that it loads, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+import typer
+from PIL import Image
+from typer.testing import CliRunner
+
+from harness.errors import BadWeights, UnknownName, UsageError
+from harness.types import ModelCard
+from model_zoo import cli, initial, recipe
+from model_zoo.cards import read_card
+from model_zoo.claims import add_claims
+from model_zoo.evaluation import clean_accuracy
+from model_zoo.recipe import Recipe, train
+from model_zoo.sources import resolve
+from model_zoo.train import Settings
+from model_zoo.weights import sha256_of
+
+RECIPE = Recipe("standard", arch="resnet18", settings=Settings(epochs=1, batch_size=8, lr=1e-3))
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes of 8x8 images, each with its color; train and val."""
+    top = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 8), ("val", 3)):
+        for label in range(3):
+            (top / split / str(label)).mkdir(parents=True)
+            for k in range(count):
+                pixels = rng.integers(0, 60, (8, 8, 3), dtype=np.uint8)
+                pixels[..., label] += 150
+                Image.fromarray(pixels).save(top / split / str(label) / f"{k}.png")
+    return top
+
+
+@pytest.fixture(scope="module")
+def finished(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("out") / "mine"
+    settings = replace(RECIPE.settings, epochs=6)
+    made = replace(RECIPE, defense="fgsm", options={"epsilon": "4/255"}, data=[f"folder:{images}"], settings=settings)
+    train(made, output, device="cpu")
+    return output
+
+
+def test_the_folder_holds_card_weights_and_history(finished: Path) -> None:
+    assert sorted(path.name for path in finished.iterdir()) == ["card.toml", "history.json", "weights.safetensors"]
+    card = read_card(finished / "card.toml")
+    assert (card.name, card.defense, card.num_classes, card.input_shape) == ("mine", "fgsm", 3, (3, 8, 8))
+    assert card.trained_for == {"norm": "linf", "epsilon": "4/255"}
+    assert card.recipe["options"] == {"epsilon": 4 / 255, "clean_share": 0.5}
+    assert (card.recipe["epochs"], card.recipe["init"], card.provenance["seed"]) == (6, "random", 0)
+    assert card.weights["sha256"] == sha256_of(finished / "weights.safetensors")
+    assert {row["n"] for name, row in card.data.items() if name != "sets"} == {24, 9}
+    assert set(card.provenance) >= {"hardware", "training_minutes", "versions", "license"}
+    stored = safetensors.torch.load_file(finished / "weights.safetensors")
+    assert stored["conv1.weight"].dtype == torch.float16
+
+
+def test_the_history_has_a_row_an_epoch(finished: Path) -> None:
+    history = json.loads((finished / "history.json").read_text())
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5, 6]
+    assert all(0 <= row[name] <= 1 for row in history for name in ("clean", "fgsm", "pgd"))
+    assert history[-1]["loss"] < history[0]["loss"]
+
+
+def test_the_claim_is_the_accuracy_of_the_file_that_is_loaded(finished: Path, images: Path) -> None:
+    model = resolve(str(finished))
+    assert model is not None
+    assert model.card is not None
+    dataset = recipe.load_dataset(f"folder:{images}", "val", None)
+    claim = model.card.claims[dataset.name]
+    assert (claim.accuracy, claim.n) == clean_accuracy(model.module, dataset)
+    assert claim.n == 9
+
+
+def test_a_finished_folder_is_not_overwritten(finished: Path) -> None:
+    with pytest.raises(UsageError, match="already holds a finished training"):
+        train(RECIPE, finished)
+
+
+def test_a_training_starts_from_another_one(finished: Path, images: Path, tmp_path: Path) -> None:
+    settings = replace(RECIPE.settings, lr=1e-12, weight_decay=0.0)
+    made = replace(RECIPE, data=[f"folder:{images}"], init=str(finished), settings=settings)
+    card = train(made, tmp_path / "next", device="cpu")
+    first = safetensors.torch.load_file(finished / "weights.safetensors")
+    second = safetensors.torch.load_file(tmp_path / "next" / "weights.safetensors")
+    assert all(torch.equal(second[key], first[key]) for key in first if key.endswith("conv1.weight"))
+    assert card.mean == read_card(finished / "card.toml").mean
+    assert str(card.recipe["init"]).startswith("mine (sha256 ")
+
+
+def test_another_class_count_gets_a_new_head_and_another_architecture_is_refused(finished: Path) -> None:
+    from model_zoo.architectures import build
+
+    torch.manual_seed(0)
+    network = build("resnet18", 7)
+    head = network.fc.weight.clone()  # type: ignore[union-attr, operator]
+    initial.initialize(network, "resnet18", str(finished))
+    assert torch.equal(network.fc.weight, head)  # type: ignore[union-attr, arg-type]
+    stored = safetensors.torch.load_file(finished / "weights.safetensors")
+    assert torch.equal(network.state_dict()["conv1.weight"], stored["conv1.weight"].float())
+    with pytest.raises(BadWeights, match="does not fit resnet34"):
+        initial.initialize(build("resnet34", 7), "resnet34", str(finished))
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"defense": "trade"}, UnknownName, "did you mean 'trades'"),
+        ({"options": {"epsilon": "8/255"}}, UsageError, "no option 'epsilon'"),
+        ({"data": ["gtsrbb"]}, UnknownName, "gtsrb"),
+        ({"arch": "resnet19"}, UnknownName, "resnet18"),
+        ({"init": "no/such/folder"}, UsageError, r"holds no weights\.safetensors"),
+        ({"augment": -1.0}, UsageError, "strength"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(
+    changes: dict[str, object], error: type[Exception], message: str, images: Path, tmp_path: Path
+) -> None:
+    made = replace(RECIPE, **{"data": [f"folder:{images}"], **changes})  # type: ignore[arg-type]
+    with pytest.raises(error, match=message):
+        train(made, tmp_path / "out", device="cpu")
+
+
+@pytest.mark.parametrize("device", ["tpu!", "meta"])
+def test_an_unusable_device_is_refused(device: str, images: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="device"):
+        train(replace(RECIPE, data=[f"folder:{images}"]), tmp_path / "out", device=device)
+
+
+def test_imagenet_s_weights_without_a_network_are_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("torchvision.models.get_model", refuse)
+    with pytest.raises(UsageError, match=r"--init imagenet.*no network.*train from scratch"):
+        initial.initialize(torch.nn.Linear(1, 1), "resnet18", "imagenet")
+
+
+def test_the_command_passes_everything_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: dict[str, object] = {}
+
+    def fake(made: Recipe, output: Path, **others: object) -> ModelCard:
+        seen.update(recipe=made, output=output, **others)
+        return ModelCard("x", "x", "x", 2, (3, 8, 8), path=output / "card.toml")
+
+    monkeypatch.setattr(recipe, "train", fake)
+    app = typer.Typer()
+    app.command()(cli.train)
+    line = "--defense trades --data gtsrb,signs:34000 --data folder:x --arch resnet34 --epochs 3 --batch-size 64"
+    line += " --lr 0.01 --weight-decay 0 --init imagenet --set beta=4 --set epsilon=3/255 --seed 7 --augment 0"
+    line += f" --device cpu --data-root {tmp_path} -o out"
+    result = CliRunner().invoke(app, line.split(), catch_exceptions=False)
+    assert (result.exit_code, result.stdout.strip()) == (0, str(Path("out/card.toml")))
+    assert seen["recipe"] == Recipe(
+        "trades",
+        {"beta": "4", "epsilon": "3/255"},
+        ["gtsrb", "signs:34000", "folder:x"],
+        "resnet34",
+        "imagenet",
+        Settings(epochs=3, batch_size=64, lr=0.01, weight_decay=0.0, seed=7),
+        0.0,
+    )
+    assert (seen["output"], seen["data_root"], seen["device"]) == (Path("out"), tmp_path, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"), [(["beta"], "not key=value"), (["=4"], "not key=value"), (["a=1", "a=2"], "given twice")]
+)
+def test_options_that_are_no_pairs_are_refused(pairs: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        cli.parse_options(pairs)
+
+
+def test_the_command_line_imports_no_torch() -> None:
+    code = "import sys, model_zoo.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_claims_on_the_test_split_join_the_card(finished: Path, images: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder)
+    shutil.copytree(images / "val", tmp_path / "set" / "test")
+    before = read_card(folder / "card.toml")
+    card = add_claims(folder, [f"folder:{tmp_path / 'set'}"])
+    assert read_card(folder / "card.toml") == card
+    assert set(card.claims) == {*before.claims, "folder-set-test"}
+    (validation,) = before.claims.values()
+    assert card.claims["folder-set-test"] == validation  # the same images under another name
+    assert replace(card, claims=before.claims) == before

@@ -1,0 +1,212 @@
+"""The loop: it learns, resumes to the same weights bit for bit, stops on NaN, and follows its schedule."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from harness.errors import TrainingFailed, UsageError
+from model_zoo import checkpoint
+from model_zoo.augment import Augmentation
+from model_zoo.datasets.base import ArrayDataset
+from model_zoo.defenses.fast_fgsm import FastFGSM
+from model_zoo.defenses.standard import Standard
+from model_zoo.train import Loss, Settings, fit, one_cycle
+
+SETTINGS = Settings(epochs=3, batch_size=8, lr=1e-2, checkpoint_seconds=0.0, seed=3)
+
+
+def bars(n: int = 44) -> ArrayDataset:
+    """Two classes: a bright upper or a bright lower half."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(n) % 2
+    images = rng.integers(0, 80, (n, 8, 8, 3), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[4 * label : 4 * label + 4] += 100
+    return ArrayDataset("bars", images, labels, ["up", "down"])
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3, stride=2, padding=1),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Conv2d(4, 8, 3, stride=2, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, padding=1),
+        nn.Dropout(0.2),
+        nn.Flatten(),
+        nn.Linear(32, 2),
+    )
+
+
+class Interrupted(Exception):
+    """Stands for a power cut."""
+
+
+def interrupting(loss: Loss, calls: int) -> Loss:
+    """`loss`, which raises in call number `calls`."""
+    count = 0
+
+    def wrapped(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        nonlocal count
+        count += 1
+        if count == calls:
+            raise Interrupted
+        return loss(model, images, labels)
+
+    return wrapped
+
+
+def test_it_learns_what_can_be_learned() -> None:
+    model, data = network(), bars()
+    history = fit(model, Standard().loss, data, replace(SETTINGS, epochs=8))
+    assert [row["epoch"] for row in history] == list(range(1, 9))
+    assert history[-1]["loss"] < 0.1 < history[0]["loss"]
+    images, labels = data.take(range(len(data)))
+    assert not model.training
+    assert (model(images).argmax(dim=1) == labels).all()
+
+
+@pytest.mark.parametrize("calls", [2, 7, 11, 13])
+def test_a_resumed_training_gives_the_same_weights(calls: int, tmp_path: Path) -> None:
+    """Five batches an epoch: interrupted within the first, second and third one, with everything that is random on."""
+    loss = FastFGSM(epsilon=4 / 255).loss
+    whole = network()
+    expected = fit(whole, loss, bars(), SETTINGS, augment=Augmentation())
+
+    model, file = network(), tmp_path / "resume.pt"
+    with pytest.raises(Interrupted):
+        fit(model, interrupting(loss, calls), bars(), SETTINGS, augment=Augmentation(), resume=file)
+    torch.manual_seed(99)  # another process has other states
+    model = network()
+    history = fit(model, loss, bars(), SETTINGS, augment=Augmentation(), resume=file)
+    for key, value in whole.state_dict().items():
+        assert torch.equal(model.state_dict()[key], value), key
+    assert [row["loss"] for row in history] == [row["loss"] for row in expected]
+
+
+def test_the_seed_decides() -> None:
+    def weights(seed: int) -> Tensor:
+        model = network()
+        fit(model, Standard().loss, bars(), replace(SETTINGS, epochs=1, seed=seed))
+        return model[0].weight.detach()
+
+    assert torch.equal(weights(1), weights(1))
+    assert not torch.equal(weights(1), weights(2))
+
+
+def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "resume.pt"
+    with pytest.raises(Interrupted):
+        fit(network(), interrupting(Standard().loss, 3), bars(), SETTINGS, resume=file, fingerprint="a")
+    with pytest.raises(UsageError, match=r"other settings.*another output folder"):
+        fit(network(), Standard().loss, bars(), SETTINGS, resume=file, fingerprint="b")
+    with pytest.raises(UsageError, match="other settings"):
+        fit(network(), Standard().loss, bars(), replace(SETTINGS, lr=1e-3), resume=file, fingerprint="a")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"\x80\x02N."])
+def test_a_corrupt_checkpoint_is_named(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "resume.pt"
+    file.write_bytes(content)
+    with pytest.raises(UsageError, match=r"resume\.pt is no training checkpoint"):
+        fit(network(), Standard().loss, bars(), SETTINGS, resume=file)
+
+
+def test_an_interrupted_save_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "resume.pt"
+    checkpoint.save(file, {"settings": "s", "epoch": 1})
+
+    def half(content: object, stream: object) -> None:
+        stream.write(b"half")  # type: ignore[attr-defined]
+        raise Interrupted
+
+    monkeypatch.setattr(torch, "save", half)
+    with pytest.raises(Interrupted):
+        checkpoint.save(file, {"settings": "s", "epoch": 2})
+    assert checkpoint.load(file, "s") == {"settings": "s", "epoch": 1}
+
+
+def test_random_states_come_back(tmp_path: Path) -> None:
+    checkpoint.seed_everything(5)
+    np.random.normal()
+    random.random()
+    checkpoint.save(tmp_path / "c", {"settings": "", "random": checkpoint.random_states()})
+    drawn = (random.random(), random.gauss(), np.random.normal(size=3).tolist(), torch.rand(3).tolist())
+    checkpoint.seed_everything(6)
+    found = checkpoint.load(tmp_path / "c", "")
+    assert found is not None
+    checkpoint.restore_random_states(found["random"])
+    assert (random.random(), random.gauss(), np.random.normal(size=3).tolist(), torch.rand(3).tolist()) == drawn
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_stops_the_training(value: float) -> None:
+    model = network()
+
+    def loss(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(model(images), labels) * value
+
+    with pytest.raises(TrainingFailed, match=r"epoch 1, batch 1.*--lr"):
+        fit(model, loss, bars(), SETTINGS)
+    assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
+
+
+def test_validation_joins_the_history_in_eval_mode() -> None:
+    modes = []
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        modes.append(model.training)
+        return {"clean": 0.5}
+
+    history = fit(network(), Standard().loss, bars(), replace(SETTINGS, epochs=2), validate=validate)
+    assert modes == [False, False]
+    assert [row["clean"] for row in history] == [0.5, 0.5]
+    assert set(history[0]) == {"epoch", "loss", "clean", "seconds"}
+
+
+def test_every_image_is_seen_once_an_epoch() -> None:
+    seen: list[Tensor] = []
+
+    def loss(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        seen.append(images.sum(dim=(1, 2, 3)))
+        return F.cross_entropy(model(images), labels)
+
+    fit(network(), loss, bars(40), replace(SETTINGS, epochs=2))
+    first, second = torch.cat(seen[:5]), torch.cat(seen[5:])
+    assert torch.allclose(first.sort().values, second.sort().values)
+    assert not torch.equal(first, second)
+
+
+def test_a_set_smaller_than_a_batch_is_refused() -> None:
+    with pytest.raises(UsageError, match="4 images, less than one batch of 8"):
+        fit(network(), Standard().loss, bars(4), SETTINGS)
+
+
+def test_the_learning_rate_rises_then_falls_to_nothing() -> None:
+    shares = [one_cycle(step, 100, 0.2) for step in range(100)]
+    assert shares[0] == pytest.approx(0.05)
+    assert shares[19] == 1
+    assert shares[:20] == sorted(shares[:20])
+    assert shares[20:] == sorted(shares[20:], reverse=True)
+    assert shares[60] == pytest.approx(0.5)
+    assert 0 < shares[-1] < 0.001
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"epochs": 0}, {"batch_size": 1}, {"lr": 0.0}, {"lr": float("nan")}, {"weight_decay": -1.0}, {"warmup": 1.0}],
+)
+def test_unusable_settings_are_refused(changes: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match="is "):
+        replace(SETTINGS, **changes)  # type: ignore[arg-type]
