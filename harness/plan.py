@@ -78,21 +78,24 @@ def device_name(device: torch.device) -> str:
 def find_batch_size(network: nn.Module, shape: tuple[int, ...], device: torch.device, largest: int) -> int:
     """Rows at a time where forward and input gradient stop getting faster by 5 %, at most `largest`.
 
-    Doubles from 32; memory running out ends the search at the size before.
+    Doubles from 32 until two sizes in a row bring nothing (one may be noise); memory running out ends the search, too.
     """
-    best, size, speed = min(32, largest), min(32, largest), 0.0
-    while True:
+    size = best = min(32, largest)
+    fastest, idle = 0.0, 0
+    while idle < 2:
         try:
-            now = _gradients_per_second(network, (size, *shape), device)
+            speed = _gradients_per_second(network, (size, *shape), device)
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
-            return best
-        if now < speed * 1.05:
-            return best
-        best, speed = size, now
+            break
+        if speed > fastest * 1.05:
+            best, fastest, idle = size, speed, 0
+        else:
+            idle += 1
         if size >= largest:
-            return best
+            break
         size = min(size * 2, largest)
+    return best
 
 
 def _gradients_per_second(network: nn.Module, shape: tuple[int, ...], device: torch.device) -> float:

@@ -1,0 +1,49 @@
+"""Devices and the search for a batch size."""
+
+import pytest
+import torch
+
+from harness.errors import UsageError
+from harness.plan import Plan, find_batch_size, pick_device, versions
+
+CPU = torch.device("cpu")
+
+
+class Limited(torch.nn.Module):
+    """Runs out of memory above `limit` rows; remembers the sizes it was asked for."""
+
+    def __init__(self, limit):
+        super().__init__()
+        self.limit, self.sizes = limit, []
+
+    def forward(self, images):
+        self.sizes.append(len(images))
+        if len(images) > self.limit:
+            raise torch.OutOfMemoryError("too much")
+        return images.flatten(1).sum(1)
+
+
+@pytest.mark.parametrize(("limit", "largest"), [(64, 512), (10_000, 100), (10_000, 7)])
+def test_the_batch_fits_memory_and_slice(limit, largest):
+    network = Limited(limit)
+    size = find_batch_size(network, (1, 2, 2), CPU, largest)
+    assert 1 <= size <= min(limit, largest)
+    assert max(network.sizes) <= largest
+    assert min(network.sizes) == min(32, largest)
+
+
+def test_devices_are_checked():
+    assert pick_device("cpu") == CPU
+    assert pick_device("auto").type in ("cpu", "cuda")
+    for name in ("gpu", "cuda:x", "", "tpu", "cuda:99"):
+        with pytest.raises(UsageError):
+            pick_device(name)
+
+
+def test_a_plan_survives_the_round_trip():
+    plan = Plan("cpu", 64, threads=2)
+    assert Plan(**plan.as_dict()) == plan
+
+
+def test_versions_name_what_numbers_depend_on():
+    assert {"python", "torch", "numpy", "torchattacks"} <= set(versions())
