@@ -160,8 +160,15 @@ class Attack(Protocol):
     """How often the harness calls `perturb`, each time with another seed; the union counts, per sample."""
     components: tuple[str | None, ...]
     """Parts of a cascade, run in order on what is left; ``(None,)`` for a plain attack."""
+    individual: bool
+    """Whether each component runs on all samples, rather than on what the ones before left."""
+    target: str | None
+    """Rule for the target classes of a targeted attack, see `harness.targets`."""
     caveats: tuple[str, ...]
     """What a reader of the row must know about this method of this tool."""
+
+    def freezes(self, component: str | None) -> bool:
+        """`freezable`, for one component of a cascade."""
 
     def tool_version(self) -> str:
         """Version of the installed tool. Raises `harness.errors.MissingPackage` if it is not there."""

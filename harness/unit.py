@@ -102,7 +102,7 @@ class _Running:
         passes: list[Pass] = []
         for component in components:
             mine = alive.copy()
-            if not getattr(self.attack, "individual", False):
+            if not self.attack.individual:
                 for earlier in passes:
                     mine &= earlier.outcome != "witness"
             passes.append(self._component(component, mine))
@@ -143,7 +143,7 @@ class _Running:
             for _ in ("queries", "returned")
         ]
         board, returned = boards
-        watch = self._watch()
+        watch = self._watch(component)
         network = setting.reference.module
         observer = ObservedModel(network, board, watch, self.batch_size, setting.keep_rows)
         # Samples attacked one at a time need a seed each.
@@ -207,15 +207,16 @@ class _Running:
                 for warning in raised:
                     self._finding("tool", "warn", str(warning.message))
 
-    def _watch(self) -> Watch:
+    def _watch(self, component: str | None) -> Watch:
         if self.setting.mode == "faithful":
             return "count"
-        if self.setting.mode == "observed" and self.attack.freezable and self.attack.kind in ("budget", "targeted"):
+        fixed_ball = self.attack.kind in ("budget", "targeted")
+        if self.setting.mode == "observed" and fixed_ball and self.attack.freezes(component):
             return "freeze"
         return "judge"
 
     def _targets(self) -> Tensor | None:
-        rule = getattr(self.attack, "target", None)
+        rule = self.attack.target
         if rule is None:
             return None
         return resolve_targets(rule, self.setting.reference.logits(self.chunk.images), self.chunk.labels)

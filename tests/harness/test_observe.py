@@ -95,11 +95,15 @@ def test_outside_the_ball_or_the_box_is_no_witness(linear):
         observer(images)
         offer_returned(board, images, 0)
         assert not board.found.any()
-    observer, board = observer_of(reference, data, epsilon=1.0)
-    outside = 2 * step(model, data, 1.0) - 0.5
-    assert (outside < 0).any()
+    # Inside the ball, but a pixel or more outside the box.
+    direction = torch.where(data.labels == 1, -1.0, 1.0)[:, None] * model.weight.detach().sign()
+    outside = data.images + EPSILON * direction.view_as(data.images)
+    leaves = (outside < 0).flatten(1).any(1) | (outside > 1).flatten(1).any(1)
+    with torch.no_grad():
+        assert (leaves & (model(outside).argmax(1) != data.labels)).any()
+    observer, board = observer_of(reference, data)
     observer(outside)
-    assert not board.found.any()
+    assert not board.found[leaves].any()
 
 
 def test_watching_freezes_nothing_and_counting_judges_nothing(linear):
