@@ -485,3 +485,26 @@ def test_targeted_success_is_the_target_only(tmp_path, monkeypatch):
     for row in run.facts.to_pylist():
         if row["outcome"] == "witness":
             assert row["adv_pred"] == row["target"]
+
+
+def test_every_call_has_a_seed_of_its_own_and_the_same_one_again(tmp_path, monkeypatch):
+    """Seeds differ by chunk, epsilon, restart, component and run seed, and depend on nothing else."""
+    model = SmallNet()
+    data = labeled(model, 40)
+    seeds = []
+
+    def note(observer, problem):
+        draws = torch.rand(1).item(), np.random.rand(), random.random()
+        seeds.append((problem.seed, *draws))
+        return problem.images
+
+    attack = scripted(note, params={"restarts": 2}, components=("a", "b"))
+    monkeypatch.setattr(Suite, "resolve", lambda self: (attack,))
+    for folder, seed in (("one", 0), ("two", 0), ("three", 1)):
+        evaluate(loaded(model, 5), suite(), data, Options(tmp_path / folder, seed=seed))
+    one, two, three = seeds[:36], seeds[36:72], seeds[72:]
+    assert len(one) == 3 * 3 * 2 * 2
+    assert one == two
+    assert len(set(one) | set(three)) == 72
+    for column in zip(*one, strict=True):
+        assert len(set(column)) == 36
