@@ -1,0 +1,169 @@
+"""AutoAttack and ART: the harness against the tools run bare, side by side in one process on the same samples.
+
+::
+
+    python benchmarks/tools.py autoattack --model trades --data gtsrb --data-root DIR -n 64 --eps 8/255
+    python benchmarks/tools.py art-pgd --model trades --data gtsrb --data-root DIR -n 128 --eps 8/255
+
+``autoattack`` runs pyautoattack's version ``standard`` with the same batch and run seed. ``art-pgd`` runs ART's PGD as
+its documentation shows it (a classifier, ``generate(x, y)``, its default batch of 32), with the parameters of the
+harness's suite. Forwards and backwards of the bare tool are counted by a hook on the network; the harness's are those
+of its facts, its time is that of a whole run with storage. The tools are imported before anything is timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from harness.evaluate import Options, evaluate
+from harness.metrics import sample_outcomes
+from harness.plan import device_name, versions
+from harness.resolve import find_data, find_model
+from harness.seeds import forked
+from harness.slices import make_slice
+from harness.suite import Suite
+from harness.threat import Epsilon, parse_epsilon
+from harness.types import AttackSpec
+
+PGD = {"steps": 20, "step_size": "epsilon/4", "random_start": True}
+
+
+class Counting(nn.Module):
+    """A network that counts rows forward and back."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.forwards = self.backwards = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.forwards += len(images)
+        logits: Tensor = self.network(images)
+        if logits.requires_grad:
+            logits.register_hook(self._back)
+        return logits
+
+    def _back(self, gradient: Tensor) -> None:
+        self.backwards += len(gradient)
+
+
+def bare_autoattack(network: nn.Module, images: Tensor, labels: Tensor, epsilon: Epsilon, batch: int) -> Tensor:
+    """As the tool's README runs it."""
+    from pyautoattack import AutoAttack
+
+    device = images.device
+    attack = AutoAttack(network, norm="Linf", eps=epsilon.value, seed=0, version="standard", device=device)
+    adversarial, _ = attack.run_standard_evaluation(images, labels, batch_size=batch)
+    return adversarial.to(device)
+
+
+def bare_art(network: nn.Module, images: Tensor, labels: Tensor, epsilon: Epsilon, batch: int) -> Tensor:
+    """As ART's examples run it: default batch, labels given so that it does not take the model's own predictions."""
+    from art.attacks.evasion import ProjectedGradientDescent
+    from art.estimators.classification import PyTorchClassifier
+
+    classifier = PyTorchClassifier(
+        network,
+        nn.CrossEntropyLoss(),
+        input_shape=tuple(images.shape[1:]),
+        nb_classes=int(network(images[:1]).shape[1]),
+        clip_values=(0.0, 1.0),
+        device_type="gpu" if images.device.type == "cuda" else "cpu",
+    )
+    attack = ProjectedGradientDescent(
+        classifier, eps=epsilon.value, eps_step=epsilon.value / 4, max_iter=20, num_random_init=1, verbose=False
+    )
+    return torch.from_numpy(attack.generate(images.cpu().numpy(), labels.cpu().numpy())).to(images.device)
+
+
+KINDS: dict[str, tuple[Callable[..., Tensor], AttackSpec]] = {
+    "autoattack": (bare_autoattack, AttackSpec("autoattack", "autoattack", "standard", {})),
+    "art-pgd": (bare_art, AttackSpec("art/pgd-20", "art", "pgd", PGD)),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--data", default="signs")
+    parser.add_argument("--data-root", type=Path)
+    parser.add_argument("-n", type=int, default=64)
+    parser.add_argument("--eps", default="8/255")
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("-o", "--output", type=Path)
+    arguments = parser.parse_args()
+    run_bare, spec = KINDS[arguments.kind]
+    epsilon = parse_epsilon(arguments.eps)
+
+    model = find_model(arguments.model)
+    part = make_slice(find_data(arguments.data, arguments.data_root), arguments.n, 512)
+    images, labels = part.take(0)
+    images, labels = images.to(arguments.device), labels.to(arguments.device)
+    for module in ("pyautoattack", "art.attacks.evasion", "art.estimators.classification"):
+        import_module(module)
+    counting = Counting(model.module.to(arguments.device).eval().requires_grad_(False))
+    start = time.perf_counter()
+    with forked(0):
+        adversarial = run_bare(counting, images, labels, epsilon, arguments.batch)
+    with torch.no_grad():
+        stands = (counting(adversarial).argmax(1) == labels) & (counting(images).argmax(1) == labels)
+    bare_s = time.perf_counter() - start
+    theirs = dict(zip(part.indices.tolist(), stands.tolist(), strict=True))
+    reach = float((adversarial - images).abs().max())
+
+    suite = Suite("bench", 1, "linf", (epsilon,), "observed", 512, (spec,))
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        options = Options(Path(folder), arguments.n, 0, arguments.device, arguments.batch)
+        run = evaluate(model, suite, part.data, options)
+    harness_s = time.perf_counter() - start
+    ours = sample_outcomes(run.facts, spec.id, epsilon.value)
+    cell = run.summary["cells"][0]
+    report: dict[str, Any] = {
+        "benchmark": arguments.kind,
+        "model": arguments.model,
+        "data": part.data.name,
+        "n": arguments.n,
+        "epsilon": epsilon.label,
+        "batch": arguments.batch,
+        "device": device_name(torch.device(arguments.device)),
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+        "bare": {
+            "robust_accuracy": float(np.mean(list(theirs.values()))),
+            "seconds": bare_s,
+            "forwards": counting.forwards,
+            "backwards": counting.backwards,
+            "largest_distance": reach,
+        },
+        "harness": {
+            "robust_accuracy": cell["robust_accuracy"],
+            "seconds": harness_s,
+            "forwards": cell["forwards"],
+            "backwards": cell["backwards"],
+        },
+        "only_harness_breaks": sum(theirs[i] and not ours[i] for i in ours),
+        "only_bare_breaks": sum(ours[i] and not theirs[i] for i in ours),
+        "speedup": bare_s / harness_s,
+    }
+    print(json.dumps(report, indent=2))
+    if arguments.output:
+        arguments.output.parent.mkdir(parents=True, exist_ok=True)
+        arguments.output.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
