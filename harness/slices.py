@@ -43,13 +43,17 @@ class Slice:
         return checked(self.data, self.ids(index).tolist())
 
     def digest(self) -> str:
-        """``sha256:`` of ids, images and labels, in order: the same only for the same pixels and labels."""
-        total = hashlib.sha256()
+        """``sha256:`` of ids, images and labels, in order: the same only for the same pixels and labels.
+
+        However the slice is cut into chunks; it is read one chunk at a time.
+        """
+        pixels, classes = hashlib.sha256(), hashlib.sha256()
         for index in range(self.chunks):
             images, labels = self.take(index)
-            total.update(np.ascontiguousarray(self.ids(index)).tobytes())
-            total.update(images.contiguous().numpy().tobytes())
-            total.update(labels.contiguous().numpy().tobytes())
+            pixels.update(images.contiguous().numpy().tobytes())
+            classes.update(labels.contiguous().numpy().tobytes())
+        total = hashlib.sha256(np.ascontiguousarray(self.indices).tobytes())
+        total.update(pixels.digest() + classes.digest())
         return f"sha256:{total.hexdigest()}"
 
 
