@@ -1,0 +1,50 @@
+"""The built-in suites: they resolve, and they ask for what their names promise."""
+
+from importlib.resources import files
+
+import pytest
+
+from harness.suite import read_suite
+
+SUITES = sorted(files("harness").joinpath("suites").iterdir(), key=str)
+GRID = ["1/255", "2/255", "4/255", "8/255"]
+AUTOATTACK_SUITES = {"autoattack", "standard"}
+
+
+@pytest.mark.parametrize("path", SUITES, ids=lambda path: path.name)
+def test_every_attack_resolves_with_all_its_parameters(path):
+    suite = read_suite(path)
+    assert suite.name == path.name.removesuffix(".toml")
+    for attack, spec in zip(suite.resolve(), suite.attacks, strict=True):
+        for epsilon in suite.grid:
+            record = attack.parameters(epsilon.value)
+            assert set(spec.params) <= set(record)
+            assert not [key for key, value in record.items() if "epsilon" in str(value)]
+
+
+@pytest.mark.parametrize("name", ["fgsm", "pgd", "autoattack", "standard", "crosstool", "blackbox"])
+def test_built_in_suites(name):
+    suite = read_suite(files("harness").joinpath("suites", f"{name}.toml"))
+    attacks = {spec.id: f"{spec.tool}.{spec.method}" for spec in suite.attacks}
+    assert {spec.params["step_size"] for spec in suite.attacks if "step_size" in spec.params} <= {"epsilon/4"}
+    assert [epsilon.label for epsilon in suite.grid] == GRID
+    assert (suite.norm, suite.chunk) == ("linf", 512)
+    assert suite.description
+    assert suite.mode_is_set == (name == "crosstool")  # elsewhere the user may choose
+    if name in AUTOATTACK_SUITES:
+        assert attacks["autoattack"] == "autoattack.standard"
+    for label, method in attacks.items():
+        assert ("autoattack" in label) == (method == "autoattack.standard")  # nothing else bears the name
+
+
+def test_crosstool_pairs_have_the_same_parameters():
+    suite = read_suite(files("harness").joinpath("suites", "crosstool.toml"))
+    assert suite.mode == "faithful"
+    params = {spec.id: dict(spec.params) for spec in suite.attacks}
+    for label, given in params.items():
+        tool, _, plain = label.rpartition("/")
+        if tool:
+            shared = set(given) & set(params[plain])
+            assert {key: given[key] for key in shared} == {key: params[plain][key] for key in shared}
+            assert set(given) - shared <= {"random_start", "loss", "rho"}
+    assert not any(given.get("random_start") for given in params.values())
