@@ -20,12 +20,15 @@ LIMIT = 2
 
 
 class DenseConv2d(nn.Conv2d):
-    """`nn.Conv2d` whose forward is a matrix product where the feature map is at most `LIMIT` x `LIMIT`."""
+    """`nn.Conv2d` whose forward, on the CPU, is a matrix product on feature maps of at most `LIMIT` x `LIMIT`."""
+
+    _written_out: dict[tuple[int, ...], Tensor]
+    """The matrix of frozen weights, by feature-map size and the weights' place and version."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Feature maps [n,C,H,W] to [n,C',H',W'], as `nn.Conv2d`."""
         height, width = input.shape[-2:]
-        if height > LIMIT or width > LIMIT or not _suits(self):
+        if input.device.type != "cpu" or height > LIMIT or width > LIMIT or not _suits(self):
             return super().forward(input)
         return _dense(input, self)
 
@@ -35,26 +38,55 @@ def _suits(conv: nn.Conv2d) -> bool:
     return plain and not isinstance(conv.padding, str) and tuple(conv.kernel_size) != (1, 1)
 
 
-def _dense(images: Tensor, conv: nn.Conv2d) -> Tensor:
+def _dense(images: Tensor, conv: DenseConv2d) -> Tensor:
     n, _, height, width = images.shape
     (kh, kw), (sy, sx) = conv.kernel_size, conv.stride
-    py, px = int(conv.padding[0]), int(conv.padding[1])
-    out_h, out_w = (height + 2 * py - kh) // sy + 1, (width + 2 * px - kw) // sx + 1
+    out_h = (height + 2 * int(conv.padding[0]) - kh) // sy + 1
+    out_w = (width + 2 * int(conv.padding[1]) - kw) // sx + 1
+    weight = _matrix(conv, height, width, out_h, out_w)
+    bias = conv.bias.repeat(out_h * out_w) if conv.bias is not None else None
+    flat = F.linear(images.permute(0, 2, 3, 1).reshape(n, -1), weight, bias)
+    return flat.view(n, out_h, out_w, conv.out_channels).permute(0, 3, 1, 2)
+
+
+def _matrix(conv: DenseConv2d, height: int, width: int, out_h: int, out_w: int) -> Tensor:
+    """The weights written out, [out_h*out_w*C', H*W*C]; kept while they are frozen and unchanged."""
+    if conv.weight.requires_grad:
+        return _write_out(conv, height, width, out_h, out_w)
+    key = (height, width, conv.weight.data_ptr(), conv.weight._version)
+    kept: dict[tuple[int, ...], Tensor] = conv.__dict__.setdefault("_written_out", {})
+    if key not in kept:
+        kept.clear()
+        with torch.inference_mode(False), torch.no_grad():
+            kept[key] = _write_out(conv, height, width, out_h, out_w).detach()
+    return kept[key]
+
+
+def _write_out(conv: nn.Conv2d, height: int, width: int, out_h: int, out_w: int) -> Tensor:
+    (kh, kw), (sy, sx) = conv.kernel_size, conv.stride
     rows = []
     taps = conv.weight.permute(0, 2, 3, 1)  # [C', kh, kw, C]
     for y in range(out_h):
         for x in range(out_w):
             # Input pixel (i, j) meets tap (i + top, j + left) of this output; taps outside the kernel are zero.
-            top, left = py - sy * y, px - sx * x
+            top, left = int(conv.padding[0]) - sy * y, int(conv.padding[1]) - sx * x
             y0, y1, x0, x1 = max(top, 0), min(top + height, kh), max(left, 0), min(left + width, kw)
             block = taps[:, y0:y1, x0:x1]
             if (y1 - y0, x1 - x0) != (height, width):
                 block = F.pad(block, (0, 0, x0 - left, left + width - x1, y0 - top, top + height - y1))
             rows.append(block.reshape(conv.out_channels, -1))
-    weight = torch.cat(rows) if len(rows) > 1 else rows[0]
-    bias = conv.bias.repeat(len(rows)) if conv.bias is not None else None
-    flat = F.linear(images.permute(0, 2, 3, 1).reshape(n, -1), weight, bias)
-    return flat.view(n, out_h, out_w, conv.out_channels).permute(0, 3, 1, 2)
+    return torch.cat(rows) if len(rows) > 1 else rows[0]
+
+
+def write_out_convolutions(model: nn.Module) -> nn.Module:
+    """`model` itself, in which every plain `nn.Conv2d` has become a `DenseConv2d`, for good.
+
+    Parameters, hooks, buffers and keys stay what they are; subclasses of `nn.Conv2d` are left alone.
+    """
+    for module in model.modules():
+        if type(module) is nn.Conv2d:
+            module.__class__ = DenseConv2d
+    return model
 
 
 @contextmanager
@@ -72,3 +104,4 @@ def dense_convolutions(model: nn.Module) -> Iterator[nn.Module]:
     finally:
         for module in swapped:
             module.__class__ = nn.Conv2d
+            module.__dict__.pop("_written_out", None)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from model_zoo import architectures
-from model_zoo.fastconv import DenseConv2d, dense_convolutions
+from model_zoo.fastconv import DenseConv2d, dense_convolutions, write_out_convolutions
 
 
 @pytest.mark.parametrize("size", [1, 2, (1, 2), (2, 1)])
@@ -95,3 +95,35 @@ def test_classes_come_back_after_an_exception() -> None:
     with pytest.raises(KeyError), dense_convolutions(model):
         raise KeyError
     assert type(model[0]) is nn.Conv2d
+
+
+def test_frozen_weights_are_written_out_once_and_again_when_they_change():
+    torch.manual_seed(0)
+    conv = nn.Conv2d(3, 4, 3, padding=1).requires_grad_(False)
+    images = torch.randn(2, 3, 2, 2)
+    plain = conv(images)
+    write_out_convolutions(conv)
+    torch.testing.assert_close(conv(images), plain)
+    (kept,) = conv._written_out.values()
+    conv(images)
+    assert next(iter(conv._written_out.values())) is kept
+    with torch.no_grad():
+        conv.weight.mul_(2)
+    torch.testing.assert_close(conv(images) - conv.bias[:, None, None], 2 * (plain - conv.bias[:, None, None]))
+    assert len(conv._written_out) == 1
+    one = torch.randn(2, 3, 1, 1)
+    torch.testing.assert_close(conv(one), nn.functional.conv2d(one, conv.weight, conv.bias, padding=1))
+    with torch.inference_mode():
+        conv._written_out.clear()
+        conv(images)
+    wanted = images.clone().requires_grad_()
+    conv(wanted).sum().backward()
+    assert wanted.grad is not None
+
+
+def test_writing_out_for_good_keeps_parameters_and_keys():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4))
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    assert write_out_convolutions(model) is model
+    assert type(model[0]) is DenseConv2d
+    assert {n: t.tolist() for n, t in model.state_dict().items()} == {n: t.tolist() for n, t in before.items()}
