@@ -77,8 +77,7 @@ def _set_input_channels(network: nn.Module, channels: int) -> None:
                 padding=module.padding if isinstance(module.padding, str) else (module.padding[0], module.padding[1]),
                 bias=module.bias is not None,
             )
-            parent, _, child = path.rpartition(".")
-            setattr(network.get_submodule(parent), child, first)
+            replace_module(network, path, first)
             return
     raise UsageError(f"the network has no convolution to take images of {channels} channels")
 
@@ -86,3 +85,15 @@ def _set_input_channels(network: nn.Module, channels: int) -> None:
 def unwrap(module: nn.Module) -> nn.Module:
     """The network inside `Normalized`, or `module` itself: what the weights files hold."""
     return module.network if isinstance(module, Normalized) else module
+
+
+def last_linear(network: nn.Module) -> str | None:
+    """Path of the last linear layer, which is the classifier of all torchvision's networks that have one."""
+    paths = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]
+    return paths[-1] if paths else None
+
+
+def replace_module(network: nn.Module, path: str, module: nn.Module) -> None:
+    """Put `module` in the place of the one at `path` (dotted, as in `nn.Module.named_modules`)."""
+    parent, _, child = path.rpartition(".")
+    setattr(network.get_submodule(parent), child, module)

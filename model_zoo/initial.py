@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from harness.errors import BadWeights, UsageError
 from harness.types import Dataset
+from model_zoo.architectures import last_linear
 from model_zoo.cards import read_card
 from model_zoo.weights import read_weights, sha256_of
 
@@ -54,18 +55,12 @@ def initialize(network: nn.Module, arch: str, init: str | None) -> str | None:
         tensors, source = read_weights(path), f"{Path(init).name} (sha256 {sha256_of(path)})"
     own = network.state_dict()
     fitting = {k: v for k, v in tensors.items() if k in own and own[k].shape == v.shape}
-    head = _classifier(network)
-    absent = [k for k in own if k not in fitting and not k.startswith(head)]
+    head = last_linear(network)
+    absent = [k for k in own if k not in fitting and (head is None or not k.startswith(f"{head}."))]
     if absent:
         raise BadWeights(f"--init {init} does not fit {arch}: {absent[0]!r} is missing or of another shape")
     network.load_state_dict({**own, **fitting}, strict=True)
     return source
-
-
-def _classifier(network: nn.Module) -> str:
-    """Prefix of the keys of the last linear layer."""
-    names = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
-    return f"{names[-1]}." if names else "\0"
 
 
 def _imagenet(arch: str) -> dict[str, Tensor]:

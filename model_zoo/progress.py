@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -43,6 +44,21 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         if self._bars is not None:
             self._bars.stop()
+
+    @contextmanager
+    def phase(self, title: str, epochs: int) -> Iterator[Progress]:
+        """Within the block, another training with its own number of epochs is reported under `title`."""
+        before = self._title, self._epochs, self._figures
+        self._begin(title, epochs)
+        try:
+            yield self
+        finally:
+            self._begin(*before)
+
+    def _begin(self, title: str, epochs: int, figures: str = "") -> None:
+        self._title, self._epochs, self._figures = title, epochs, figures
+        if self._bars is not None:
+            self._bars.reset(self._task, description=title, total=None, figures=figures)
 
     def say(self, text: str) -> None:
         """One line."""

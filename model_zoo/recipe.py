@@ -12,15 +12,15 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from harness.errors import PluginError, UsageError
+from harness.errors import UsageError
 from harness.registry import Registry
 from harness.types import Claim, DataRequest, Dataset, ModelCard
 from model_zoo import architectures, checkpoint, initial, result
 from model_zoo.augment import Augmentation
 from model_zoo.datasets.base import Concatenated, content_hash
-from model_zoo.defenses.base import Defense, TrainingContext
+from model_zoo.defenses.base import Defense, TrainingContext, load_defense
 from model_zoo.evaluation import clean_accuracy
-from model_zoo.numbers import spell
+from model_zoo.numbers import number, spell
 from model_zoo.progress import Progress
 from model_zoo.train import Settings, fit
 from model_zoo.validate import Validator
@@ -75,7 +75,7 @@ def train(
     """
     if (output / result.CARD).exists():
         raise UsageError(f"{output} already holds a finished training; give another output folder")
-    defense, target = _load_defense(recipe), _device(device)
+    defense, target = load_defense(recipe.defense, recipe.options), _device(device)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -86,10 +86,20 @@ def train(
     data = _load_data(recipe, data_root)
     model, mean, std, source = _start(recipe, data)
     model.to(target)
-    epsilon = getattr(defense, "epsilon", 0.0) or QUICK_EPSILON
+    epsilon = number(defense.trained_for.get("epsilon", QUICK_EPSILON))
     fingerprint = _fingerprint(recipe, defense, data, source)
+    card = ModelCard(
+        name=output.resolve().name,
+        defense=recipe.defense,
+        architecture=recipe.arch,
+        num_classes=len(data.train.classes),
+        input_shape=data.shape,
+        mean=mean,
+        std=std,
+        data={"sets": list(recipe.data), **data.hashes},
+    )
     with report:
-        context = TrainingContext(data.train, recipe.settings, augment, output, report, fingerprint)
+        context = TrainingContext(data.train, recipe.settings, augment, output, report, fingerprint, card, recipe.init)
         prepared = defense.prepare(model, context)
         history = fit(
             model,
@@ -106,14 +116,8 @@ def train(
     overfitted = overfitting_epoch(history) if defense.trained_for else None
     if overfitted:
         report.say(f"catastrophic overfitting in epoch {overfitted}: quick-PGD accuracy collapsed, FGSM accuracy rose")
-    card = ModelCard(
-        name=output.resolve().name,
-        defense=recipe.defense,
-        architecture=recipe.arch,
-        num_classes=len(data.train.classes),
-        input_shape=data.shape,
-        mean=mean,
-        std=std,
+    card = replace(
+        card,
         trained_for=defense.trained_for,
         recipe={
             "init": source or "random",
@@ -126,7 +130,6 @@ def train(
             **({"catastrophic_overfitting_epoch": overfitted} if overfitted else {}),
             **prepared,
         },
-        data={"sets": list(recipe.data), **data.hashes},
         claims={part.name: Claim(*clean_accuracy(model, part)) for part in data.val},
         weights=weights,
         provenance=result.provenance(recipe.settings.seed, target, history[-1]["seconds"] / 60),
@@ -149,13 +152,6 @@ def _load_data(recipe: Recipe, root: Path | None) -> Data:
     held_out = [load_dataset(text, "val", root, seed) for text in recipe.data]
     hashes = {part.name: {"n": len(part), "sha256": content_hash(part)} for part in [*parts, *held_out]}
     return Data(Concatenated(parts), held_out, hashes)
-
-
-def _load_defense(recipe: Recipe) -> Defense:
-    kind = Registry("defenses").load(recipe.defense)
-    if not (isinstance(kind, type) and issubclass(kind, Defense)):
-        raise PluginError(f"defense {recipe.defense!r} is {kind!r}; expected a subclass of model_zoo's Defense")
-    return kind.from_options(recipe.options)
 
 
 def _start(recipe: Recipe, data: Data) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...], str | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -61,7 +62,8 @@ def _print(kind: str, rows: list[dict[str, Any]]) -> None:
         table.add_row(*(Text(text) for text in (row["name"], *cells, package)))
         if "broken" in row:
             table.add_row(Text(f"  broken: {row['broken']}", style="red"))
-    Console().print(table)
+    console = Console() if sys.stdout.isatty() else Console(width=160)
+    console.print(table)
 
 
 _COLUMNS: dict[str, dict[str, str]] = {

@@ -9,8 +9,9 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
-from harness.errors import UsageError
-from harness.types import Dataset
+from harness.errors import PluginError, UsageError
+from harness.registry import Registry
+from harness.types import Dataset, ModelCard
 from model_zoo.numbers import number, spell
 from model_zoo.progress import Progress
 from model_zoo.train import Settings
@@ -31,6 +32,10 @@ class TrainingContext:
     progress: Progress
     fingerprint: str
     """What determines the training besides the settings, as text: for the preparation's own checkpoint."""
+    card: ModelCard
+    """What is known before the training: name, defense, architecture, classes, shape, normalization, data."""
+    init: str | None
+    """Where the weights come from: None (random), ``imagenet``, or the output folder of another training."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,20 @@ class Defense:
     def options(self) -> dict[str, Any]:
         """All options with their values, as the card records them."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def load_defense(name: str, options: Mapping[str, Any]) -> Defense:
+    """The registered defense `name` with `options`.
+
+    Raises:
+        UnknownName: there is none.
+        PluginError: what is registered is no defense.
+        UsageError: as `Defense.from_options`.
+    """
+    kind = Registry("defenses").load(name)
+    if not (isinstance(kind, type) and issubclass(kind, Defense)):
+        raise PluginError(f"defense {name!r} is {kind!r}; expected a subclass of model_zoo's Defense")
+    return kind.from_options(options)
 
 
 def require(condition: bool, message: str) -> None:
