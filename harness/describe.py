@@ -37,6 +37,8 @@ class Options:
     witnesses: str | None = None
     """``all``, ``worst`` or ``none``; None is ``all`` up to 20,000 of them, then ``worst``."""
     fresh: bool = False
+    force: bool = False
+    """Run a model that the doctor refuses; the row says so."""
 
 
 def describe(

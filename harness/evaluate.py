@@ -10,12 +10,15 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from harness import checks
 from harness import facts as fact
 from harness.describe import WITNESSES, Options, describe, now
-from harness.errors import BadRun, ModelRefused, UsageError
+from harness.doctor.probe import changed_buffers, snapshot
+from harness.errors import BadRun, UsageError
 from harness.executors import local
 from harness.model import ReferenceModel
 from harness.plan import Plan, find_batch_size, pick_device
+from harness.preflight import check_data, check_model
 from harness.slices import Slice, make_slice
 from harness.store import RunStore
 from harness.suite import Suite
@@ -87,14 +90,16 @@ def evaluate(
         UsageError: unusable options.
         BadData: images outside [0,1], or labels that are no class.
         BadRun: the results folder cannot be written, or another process writes this run.
-        ModelRefused: the model does not fit the data, or its output is not logits.
+        ModelRefused: the doctor finds the model mis-wired; ``options.force`` overrules it where it can be overruled.
     """
     options, reporter = options or Options(), reporter or Silent()
-    _check(model, data, options)
+    _check(options)
+    check_data(model, data)
     attacks = suite.resolve()
     device = pick_device(options.device)
     part = make_slice(data, options.n, suite.chunk)
     run = describe(model, suite, attacks, part, options, device)
+    check_model(model, data, run, options, device)
     store = RunStore.create(options.results, run["run_name"], options.fresh)
     with store.locked(), ReferenceModel(model, device) as reference:
         _continue(store, run)
@@ -105,22 +110,11 @@ def evaluate(
         return _run(worker, run, reporter)
 
 
-def _check(model: LoadedModel, data: Dataset, options: Options) -> None:
-    if model.num_classes < len(data.classes):
-        raise ModelRefused(
-            f"model {model.name!r} has {model.num_classes} classes, data set {data.name!r} has {len(data.classes)};"
-            " choose a model trained for this data set"
-        )
+def _check(options: Options) -> None:
     if options.witnesses not in (None, *WITNESSES):
         raise UsageError(f"--witnesses {options.witnesses!r} is not one of {', '.join(WITNESSES)}")
     if options.batch_size is not None and options.batch_size < 1:
         raise UsageError(f"--batch-size {options.batch_size} must be at least 1, or auto")
-    if model.input_shape is not None:
-        shape = tuple(data.take([0])[0].shape[1:])
-        if shape != tuple(model.input_shape):
-            raise ModelRefused(
-                f"model {model.name!r} takes images {tuple(model.input_shape)}, data set {data.name!r} has {shape}"
-            )
 
 
 def _continue(store: RunStore, run: dict[str, Any]) -> None:
@@ -156,6 +150,8 @@ def _run(worker: Worker, run: dict[str, Any], reporter: Reporter) -> Run:
     lanes = all_lanes(suite, worker.part.chunks)
     total = sum(len(lane_units(suite, worker.attacks, lane)) for lane in lanes)
     begun, earlier = time.monotonic(), run["seconds"]
+    module = worker.setting.reference.module
+    buffers = snapshot(module)
     run["sessions"] += 1
     store.write_json("run.json", run)
     reporter.started(run, total)
@@ -176,6 +172,9 @@ def _run(worker: Worker, run: dict[str, Any], reporter: Reporter) -> Run:
             run["findings"].append(
                 Finding("torn", "warn", f"{name} could not be read and was computed again").as_dict()
             )
+        for name in changed_buffers(buffers, module)[:1]:
+            message = f"measuring changed buffer {name}, so the units were not attacked on one model; start over"
+            run["findings"].append(checks.found("P4", "error", message).as_dict())
         run["seconds"] = round(earlier + time.monotonic() - begun, 3)
         run["finished"] = now()
         store.write_json("run.json", run)

@@ -44,6 +44,7 @@ SCHEMA = pa.schema(
         ("adv_pred", pa.int64()),
         ("forwards", pa.int64()),
         ("backwards", pa.int64()),
+        ("dead_gradients", pa.int64()),
     ],
     metadata={"harness.facts": str(SCHEMA_VERSION)},
 )

@@ -54,6 +54,8 @@ class ObservedModel(nn.Module):
         n, device = len(board.clean), board.clean.device
         self.forwards = torch.zeros(n, dtype=torch.int64, device=device)
         self.backwards = torch.zeros(n, dtype=torch.int64, device=device)
+        self.dead_gradients = torch.zeros(n, dtype=torch.int64, device=device)
+        """Backwards whose gradient on the image was zero everywhere, or not finite."""
         self.unmatched = 0
         """Rows of queries that could not be matched to samples; they were computed, not judged."""
         self.queries = 0
@@ -164,6 +166,9 @@ class ObservedModel(nn.Module):
 
     def _counted(self, images: Tensor, rows: Tensor) -> Tensor:
         """Forward with the counts of forwards and, once a gradient comes back, backwards."""
+        if images.requires_grad and torch.is_grad_enabled():
+            images = images.view_as(images)  # of this query alone: tools ask about the same tensor again
+            images.register_hook(lambda gradient: self._count_dead(gradient, rows))
         logits = self._compute(images)
         self.forwards.index_add_(0, rows, torch.ones_like(rows))
         if logits.requires_grad:
@@ -172,6 +177,11 @@ class ObservedModel(nn.Module):
 
     def _count_backward(self, rows: Tensor) -> None:
         self.backwards.index_add_(0, rows, torch.ones_like(rows))
+
+    def _count_dead(self, gradient: Tensor, rows: Tensor) -> None:
+        largest = torch.linalg.vector_norm(gradient.detach().flatten(1), torch.inf, dim=1)
+        alive = (largest > 0) & (largest < torch.inf)  # NaN is neither
+        self.dead_gradients.index_add_(0, rows, (~alive).to(torch.int64))
 
     def _compute(self, images: Tensor) -> Tensor:
         """The network in pieces of `batch_size` rows; out of memory, halves the pieces and goes on.

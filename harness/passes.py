@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from harness import evidence, facts
+from harness.observe import ObservedModel
 from harness.threat import Epsilon, radius
 from harness.types import Norm
 from harness.witness import SOURCES, WitnessBoard
@@ -25,6 +26,8 @@ BOARD: dict[str, type] = {
     "restart": np.int64,
 }
 """What a pass keeps of the witness board, by attribute name."""
+COUNTS = ("forwards", "backwards", "dead_gradients")
+"""What the observer counts for each sample, by attribute name; columns of the facts."""
 _INHERITED = ("source", "query_index", "restart", "distance", "margin", "adv_pred")
 
 
@@ -54,6 +57,7 @@ class Pass:
     images: Tensor
     forwards: np.ndarray
     backwards: np.ndarray
+    dead_gradients: np.ndarray
     targets: np.ndarray | None = None
 
     @classmethod
@@ -68,19 +72,18 @@ class Pass:
             reason,
             {name: np.zeros(n, dtype) for name, dtype in BOARD.items()},
             torch.zeros_like(chunk.images, device="cpu"),
-            np.zeros(n, np.int64),
-            np.zeros(n, np.int64),
+            *np.zeros((3, n), np.int64),
         )
 
-    def note(self, rows: np.ndarray, board: WitnessBoard, forwards: Tensor, backwards: Tensor) -> None:
-        """Take over what was found for `rows` (chunk rows, in the board's order)."""
+    def note(self, rows: np.ndarray, board: WitnessBoard, observer: ObservedModel) -> None:
+        """Take over what was found for `rows` (chunk rows, in the board's order) and what it took."""
         found = board.found.cpu().numpy()
         for name in BOARD:
             self.board[name][rows] = getattr(board, name).cpu().numpy()
         self.outcome[rows[found]] = "witness"
         self.images[torch.from_numpy(rows[found])] = board.images[board.found].cpu()
-        self.forwards[rows] = forwards.cpu().numpy()
-        self.backwards[rows] = backwards.cpu().numpy()
+        for name in COUNTS:
+            getattr(self, name)[rows] = getattr(observer, name).cpu().numpy()
 
     def lose(self, rows: np.ndarray, outcome: str, reason: str) -> None:
         """Say of `rows` that are not broken that nothing is known; witnesses found before a failure stand."""
@@ -100,6 +103,7 @@ def union(passes: Sequence[Pass]) -> Pass:
         first.images,
         np.sum([done.forwards for done in passes], axis=0),
         np.sum([done.backwards for done in passes], axis=0),
+        np.sum([done.dead_gradients for done in passes], axis=0),
         first.targets,
     )
     for later in passes[1:]:
@@ -161,9 +165,10 @@ def fact_table(
             "margin": np.ma.array(done.board["margin"], mask=~reached),
             "clean_pred": chunk.clean_pred.cpu().numpy(),
             "adv_pred": np.ma.array(done.board["prediction"], mask=~reached),
-            "forwards": done.forwards if paid else np.zeros_like(done.forwards),
-            "backwards": done.backwards if paid else np.zeros_like(done.backwards),
         }
+        for name in COUNTS:
+            spent = getattr(done, name)
+            columns[name] = spent if paid else np.zeros_like(spent)
         made = facts.table(len(outcome), columns)
         tables.append(made if before is None or not inherited.any() else _inherit(made, before, inherited))
     return facts.concat(tables)

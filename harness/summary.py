@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from harness.diagnose import verdict
 from harness.metrics import Cell, cells, clean_accuracy, wilson, worst_case
 from harness.store import SCHEMA_VERSION
 
@@ -23,6 +24,7 @@ def summarize(run: Mapping[str, Any], facts: pa.Table) -> dict[str, Any]:
     order = {name: place for place, name in enumerate(tools)}
     folded = sorted(cells(facts, run["data"]["n"]), key=lambda cell: (order[cell.attack], cell.epsilon))
     parts = [cell for cell in folded if cell.component is not None]
+    findings, grade = verdict(run, facts)
     return {
         "schema": SCHEMA_VERSION,
         "run": run["run"],
@@ -45,7 +47,8 @@ def summarize(run: Mapping[str, Any], facts: pa.Table) -> dict[str, Any]:
             }
             for worst in worst_case(facts, run["data"]["n"])
         ],
-        "findings": run["findings"],
+        "findings": findings,
+        "grade": grade,
         "seconds": run["seconds"],
         "status": run["status"],
     }

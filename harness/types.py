@@ -26,10 +26,16 @@ class Finding:
     check: str
     level: Level
     message: str
+    figure: float | None = None
+    """What was measured, where the check measures something."""
+    threshold: float | None = None
+    """Where the check begins to object."""
 
-    def as_dict(self) -> dict[str, str]:
-        """The finding as the JSON contract spells it."""
-        return {"check": self.check, "level": self.level, "message": self.message}
+    def as_dict(self) -> dict[str, Any]:
+        """The finding as the JSON contract spells it; figure and threshold are left out where there are none."""
+        numbers = {"figure": self.figure, "threshold": self.threshold}
+        words = {"check": self.check, "level": self.level, "message": self.message}
+        return words | {name: value for name, value in numbers.items() if value is not None}
 
 
 @runtime_checkable
@@ -160,6 +166,8 @@ class Attack(Protocol):
     """How often the harness calls `perturb`, each time with another seed; the union counts, per sample."""
     components: tuple[str | None, ...]
     """Parts of a cascade, run in order on what is left; ``(None,)`` for a plain attack."""
+    one_by_one: bool
+    """Whether samples are attacked one at a time, because the tool's queries cannot be told apart otherwise."""
     individual: bool
     """Whether each component runs on all samples, rather than on what the ones before left."""
     target: str | None

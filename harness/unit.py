@@ -127,7 +127,7 @@ class _Running:
         if targets is not None:
             done.targets = targets.cpu().numpy()
         rows = np.flatnonzero(alive)
-        groups = [rows[i : i + 1] for i in range(len(rows))] if self.attack.kind == "decision" else [rows]
+        groups = [rows[i : i + 1] for i in range(len(rows))] if self.attack.one_by_one else [rows]
         for group in groups:
             self._attack(component, group, targets, done)
         return done
@@ -147,11 +147,13 @@ class _Running:
         network = setting.reference.module
         observer = ObservedModel(network, board, watch, self.batch_size, setting.keep_rows)
         # Samples attacked one at a time need a seed each.
-        place = (int(rows[0]),) if attack.kind == "decision" else ()
+        place = (int(rows[0]),) if attack.one_by_one else ()
+        # The same attack of two tools, ``x`` and ``tool/x``, draws alike.
+        name = self.job.spec.id.rpartition("/")[2]
         error: Exception | None = None
         for restart in range(attack.restarts):
             observer.restart = restart
-            seed = derive(setting.seed, self.job.spec.id, component, epsilon.value, self.chunk.index, restart, *place)
+            seed = derive(setting.seed, name, component, epsilon.value, self.chunk.index, restart, *place)
             try:
                 back = self._call(
                     observer,
@@ -178,7 +180,7 @@ class _Running:
             if watch == "freeze" and bool(board.safe.all()):
                 break
         best = board if watch == "freeze" else merge(board, returned)
-        done.note(rows, best, observer.forwards, observer.backwards)
+        done.note(rows, best, observer)
         if error is not None:
             self._failed(done, rows, error)
         self.result.unconfirmed += best.unconfirmed

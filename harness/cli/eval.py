@@ -32,6 +32,7 @@ def evaluate_models(
     faithful: Annotated[bool, typer.Option("--faithful", help="Short for --mode faithful.")] = False,
     witnesses: Annotated[str | None, typer.Option(help="Which to store: all, worst (one a sample) or none.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of continuing an earlier run.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Run a model that the doctor refuses; marks the row.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> int:
     """Attack models with a suite and report robust accuracy at every epsilon."""
@@ -50,7 +51,7 @@ def evaluate_models(
     from harness.evaluate import Options, evaluate
     from harness.resolve import find_data, find_model
 
-    options = Options(results, n, seed, device, rows, witnesses, fresh)
+    options = Options(results, n, seed, device, rows, witnesses, fresh, force)
     samples = find_data(data, data_root)
     runs = []
     for name in model:

@@ -155,7 +155,7 @@ def print_result(run: Run) -> None:
     backwards = sum(cell["backwards"] for cell in summary["cells"])
     console.print(
         f"{forwards:,} forwards, {backwards:,} backwards, {summary['seconds']:.1f} s on {run.info['device']['name']};"
-        f" evidence in {summary['run']}",
+        f" grade {summary['grade'] or '–'}; evidence in {summary['run']}",
         markup=False, highlight=False,
     )  # fmt: skip
 

@@ -12,13 +12,22 @@ import pytest
 
 from harness.cli import main
 
-MODEL = """
+MODEL = '''
 import torch
 from torch import nn
 
 def tiny():
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 43))
+    """The nearest class mean, which is linear and well above guessing: the doctor lets it pass."""
+    from harness.resolve import find_data
+
+    data = find_data("signs")
+    images, labels = data.take(range(len(data)))
+    means = torch.stack([images[labels == label].mean(0).flatten() for label in range(43)])
+    linear = nn.Linear(3 * 32 * 32, 43)
+    with torch.no_grad():
+        linear.weight.copy_(means)
+        linear.bias.copy_(-means.square().sum(1) / 2)
+    model = nn.Sequential(nn.Flatten(), linear)
     model.num_classes = 43
     return model
 
@@ -32,7 +41,7 @@ def nothing():
 
 def broken():
     raise RuntimeError("no weights\\nhere")
-"""
+'''
 
 
 @pytest.fixture

@@ -247,7 +247,7 @@ def test_fresh_starts_over_and_other_settings_are_other_runs(tmp_path):
         evaluate(loaded(model, 5), suite(steps=11), data, Options(tmp_path)),
         evaluate(loaded(model, 5), suite(mode="faithful"), data, Options(tmp_path)),
         evaluate(loaded(model, 5), suite(), data, Options(tmp_path, n=10)),
-        evaluate(loaded(SmallNet(seed=9), 5), suite(), data, Options(tmp_path)),
+        evaluate(loaded(SmallNet(seed=9), 5), suite(), data, Options(tmp_path, force=True)),  # it only guesses
         evaluate(loaded(model, 5), suite(), labeled(model, 20, seed=5), Options(tmp_path)),
     ]
     assert len({run.folder for run in (first, *others)}) == 8

@@ -157,5 +157,5 @@ def test_the_order_of_facts_columns_and_types_is_a_contract():
     assert [f.name for f in facts.SCHEMA] == [
         "sample_id", "label", "attack", "component", "target", "epsilon", "epsilon_label", "outcome", "reason",
         "origin_epsilon", "source", "query_index", "restart", "distance", "margin", "clean_pred", "adv_pred",
-        "forwards", "backwards",
+        "forwards", "backwards", "dead_gradients",
     ]  # fmt: skip

@@ -1,0 +1,124 @@
+"""``harness verify``: what runs prove, without an attack tool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.cli.output import envelope, percent, print_json
+from harness.errors import BadRun, UsageError
+
+if TYPE_CHECKING:
+    from harness.proof.verdict import Verdict
+
+
+def verify_runs(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders of runs.")],
+    replay: Annotated[
+        int | None, typer.Option(metavar="K", help="Attack K randomly drawn survivors again, as recorded.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the draw (default: a new one, which is printed).")] = None,
+    model: Annotated[str | None, typer.Option(help="The runs' model, where its name is no installed one.")] = None,
+    data: Annotated[str | None, typer.Option(help="The runs' data set, where its name is no installed one.")] = None,
+    data_root: Annotated[
+        Path | None, typer.Option(help="Folder with local copies of data sets (or HARNESS_DATA).")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; need not be the runs'.")] = "auto",
+    by: Annotated[str | None, typer.Option(help="Your name, for the ledger.")] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(help="Where verdicts are kept (or HARNESS_LEDGER; default: your state folder).")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> int:
+    """Prove "robust accuracy is at most X" from a run's witnesses and facts; exit 1 if anything contradicts it."""
+    if replay is not None and replay < 1:
+        raise UsageError(f"--replay {replay} must be at least 1")
+    folders = [folder for given in runs for folder in _run_folders(given)]
+
+    import secrets
+
+    from harness.ledger import content_hash, ledger_path, record
+    from harness.proof.subject import Subjects
+    from harness.store import RunStore
+    from harness.verify import VerifyOptions, verify
+
+    # A seed that an author can foresee tells him which survivors nobody will look at.
+    options = VerifyOptions(replay or 0, secrets.randbits(31) if seed is None else seed, device)
+    subjects = Subjects(model, data, data_root)
+    verdicts, contents = [], []
+    for folder in folders:
+        contents.append(content_hash(folder))  # before it is read: of what was verified, not of what lies there later
+        verdicts.append(verify(folder, *subjects.of(RunStore(folder).read_json("run.json")), options))
+        if not as_json:
+            _print(verdicts[-1])
+    ok = all(verdict.ok for verdict in verdicts)
+    if as_json:
+        problems = [problem for verdict in verdicts for problem in verdict.problems]
+        print_json(envelope("verify", [verdict.as_dict() for verdict in verdicts], ok, problems))
+    for verdict, content in zip(verdicts, contents, strict=True):
+        record(verdict, content, by, ledger)
+    if not as_json:
+        typer.echo(f"recorded in {ledger or ledger_path()}", err=True)
+    return 0 if ok else 1
+
+
+def _run_folders(given: Path) -> list[Path]:
+    """The run itself, or the runs in a folder."""
+    if (given / "run.json").is_file():
+        return [given]
+    found = sorted(path.parent for path in given.glob("*/run.json"))
+    if not found:
+        raise BadRun(f"{str(given)!r} is no run folder and holds none; name one that `harness eval` wrote")
+    return found
+
+
+def _print(verdict: Verdict) -> None:
+    """The verdict as a person reads it."""
+    import sys
+
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console() if sys.stdout.isatty() else Console(width=160)
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    say(f"{verdict.folder}: {verdict.value}")
+    for problem in verdict.problems:
+        say(f"  {problem.check}: {problem.message}")
+    if verdict.bounds:
+        grid = list(dict.fromkeys(bound.epsilon_label for bound in verdict.bounds))
+        title = "robust accuracy, %: claimed / proved to be at most"
+        table = Table("attack", *grid, title=title, title_justify="left")
+        for name in dict.fromkeys(bound.attack for bound in verdict.bounds):
+            mine = [bound for bound in verdict.bounds if bound.attack == name]
+            cells = [f"{percent(bound.claimed)} / {percent(bound.at_most)}" for bound in mine]
+            table.add_row(Text("worst case" if name is None else name), *cells)
+        console.print(table)
+    for line in _lines(verdict):
+        say(f"  {line}")
+
+
+def _lines(verdict: Verdict) -> list[str]:
+    flipped = sum(marginal.flipped for marginal in verdict.marginals)
+    lines = [f"{verdict.witnesses} witnesses judged again on {verdict.device} in {verdict.seconds:.1f} s"]
+    if verdict.marginals:
+        lines.append(f"{len(verdict.marginals)} predictions are marginal, of which {flipped} are others here (--json)")
+    lines += [f"{note.level}: {note.check}: {note.message}" for note in verdict.notes]
+    again: Any = verdict.replay
+    claims = f"{verdict.survivors} facts say survived: claims, which no witness proves"
+    if again is None:
+        lines.append(f"{claims}; --replay 100 attacks some of them again")
+        return lines
+    lines.append(claims)
+    luck = len(again.hits) - again.false
+    lines.append(
+        f"of {again.drawn} drawn from {again.population} (seed {again.seed}), {again.false} were false and {luck} broke"
+        f" under some seeds: with 95 % confidence the recorded attacks, run once more, break at most"
+        f" {100 * again.at_most:.2f} % of the survivors"
+    )
+    return lines

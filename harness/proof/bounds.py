@@ -1,0 +1,58 @@
+"""What the witnesses that hold prove of each number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import facts as fact
+from harness.proof.prove import Proof
+from harness.proof.records import Records
+from harness.proof.verdict import Bound, Mask
+
+
+def bounds(records: Records, proof: Proof, counted: Mapping[str, Any]) -> list[Bound]:
+    """What is proved of each attack at each epsilon, then of the worst case, up the grid.
+
+    Args:
+        records: The run's facts.
+        proof: What holds here.
+        counted: The summary counted from the facts.
+    """
+    n, found = len(records.ids), []
+    cells = {(cell["attack"], cell["epsilon"]): cell["robust_accuracy"] for cell in counted["cells"]}
+    cells |= {(None, worst["epsilon"]): worst["robust_accuracy"] for worst in counted["worst_case"]}
+    nearest = np.minimum.reduce(list(proof.holds.values()))
+    said = {name: _said(records, name) for name in proof.holds}
+    anyone = np.minimum.reduce(list(said.values()))
+    rows = [(name, proof.holds[name], None) for name in proof.holds] + [(None, nearest, anyone)]
+    for name, holds, worst in rows:
+        for at, epsilon in enumerate(records.grid):
+            broken = worst <= at if worst is not None else _broken(records, str(name), at)
+            shown = proof.wrong | (holds <= at)
+            found.append(
+                Bound(
+                    name,
+                    epsilon.value,
+                    epsilon.label,
+                    cells.get((name, epsilon.value)),
+                    int(broken.sum()),
+                    int((broken & (holds <= at)).sum()),
+                    (n - int(shown.sum())) / n,
+                )
+            )
+    return found
+
+
+def _broken(records: Records, attack: str, at: int) -> Mask:
+    rows = records.rows.get((attack, None, at))
+    return np.zeros(len(records.ids), bool) if rows is None else np.isin(rows["outcome"], fact.BROKEN)
+
+
+def _said(records: Records, attack: str) -> NDArray[np.int64]:
+    """Smallest grid position at which the facts call a sample broken, int [n]; the grid's length is none."""
+    steps = np.stack([_broken(records, attack, at) for at in range(len(records.grid))])
+    return np.where(steps.any(0), steps.argmax(0), len(records.grid))

@@ -1,0 +1,190 @@
+"""``harness verify`` as a user meets it, and the ledger that remembers who verified what."""
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+from importlib.resources import files
+
+import jsonschema
+import pytest
+
+from harness import ledger
+from harness.cli import main
+from harness.errors import FileError
+from harness.proof.verdict import Replay, Verdict
+from harness.types import Finding
+
+MODEL = """
+import torch
+from torch import nn
+
+def tiny():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 43)), {"num_classes": 43}
+
+def other():
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 43)), {"num_classes": 43}
+"""
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    """A folder with a model file and, in ``results``, one run of it."""
+    folder = tmp_path_factory.mktemp("work")
+    (folder / "mine.py").write_text(MODEL)
+    words = ["--model", f"{folder}/mine.py:tiny", "--suite", "fgsm", "--n", "256", "--device", "cpu", "--force"]
+    assert main(["eval", *words, "--results", str(folder / "results")]) == 0
+    return folder
+
+
+@pytest.fixture
+def work(evaluated, tmp_path, monkeypatch):
+    folder = shutil.copytree(evaluated, tmp_path / "work")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HARNESS_LEDGER", str(tmp_path / "ledger.jsonl"))
+    return folder
+
+
+def verified(*words, model="mine.py:tiny"):
+    return main(["verify", "--model", model, "--device", "cpu", *words])
+
+
+def test_a_run_verifies_is_replayed_and_recorded(work, capsys):
+    (run,) = work.glob("results/*")
+    assert verified(str(run)) == 0
+    told = capsys.readouterr()
+    assert f"{run}: breaks verified" in told.out
+    assert "worst case" in told.out
+    assert "claims, which no witness proves; --replay 100" in told.out
+    assert "ledger.jsonl" in told.err
+    assert ledger.verified(run).verdict == "breaks verified"
+
+    assert verified("results", "--replay", "5", "--seed", "3", "--by", "me", "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    schema = json.loads(files("harness").joinpath("schemas/envelope.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(printed)
+    assert (printed["command"], printed["ok"]) == ("verify", True)
+    (verdict,) = printed["data"]
+    assert verdict["replay"]["seed"] == 3
+    assert verdict["verdict"] == f"replayed {verdict['replay']['drawn']}"
+    line = ledger.verified(run)
+    assert (line.verdict, line.by, line.replayed) == (verdict["verdict"], "me", verdict["replay"]["drawn"])
+    assert line.at_most == verdict["replay"]["at_most"]
+
+
+def test_a_forged_run_exits_1_and_is_named(work, capsys):
+    (run,) = work.glob("results/*")
+    summary = json.loads((run / "summary.json").read_text())
+    summary["clean"]["accuracy"] = 0.99
+    (run / "summary.json").write_text(json.dumps(summary))
+    assert verified(str(run)) == 1
+    out = capsys.readouterr().out
+    assert f"{run}: no" in out
+    assert "summary: summary.json has clean.accuracy = 0.99" in out
+    assert verified(str(run), "--json") == 1
+    printed = json.loads(capsys.readouterr().out)
+    assert not printed["ok"]
+    assert printed["findings"][0]["check"] == "summary"
+    assert ledger.verified(run).verdict == "no"
+
+
+def test_another_checkpoint_exits_1(work, capsys):
+    assert verified("results", model="mine.py:other") == 1
+    assert "model: the run names checkpoint" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere"], "is no run folder"),
+        (["results", "--replay", "0"], "--replay 0"),
+        (["results", "--device", "gpu"], "unknown device"),
+        (["results", "--data", "sings"], "did you mean 'signs'"),
+        (["results", "--ledger", "mine.py/ledger"], "cannot be written"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(work, capsys, words, message):
+    assert verified(*words) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("harness: ")]
+    assert len(lines) == 1
+    assert message in lines[0]
+
+
+def test_code_that_a_run_names_is_not_run(work, capsys):
+    """A stranger's run may name a file that came with it; only installed names are taken from a run."""
+    (run,) = work.glob("results/*")
+    (run / "evil.py").write_text(f"open({str(work / 'ran')!r}, 'w')\ndef make():\n    raise SystemExit\n")
+    info = json.loads((run / "run.json").read_text())
+    for name in (f"{run}/evil.py:make", "mine.py:tiny", "", 3):
+        info["model"]["name"] = name
+        (run / "run.json").write_text(json.dumps(info))
+        assert main(["verify", str(run)]) == 2
+        assert "say where it is with --model" in capsys.readouterr().err
+    assert not (work / "ran").exists()
+
+
+def test_the_command_is_listed_without_torch():
+    code = "import sys, harness.cli.verify; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def verdict(tmp_path, drawn=0, problems=0):
+    again = Replay(drawn, 1, 500, drawn, 19, (), 0.03) if drawn else None
+    return Verdict(tmp_path, "run", "key", tuple([Finding("ball", "error", "x")] * problems), replay=again)
+
+
+def test_the_strongest_verdict_since_the_last_no_counts(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+
+    def now():
+        return ledger.read_ledger(path)["sha256:a"].verdict
+
+    assert ledger.read_ledger(path) == {}
+    steps = [(0, 0, "breaks verified"), (100, 0, "replayed 100"), (0, 0, "replayed 100"), (20, 0, "replayed 100"),
+             (200, 0, "replayed 200"), (0, 1, "no"), (0, 0, "breaks verified")]  # fmt: skip
+    for drawn, problems, expected in steps:
+        ledger.record(verdict(tmp_path, drawn, problems), "sha256:a", ledger=path)
+        ledger.record(verdict(tmp_path), "sha256:b", ledger=path)
+        assert now() == expected
+    assert len(path.read_text().splitlines()) == 2 * len(steps)
+
+
+def test_a_ledger_that_is_none_is_named(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    ledger.record(verdict(tmp_path), "sha256:a", ledger=path)
+    for line in ("{", "[]", '{"schema": 99}', '{"schema": 1, "content": "x"}'):
+        path.write_text(path.read_text().splitlines()[0] + "\n" + line + "\n")
+        with pytest.raises(FileError, match=r"ledger\.jsonl, line 2"):
+            ledger.read_ledger(path)
+
+
+def test_a_verdict_is_about_the_content_not_the_folder(work, tmp_path):
+    (run,) = work.glob("results/*")
+    before = ledger.content_hash(run)
+    moved = run.rename(tmp_path / "renamed")
+    (moved / "log.txt").write_text("what a tool printed is no evidence")
+    assert ledger.content_hash(moved) == before
+    changed = {before}
+    for path in [moved / "run.json", moved / "summary.json", *moved.glob("facts/*"), *moved.glob("witnesses/*")]:
+        content = path.read_bytes()
+        path.write_bytes(content + b" ")
+        changed.add(ledger.content_hash(moved))
+        path.write_bytes(content)
+        aside = path.rename(path.with_suffix(".away"))
+        changed.add(ledger.content_hash(moved))
+        aside.rename(path)
+    assert len(changed) == 1 + 2 * (2 + len([*moved.glob("facts/*")]) + len([*moved.glob("witnesses/*")]))
+    assert ledger.content_hash(moved) == before
+
+
+def test_the_ledger_lies_where_the_user_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("HARNESS_LEDGER", str(tmp_path / "a"))
+    assert ledger.ledger_path() == tmp_path / "a"
+    monkeypatch.delenv("HARNESS_LEDGER")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert ledger.ledger_path() == tmp_path / "robustness-harness" / "verified.jsonl"
+    line = ledger.record(verdict(tmp_path), "sha256:a")
+    assert dataclasses.asdict(line) == json.loads((tmp_path / "robustness-harness" / "verified.jsonl").read_text())
