@@ -118,13 +118,13 @@ def _check(options: Options) -> None:
 
 
 def _continue(store: RunStore, run: dict[str, Any]) -> None:
-    """Take over plan, times and findings of an earlier start of the same run."""
+    """Take over plan, choice of witnesses, times and findings of an earlier start of the same run."""
     if not (store.folder / "run.json").exists():
         return
     before = store.read_json("run.json")
     if before.get("key") != run["key"]:
         raise BadRun(f"{store.folder} belongs to another run; remove it, or start over with --fresh")
-    for name in ("plan", "started", "seconds", "sessions", "out_of_memory", "unconfirmed"):
+    for name in ("plan", "witnesses", "started", "seconds", "sessions", "out_of_memory", "unconfirmed"):
         if name in before:
             run[name] = before[name]
     old = [finding for finding in before.get("findings", []) if finding["check"] != "not_installed"]

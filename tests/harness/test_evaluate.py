@@ -508,3 +508,14 @@ def test_every_call_has_a_seed_of_its_own_and_the_same_one_again(tmp_path, monke
     assert len(set(one) | set(three)) == 72
     for column in zip(*one, strict=True):
         assert len(set(column)) == 36
+
+
+def test_a_resumed_run_keeps_its_choice_of_witnesses(tmp_path):
+    """Otherwise run.json would promise images that the first start did not store."""
+    model = SmallNet()
+    data = labeled(model, 40)
+    first = evaluate(loaded(model, 5), suite(), data, Options(tmp_path, witnesses="none"), StopAfter(5))
+    again = evaluate(loaded(model, 5), suite(), data, Options(tmp_path, witnesses="all"))
+    assert again.folder == first.folder
+    assert again.info["witnesses"] == "none"
+    assert not list(RunStore(again.folder).all_witnesses())
