@@ -123,6 +123,9 @@ def merge(queries: WitnessBoard, returned: WitnessBoard) -> WitnessBoard:
         take |= queries.found & (queries.distance < returned.distance)
     for name in ("images", *BOARD):
         getattr(returned, name)[take] = getattr(queries, name)[take]
+    if not queries.nearest_wins:  # what is returned was found when a query first hit
+        for name in ("query", "restart"):
+            getattr(returned, name)[queries.found] = getattr(queries, name)[queries.found]
     returned.found |= queries.found
     returned.unconfirmed += queries.unconfirmed
     return returned

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from harness.checks import REFUSED, against_claim, found
-from harness.doctor.probe import PROBED, Probe
+from harness.doctor.probe import Probe
 from harness.exact import binomial_at_least, mcnemar_one_sided
 from harness.types import Claim, Finding
 
@@ -39,19 +39,20 @@ def clean_accuracy(probe: Probe, claim: Claim | None, data: str) -> list[Finding
 
 def normalization(probe: Probe) -> list[Finding]:
     """P20: no other normalization of the images may be significantly better (exact McNemar test, Bonferroni)."""
-    here = probe.right[:PROBED]
-    best: tuple[float, int, str] | None = None
+    best: tuple[float, str] | None = None
     for name, right in probe.other_inputs.items():
+        here = probe.right[: len(right)]
         gained, lost = int((right & ~here).sum()), int((here & ~right).sum())
         p = min(1.0, mcnemar_one_sided(gained, lost) * len(probe.other_inputs))
         if best is None or p < best[0]:
-            best = (p, int(right.sum()), name)
+            best = (p, name)
     if best is None or best[0] >= DOUBTFUL:
         return []
-    p, right_there, name = best
+    p, name = best
+    there = probe.other_inputs[name]
     message = (
-        f"it seems that {name}: images treated so are right {right_there} times of {len(here)}, as they are"
-        f" {int(here.sum())} times (p = {p:.1g}); normalization belongs inside the model, once"
+        f"it seems that {name}: images treated so are right {int(there.sum())} times of {len(there)}, as they are"
+        f" {int(probe.right[: len(there)].sum())} times (p = {p:.1g}); normalization belongs inside the model, once"
     )
     return [found("P20", "refuse" if p < REFUSED else "warn", message, p, DOUBTFUL)]
 

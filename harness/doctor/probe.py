@@ -55,7 +55,7 @@ class Probe:
     noisy: Tensor | None = None
     """Predictions [m] after that random step."""
     other_inputs: Mapping[str, Tensor] = field(default_factory=dict)
-    """Which predictions are right, bool [m], if the images are normalized in another way."""
+    """Which predictions are right if the images are normalized in another way: bool [m], of the best way [n]."""
     in_training: Sequence[str] = ()
     """Layers that were in train mode, or used statistics of the batch, while the model predicted."""
     changed: Sequence[str] = ()
@@ -88,8 +88,7 @@ def examine(reference: ReferenceModel, images: Tensor, labels: Tensor, card: Mod
     changed = changed_buffers(buffers, reference.module)
     others = {}
     if int((logits[:PROBED].argmax(1) != truth).sum()) >= FEW_WRONG:
-        tried = {name: asked.right(other, truth) for name, other in variants(few, card)}
-        others = {name: right for name, right in tried.items() if right is not None}
+        others = asked.variants(images, labels, card)
     answers: dict[str, Any] = {"logits": logits, "again": again, "alone": alone, "other_inputs": others}
     answers |= {"in_training": in_training, "changed": changed}
     try:
@@ -134,6 +133,17 @@ class _Asked:
             return self(images).argmax(1) == labels
         except ModelRefused:
             return None
+
+    def variants(self, images: Tensor, labels: Tensor, card: ModelCard | None) -> dict[str, Tensor]:
+        """Which predictions are right in each of the `variants`; the best one is tried on all images."""
+        tried = {name: self.right(few, labels[:PROBED]) for name, few in variants(images[:PROBED], card)}
+        found = {name: right for name, right in tried.items() if right is not None}
+        if len(images) > PROBED and found:
+            best = max(found, key=lambda name: int(found[name].sum()))
+            for name, rest in variants(images[PROBED:], card):
+                if name == best and (right := self.right(rest, labels[PROBED:])) is not None:
+                    found[best] = torch.cat([found[best], right])
+        return found
 
     def gradients(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Largest entries of the gradients of cross-entropy and margin, [m] each, and the sign of the second."""

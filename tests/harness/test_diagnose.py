@@ -420,6 +420,29 @@ def test_a_tool_that_walks_away_is_caught_in_watch_mode(tmp_path, monkeypatch):
         assert checks_of(run) == expected
 
 
+def test_watching_knows_when_a_witness_was_found_even_if_it_is_returned(tmp_path):
+    """Otherwise all that PGD returns would look as if found at the end, and steps would seem to help."""
+    model = SmallNet(seed=3)
+    data = labeled(model, 64)
+    runs = {}
+    for mode in ("observed", "watch"):
+        chosen = suite(PGD_SPEC, mode=mode)
+        runs[mode] = evaluate(loaded(model, 5), chosen, data, Options(tmp_path, batch_size=64))
+        assert checks_of(runs[mode]) == set()
+    found = {
+        mode: {
+            row["sample_id"]: row["query_index"]
+            for row in run.facts.to_pylist()
+            if row["attack"] == "pgd" and row["source"] is not None and row["query_index"] is not None
+        }
+        for mode, run in runs.items()
+    }
+    assert len(found["observed"]) > 10
+    both = set(found["observed"]) & set(found["watch"])
+    assert len(both) >= 0.9 * len(found["observed"])
+    assert np.mean([found["observed"][i] == found["watch"][i] for i in both]) > 0.9  # rounding may move single ones
+
+
 def test_dead_gradients_are_counted_by_row_and_query(tmp_path, monkeypatch):
     """Half of the rows pass a dead layer; one leaf asked about twice is not counted twice."""
 

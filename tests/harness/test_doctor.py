@@ -132,6 +132,39 @@ def test_a_model_in_train_mode_is_only_remarked_on_and_comes_back_so():
     assert torch.equal(generator, torch.get_rng_state())
 
 
+class Meter(nn.Module):
+    """Counts the rows that go forward, and those that come back."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net, self.forwards, self.backwards = net, 0, 0
+
+    def forward(self, images):
+        self.forwards += len(images)
+        logits = self.net(images)
+        if logits.requires_grad:
+            logits.register_hook(self.count)
+        return logits
+
+    def count(self, gradient):
+        self.backwards += len(gradient)
+
+
+def test_what_the_doctor_costs():
+    """Independent of how many images are measured later; a bad model costs more, for other normalizations."""
+    good = Meter(Waves(lambda x: x))
+    examined(good, labeled(good.net, 300))
+    assert (good.forwards, good.backwards) == (128 + 64 + 8 + 64 + 3 * 64, 2 * 64)
+    bad = Meter(Waves(lambda x: x))
+    data = wavy()
+    data.labels = data.labels.roll(1)
+    examined(bad, data, card(mean=MEAN, std=STD))
+    assert bad.forwards == good.forwards + 4 * 64 + 64
+    bad.forwards = 0
+    examined(bad, data)
+    assert bad.forwards == good.forwards + 8 * 64 + 64
+
+
 # ---------------------------------------------------------------- models that must trip
 
 
