@@ -100,8 +100,10 @@ def evaluate(
     part = make_slice(data, options.n, suite.chunk)
     run = describe(model, suite, attacks, part, options, device)
     check_model(model, data, run, options, device)
-    store = RunStore.create(options.results, run["run_name"], options.fresh)
+    store = RunStore.create(options.results, run["run_name"])
     with store.locked(), ReferenceModel(model, device) as reference:
+        if options.fresh:
+            store.clear()
         _continue(store, run)
         plan = _plan(run, reference, part, suite, options)
         reference.batch_size = plan.batch_size

@@ -71,16 +71,14 @@ class RunStore:
         """Shards that could not be read and were set aside; their units run again."""
 
     @classmethod
-    def create(cls, results: Path, name: str, fresh: bool = False) -> RunStore:
-        """The run's folder under `results`, made if need be; `fresh` removes what an earlier start left in it.
+    def create(cls, results: Path, name: str) -> RunStore:
+        """The run's folder under `results`, made if need be.
 
         Raises:
             BadRun: the folder cannot be written.
         """
         folder = results / name
         try:
-            if fresh and folder.exists():
-                shutil.rmtree(folder)
             for part in ("facts", "witnesses"):
                 (folder / part).mkdir(parents=True, exist_ok=True)
             probe = folder / f".write-test-{os.getpid()}"
@@ -105,6 +103,16 @@ class RunStore:
             except OSError:
                 raise BadRun(f"run {self.folder} is being written by another process; wait for it or stop it") from None
             yield
+
+    def clear(self) -> None:
+        """Remove what an earlier start left; call it while the run is `locked`, so that no other process is writing."""
+        for path in self.folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != ".lock":
+                path.unlink()
+        for part in ("facts", "witnesses"):
+            (self.folder / part).mkdir()
 
     def facts_of(self, unit: Unit) -> pa.Table | None:
         """Facts of a finished unit, or None; a shard that cannot be read is set aside and its unit counts as undone."""

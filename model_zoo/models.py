@@ -14,18 +14,3 @@ def standard() -> LoadedModel:
 def trades() -> LoadedModel:
     """TRADES at 3/255."""
     return load_zoo("trades")
-
-
-def fgsm() -> LoadedModel:
-    """FGSM training at 8/255."""
-    return load_zoo("fgsm")
-
-
-def fast_fgsm() -> LoadedModel:
-    """Fast-FGSM training at 8/255."""
-    return load_zoo("fast_fgsm")
-
-
-def a2s() -> LoadedModel:
-    """Adversarial-to-standard contrastive pre-training, then standard training."""
-    return load_zoo("a2s")

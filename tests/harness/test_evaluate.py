@@ -345,8 +345,11 @@ def test_two_writers_of_one_run_are_told(tmp_path):
     model = SmallNet()
     data = labeled(model, 8)
     run = evaluate(loaded(model, 5), suite(), data, Options(tmp_path))
-    with RunStore(run.folder).locked(), pytest.raises(BadRun, match="another process"):
-        evaluate(loaded(model, 5), suite(), data, Options(tmp_path))
+    for fresh in (False, True):
+        with RunStore(run.folder).locked(), pytest.raises(BadRun, match="another process"):
+            evaluate(loaded(model, 5), suite(), data, Options(tmp_path, fresh=fresh))
+    assert sorted_facts(evaluate(loaded(model, 5), suite(), data, Options(tmp_path))).equals(sorted_facts(run))
+    assert len(RunStore(run.folder).all_facts()) == len(run.facts), "starting over must not touch a run in use"
 
 
 def test_epsilon_zero_is_clean_accuracy_without_a_tool(tmp_path):
