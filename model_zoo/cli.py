@@ -31,6 +31,9 @@ def train(
         Path | None, typer.Option(envvar="HARNESS_DATA", help="Folder with local copies of data sets.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="float32, bfloat16, or auto: bfloat16 where the device computes it natively.")
+    ] = "auto",
 ) -> None:
     """Train a model and write its card, weights and history; started again, it goes on where it was."""
     from rich.console import Console
@@ -42,7 +45,7 @@ def train(
     names = [name.strip() for text in data or ["signs"] for name in text.split(",")]
     if not all(names):
         raise UsageError(f"--data {','.join(data or [])!r} has an empty name; write for instance gtsrb,signs:34000")
-    settings = Settings(epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay, seed=seed)
+    settings = Settings(epochs, batch_size, lr, weight_decay, seed=seed, precision=precision)
     recipe = Recipe(defense, parse_options(set_ or []), names, arch, init, settings, augment)
     card = run(recipe, output, data_root=data_root, device=device, console=Console(stderr=True))
     typer.echo(card.path)

@@ -76,6 +76,7 @@ def train(
     if (output / result.CARD).exists():
         raise UsageError(f"{output} already holds a finished training; give another output folder")
     defense, target = load_defense(recipe.defense, recipe.options), _device(device)
+    recipe = replace(recipe, settings=recipe.settings.on(target))
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -121,7 +122,7 @@ def train(
         trained_for=defense.trained_for,
         recipe={
             "init": source or "random",
-            **{k: v for k, v in asdict(recipe.settings).items() if k not in ("seed", "checkpoint_seconds")},
+            **{k: v for k, v in asdict(recipe.settings).items() if k not in ("seed", "precision", "checkpoint_seconds")},
             "optimizer": "AdamW, one cycle",
             "options": defense.options(),
             "augmentation": asdict(augment) if augment else "none",
@@ -132,7 +133,7 @@ def train(
         },
         claims={part.name: Claim(*clean_accuracy(model, part)) for part in data.val},
         weights=weights,
-        provenance=result.provenance(recipe.settings.seed, target, history[-1]["seconds"] / 60),
+        provenance=result.provenance(recipe.settings, target, history[-1]["seconds"] / 60),
     )
     result.finish(card, history, output)
     return replace(card, path=output / result.CARD)

@@ -16,6 +16,7 @@ from torch import nn
 from harness.types import ModelCard
 from model_zoo import architectures
 from model_zoo.cards import write_card
+from model_zoo.train import Settings
 from model_zoo.weights import load_strictly, read_weights, sha256_of, write_weights
 
 CARD, WEIGHTS, HISTORY, RESUME = "card.toml", "weights.safetensors", "history.json", "resume.pt"
@@ -41,7 +42,7 @@ def finish(card: ModelCard, history: Sequence[Mapping[str, float]], output: Path
     (output / RESUME).unlink(missing_ok=True)
 
 
-def provenance(seed: int, device: torch.device, minutes: float) -> dict[str, Any]:
+def provenance(settings: Settings, device: torch.device, minutes: float) -> dict[str, Any]:
     """The card's table of the same name: where, when and with what the training ran."""
     versions = {}
     for package in ("torch", "torchvision", "numpy", "robustness-harness"):
@@ -51,10 +52,10 @@ def provenance(seed: int, device: torch.device, minutes: float) -> dict[str, Any
             versions[package] = "not installed"
     cuda = device.type == "cuda"
     return {
-        "seed": seed,
+        "seed": settings.seed,
         "hardware": torch.cuda.get_device_name(device) if cuda else f"CPU {platform.machine()}",
         "threads": torch.get_num_threads(),
-        "precision": "bfloat16 autocast" if cuda else "float32",
+        "precision": settings.on(device).precision,
         "training_minutes": round(minutes, 1),
         "finished": time.strftime("%Y-%m-%d", time.gmtime()),
         "python": platform.python_version(),

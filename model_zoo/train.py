@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from model_zoo import checkpoint
 from model_zoo.fastconv import dense_convolutions
 from model_zoo.progress import Progress
 
+PRECISIONS = ("auto", "float32", "bfloat16")
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 """``loss(model, images, labels)``: the scalar to minimize, as `model_zoo.defenses.base.Defense.loss`."""
 
@@ -36,6 +37,8 @@ class Settings:
     warmup: float = 0.15
     """Share of the steps in which the learning rate rises from 0; then it falls to 0 along a cosine."""
     seed: int = 0
+    precision: str = "auto"
+    """``float32``, ``bfloat16`` (autocast), or ``auto``: bfloat16 where the device computes it natively."""
     checkpoint_seconds: float = 180.0
     """At least this long between two checkpoints within an epoch; one is always written at its end."""
 
@@ -46,6 +49,25 @@ class Settings:
             raise UsageError(
                 f"learning rate {self.lr}, weight decay {self.weight_decay} or warmup {self.warmup} is out of range"
             )
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"precision is {self.precision!r}; give one of {', '.join(PRECISIONS)}")
+
+    def on(self, device: torch.device) -> Settings:
+        """These settings with ``auto`` replaced by the precision that it means on `device`."""
+        return replace(self, precision=native_precision(device)) if self.precision == "auto" else self
+
+
+def native_precision(device: torch.device) -> str:
+    """``bfloat16`` if `device` multiplies bfloat16 matrices in hardware, else ``float32``.
+
+    Processors without such instructions emulate them, at several times the cost of float32.
+    """
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    native = any(
+        getattr(torch.cpu, probe, bool)() for probe in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    )
+    return "bfloat16" if native else "float32"
 
 
 def one_cycle(step: int, total: int, warmup: float) -> float:
@@ -118,14 +140,14 @@ class _Fit:
     """Spent before this process took over."""
 
     def run(self, parameters: list[nn.Parameter]) -> list[dict[str, float]]:
-        settings = self.settings
+        self.device = parameters[0].device
+        self.settings = settings = self.settings.on(self.device)
         self.batches = len(self.data) // settings.batch_size
         if not self.batches:
             raise UsageError(
                 f"{self.data.name} has {len(self.data)} images, less than one batch of {settings.batch_size};"
                 " give more data or a smaller --batch-size"
             )
-        self.device = parameters[0].device
         self.cuda = self.device.type == "cuda"
         self.optimizer = _adamw(parameters, settings)
         checkpoint.seed_everything(settings.seed)
@@ -170,7 +192,8 @@ class _Fit:
         if self.augment is not None:
             images = self.augment(images)
         images = images.contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cuda", torch.bfloat16) if self.cuda else nullcontext():
+        half = self.settings.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16) if half else nullcontext():
             loss = self.loss(self.model, images, labels)
         value = loss.item()
         if not math.isfinite(value):

@@ -118,7 +118,7 @@ def _run(
             name=f"{context.card.name}-encoder-{branch}",
             recipe={"options": defense.pretraining_options(), "pretraining": table, "identity": identity},
             weights=weights,
-            provenance=result.provenance(settings.seed, device, minutes),
+            provenance=result.provenance(settings, device, minutes),
             notes=NOTES,
         )
         write_card(card, folder / result.CARD)
