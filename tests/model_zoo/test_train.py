@@ -77,22 +77,46 @@ def test_it_learns_what_can_be_learned() -> None:
     assert (model(images).argmax(dim=1) == labels).all()
 
 
-@pytest.mark.parametrize("calls", [2, 7, 11, 13])
-def test_a_resumed_training_gives_the_same_weights(calls: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("calls", "precision"), [(2, "float32"), (7, "float32"), (11, "float32"), (13, "float32"), (7, "bfloat16")]
+)
+def test_a_resumed_training_gives_the_same_weights(calls: int, precision: str, tmp_path: Path) -> None:
     """Five batches an epoch: interrupted within the first, second and third one, with everything that is random on."""
     loss = FastFGSM(epsilon=4 / 255).loss
     whole = network()
-    expected = fit(whole, loss, bars(), SETTINGS, augment=Augmentation())
+    settings = replace(SETTINGS, precision=precision)
+    expected = fit(whole, loss, bars(), settings, augment=Augmentation())
 
     model, file = network(), tmp_path / "resume.pt"
     with pytest.raises(Interrupted):
-        fit(model, interrupting(loss, calls), bars(), SETTINGS, augment=Augmentation(), resume=file)
+        fit(model, interrupting(loss, calls), bars(), settings, augment=Augmentation(), resume=file)
     torch.manual_seed(99)  # another process has other states
     model = network()
-    history = fit(model, loss, bars(), SETTINGS, augment=Augmentation(), resume=file)
+    history = fit(model, loss, bars(), settings, augment=Augmentation(), resume=file)
     for key, value in whole.state_dict().items():
         assert torch.equal(model.state_dict()[key], value), key
     assert [row["loss"] for row in history] == [row["loss"] for row in expected]
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_the_precision_is_that_of_the_passes_and_not_of_the_weights(precision: str, dtype: torch.dtype) -> None:
+    model, seen = network(), []
+    model[0].register_forward_hook(lambda _module, _inputs, output: seen.append(output.dtype))
+    fit(model, Standard().loss, bars(), replace(SETTINGS, epochs=1, precision=precision))
+    assert set(seen) == {dtype}
+    assert {value.dtype for value in model.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize(("native", "meant"), [(True, "bfloat16"), (False, "float32")])
+def test_auto_means_bfloat16_where_the_processor_has_it(
+    native: bool, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert Settings().on(torch.device("cpu")).precision == meant
+    assert Settings(precision="float32").on(torch.device("cpu")).precision == "float32"
+    with pytest.raises(UsageError, match=r"precision is 'half'; give one of auto, float32, bfloat16"):
+        Settings(precision="half")
 
 
 def test_the_seed_decides() -> None:
