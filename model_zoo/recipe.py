@@ -122,7 +122,9 @@ def train(
         trained_for=defense.trained_for,
         recipe={
             "init": source or "random",
-            **{k: v for k, v in asdict(recipe.settings).items() if k not in ("seed", "precision", "checkpoint_seconds")},
+            **{
+                k: v for k, v in asdict(recipe.settings).items() if k not in ("seed", "precision", "checkpoint_seconds")
+            },
             "optimizer": "AdamW, one cycle",
             "options": defense.options(),
             "augmentation": asdict(augment) if augment else "none",
