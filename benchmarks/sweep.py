@@ -5,7 +5,7 @@ Both are timed in turn in one process, on the same samples and batch, and what o
     python benchmarks/sweep.py --model trades --data gtsrb --data-root DIR -n 512 -o sweep-trades.json
 
 The loop does what a careful user would write: predict the clean images, attack all correct ones at every epsilon,
-predict what came back. The harness's time is that of `harness.evaluate.evaluate` whole, with storage of facts and
+predict what came back. The harness's time is that of `harness.run.evaluate` whole, with storage of facts and
 witnesses.
 """
 
@@ -21,10 +21,10 @@ from pathlib import Path
 import torch
 import torchattacks
 
-from harness.evaluate import Options, evaluate
 from harness.metrics import sample_outcomes
 from harness.plan import device_name, versions
 from harness.resolve import find_data, find_model
+from harness.run import Options, evaluate
 from harness.seeds import derive, forked
 from harness.slices import Slice, make_slice
 from harness.suite import Suite, load_suite

@@ -26,10 +26,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness.evaluate import Options, evaluate
 from harness.metrics import sample_outcomes
 from harness.plan import device_name, versions
 from harness.resolve import find_data, find_model
+from harness.run import Options, evaluate
 from harness.seeds import forked
 from harness.slices import make_slice
 from harness.suite import Suite

@@ -48,8 +48,8 @@ def evaluate_models(
     rows = _batch_size(batch_size)
 
     from harness.cli.report import LiveReport, interrupts, print_result
-    from harness.evaluate import Options, evaluate
     from harness.resolve import find_data, find_model
+    from harness.run import Options, evaluate
 
     options = Options(results, n, seed, device, rows, witnesses, fresh, force)
     samples = find_data(data, data_root)

@@ -26,7 +26,7 @@ from rich.text import Text
 
 from harness import facts as fact
 from harness.cli.output import percent
-from harness.evaluate import Run
+from harness.run import Run
 from harness.worker import Done
 
 

@@ -11,8 +11,8 @@ from toys import SmallNet, labeled, loaded
 
 from harness import evidence, facts
 from harness.cli import main
-from harness.evaluate import Options, Silent, evaluate
 from harness.registry import Registry
+from harness.run import Options, Silent, evaluate
 from harness.store import RunStore
 from harness.suite import Suite
 from harness.threat import parse_grid

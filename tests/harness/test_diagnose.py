@@ -12,7 +12,7 @@ from toys import Linear, SmallNet, labeled, loaded, scripted
 from harness import facts
 from harness.checks import CHECKS
 from harness.diagnose import diagnose, verdict
-from harness.evaluate import Options, evaluate
+from harness.run import Options, evaluate
 from harness.suite import Suite
 from harness.summary import summarize
 from harness.threat import parse_grid

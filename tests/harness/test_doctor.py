@@ -16,8 +16,8 @@ from harness.doctor import examine_data, examine_model, refuse, units
 from harness.doctor.answers import determinism
 from harness.doctor.probe import Probe
 from harness.errors import BadData, ModelRefused
-from harness.evaluate import Options, evaluate
 from harness.exact import binomial_at_least, binomial_at_most, fisher, mcnemar_one_sided
+from harness.run import Options, evaluate
 from harness.suite import Suite
 from harness.threat import parse_grid
 from harness.types import AttackSpec, Claim, LoadedModel, ModelCard

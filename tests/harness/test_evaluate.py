@@ -11,10 +11,10 @@ from toys import Linear, SmallNet, Toy, labeled, loaded, scripted, uniform_image
 
 from harness import evidence, facts
 from harness.errors import BadData, BadRun, ModelRefused, UsageError
-from harness.evaluate import Options, Silent, evaluate
 from harness.metrics import cells, sample_outcomes
 from harness.model import ReferenceModel
 from harness.passes import Chunk
+from harness.run import Options, Silent, evaluate
 from harness.store import RunStore
 from harness.suite import Suite
 from harness.threat import distance, inside_ball, inside_box, parse_epsilon, parse_grid

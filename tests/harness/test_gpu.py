@@ -6,10 +6,10 @@ import torch
 from toys import Linear, SmallNet, labeled, loaded
 
 from harness import evidence, facts
-from harness.evaluate import Options, evaluate
 from harness.metrics import sample_outcomes
 from harness.model import ReferenceModel
 from harness.observe import AllBroken, ObservedModel
+from harness.run import Options, evaluate
 from harness.store import RunStore
 from harness.suite import Suite
 from harness.threat import distance, inside_ball, inside_box, parse_epsilon, parse_grid

@@ -9,8 +9,8 @@ from toys import Linear, SmallNet, labeled, loaded, scripted
 
 from harness.describe import module_digest
 from harness.errors import BadRun
-from harness.evaluate import Options, Silent, evaluate
 from harness.model import MARGINAL
+from harness.run import Options, Silent, evaluate
 from harness.suite import Suite
 from harness.threat import parse_grid
 from harness.types import AttackSpec, LoadedModel

@@ -14,7 +14,7 @@ from forgery import SURVIVED, Forger, at, first, hide
 from toys import SmallNet, Toy, labeled, loaded, scripted
 
 from harness import facts
-from harness.evaluate import Options, evaluate
+from harness.run import Options, evaluate
 from harness.suite import Suite
 from harness.threat import parse_grid
 from harness.types import AttackSpec

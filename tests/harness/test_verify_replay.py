@@ -10,10 +10,10 @@ from forgery import Forger, hide
 from toys import Linear, SmallNet, labeled, loaded, scripted
 
 from harness.errors import MissingPackage
-from harness.evaluate import Options, evaluate
 from harness.proof.records import read_records
 from harness.proof.replay import REPEATS, draw, survivors, upper_bound
 from harness.proof.verdict import Problems
+from harness.run import Options, evaluate
 from harness.store import RunStore
 from harness.suite import Suite
 from harness.threat import parse_grid
