@@ -13,7 +13,7 @@ from harness.errors import ModelRefused
 from harness.types import LoadedModel
 
 MARGINAL = 1e-3
-"""A margin below this share of the sample's logit range is marginal: it might not hold on another device."""
+"""A margin below this share of the logit range is marginal: it might not hold on another device."""
 
 
 class ReferenceModel:
@@ -75,10 +75,21 @@ def target_margins(logits: Tensor, targets: Tensor) -> Tensor:
     return -margins(logits, targets)
 
 
-def marginal(logits: Tensor, margin: Tensor) -> Tensor:
-    """Which rows, [n], are won by so little that another device might disagree."""
-    spread = logits.amax(1) - logits.amin(1)
-    return margin < MARGINAL * spread
+def usual_range(logits: Tensor) -> float:
+    """Median range of the logits [n,K] of clean images: the unit in which a model's margins are judged."""
+    return float((logits.amax(1) - logits.amin(1)).median()) if len(logits) else 0.0
+
+
+def marginal(logits: Tensor, margin: Tensor, usual: float) -> Tensor:
+    """Which rows, [n], are won by so little that another device might disagree.
+
+    Args:
+        logits: Of the candidates, [n,K].
+        margin: By which they are won, [n].
+        usual: The model's `usual_range`. It counts where it is above the row's own range: with two classes that is the
+            margin itself, and rounding does not shrink with it.
+    """
+    return margin < MARGINAL * (logits.amax(1) - logits.amin(1)).clamp_min(usual)
 
 
 @contextmanager

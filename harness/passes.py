@@ -40,6 +40,8 @@ class Chunk:
     images: Tensor
     labels: Tensor
     clean_pred: Tensor
+    usual_range: float = 0.0
+    """The model's, see `harness.model.usual_range`."""
 
     @property
     def correct(self) -> np.ndarray:

@@ -139,7 +139,16 @@ class _Running:
         images, labels = self.chunk.images[pick], self.chunk.labels[pick]
         mine = None if targets is None else targets[pick]
         boards = [
-            WitnessBoard(setting.reference, images, labels, setting.norm, epsilon.value, attack.kind, mine)
+            WitnessBoard(
+                setting.reference,
+                images,
+                labels,
+                setting.norm,
+                epsilon.value,
+                attack.kind,
+                mine,
+                self.chunk.usual_range,
+            )
             for _ in ("queries", "returned")
         ]
         board, returned = boards

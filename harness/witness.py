@@ -28,6 +28,7 @@ class WitnessBoard:
         epsilon: Radius of the ball.
         kind: Kind of the attack.
         targets: Target classes [n]; success is then the target, not any wrong class.
+        usual: The model's `harness.model.usual_range`; what `safe` is judged by.
     """
 
     def __init__(
@@ -39,8 +40,10 @@ class WitnessBoard:
         epsilon: float,
         kind: Kind = "budget",
         targets: Tensor | None = None,
+        usual: float = 0.0,
     ) -> None:
         self.reference, self.clean, self.labels, self.targets = reference, images, labels, targets
+        self.usual = usual
         self.norm, self.epsilon, self.nearest_wins = norm, epsilon, kind in ("minimum", "decision")
         n, device = len(images), images.device
         self.found = torch.zeros(n, dtype=torch.bool, device=device)
@@ -94,7 +97,7 @@ class WitnessBoard:
         self.query[into] = query
         self.restart[into] = restart
         self.found[into] = True
-        self.safe[into] = ~marginal(logits[keep], gain[keep])
+        self.safe[into] = ~marginal(logits[keep], gain[keep], self.usual)
 
     @staticmethod
     def _best_of_each(keep: Tensor, rows: Tensor, cost: Tensor) -> Tensor:

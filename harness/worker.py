@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from harness import facts
 from harness.errors import ModelRefused
-from harness.model import margins
+from harness.model import margins, usual_range
 from harness.passes import Chunk, broken_rows
 from harness.slices import Slice
 from harness.store import RunStore, Unit
@@ -20,6 +20,8 @@ from harness.types import Attack
 from harness.unit import GRID, Job, Setting, UnitResult, run_unit
 
 CLEAN_UNIT = "0"
+RANGED = 64
+"""Images of a chunk from which the model's usual logit range is taken."""
 
 
 @dataclass(frozen=True)
@@ -129,10 +131,16 @@ class Worker:
             known = self._clean(index).facts
             if known["sample_id"].to_numpy().tolist() != self.part.ids(index).tolist():
                 raise ModelRefused(f"run {self.store.folder} holds other samples; start over with --fresh")
-            device = self.setting.reference.device
+            reference = self.setting.reference
+            device = reference.device
             predictions = labels.new_tensor(known["clean_pred"].to_pylist())
             self._chunk = Chunk(
-                index, self.part.ids(index), images.to(device), labels.to(device), predictions.to(device)
+                index,
+                self.part.ids(index),
+                images.to(device),
+                labels.to(device),
+                predictions.to(device),
+                usual_range(reference.logits(images[:RANGED])),
             )
         return self._chunk
 

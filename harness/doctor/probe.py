@@ -15,7 +15,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from harness.doctor.variants import variants
 from harness.errors import ModelRefused
-from harness.model import ReferenceModel, margins
+from harness.model import ReferenceModel, margins, usual_range
 from harness.types import ModelCard
 
 PROBED = 64
@@ -69,7 +69,7 @@ class Probe:
     @property
     def spread(self) -> float:
         """Median range of an image's logits: the unit in which differences are judged."""
-        return float((self.logits.amax(1) - self.logits.amin(1)).median())
+        return usual_range(self.logits)
 
 
 def examine(reference: ReferenceModel, images: Tensor, labels: Tensor, card: ModelCard | None, piece: int) -> Probe:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from harness import evidence
 from harness import facts as fact
-from harness.model import MARGINAL, ReferenceModel, margins, target_margins
+from harness.model import MARGINAL, ReferenceModel, margins, target_margins, usual_range
 from harness.proof.records import Place, Records, Rows
 from harness.proof.verdict import Ids, Marginal, Mask, Problems
 from harness.threat import distance, inside_ball, inside_box
@@ -41,7 +41,7 @@ class Tau:
     @classmethod
     def of(cls, logits: Tensor) -> Tau:
         """From the logits of all clean images, [n,K]."""
-        return cls(float((logits.amax(1) - logits.amin(1)).median()))
+        return cls(usual_range(logits))
 
     def __call__(self, logits: Tensor) -> Floats:
         """One limit a row, [m], of logits [m,K]."""

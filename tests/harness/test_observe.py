@@ -4,7 +4,7 @@ import pytest
 import torch
 from toys import Linear, SmallNet, labeled, loaded
 
-from harness.model import ReferenceModel
+from harness.model import ReferenceModel, usual_range
 from harness.observe import AllBroken, ObservedModel, offer_returned
 from harness.threat import distance
 from harness.witness import SOURCES, WitnessBoard
@@ -155,6 +155,22 @@ def test_a_marginal_witness_is_kept_but_its_row_goes_on():
         with pytest.raises(AllBroken):
             observer(step(model, data, needed + 0.1))
         assert float(board.margin) > before
+
+
+def test_two_classes_have_marginal_witnesses_too():
+    """Their range at the boundary is the margin, so it is the model's usual range that counts."""
+    model = Linear()
+    data = labeled(model, 64, seed=3, low=0.3, high=0.7)
+    with ReferenceModel(loaded(model, 2)) as reference:
+        usual = usual_range(reference.logits(data.images))
+        board = WitnessBoard(reference, data.images, data.labels, "linf", 0.3, usual=usual)
+        needed = model.margin(data.images, "linf")[:, None, None, None]
+        rows = torch.arange(64)
+        for past, safe in ((1e-6, False), (0.01, True)):
+            sign = model.weight.detach().sign().view(3, 8, 8) * (1 - 2 * data.labels)[:, None, None, None]
+            board.offer((data.images + (needed + past) * sign).float(), rows, 0, 0, 0)
+            assert board.found.all()
+            assert bool(board.safe.all() if safe else not board.safe.any())
 
 
 def test_shorter_queries_are_matched_in_order_or_left_alone(linear):
