@@ -41,8 +41,11 @@ def leaderboard(
 
 
 def compare(
-    model_a: Annotated[str, typer.Argument(help="A measured model: its name, its leaderboard label, or a run's name.")],
-    model_b: Annotated[str, typer.Argument(help="The model to compare it with.")],
+    model_a: Annotated[
+        str,
+        typer.Argument(help="A measured model: its name, leaderboard label or run; 'a2s-*' for all seeds of a recipe."),
+    ],
+    model_b: Annotated[str, typer.Argument(help="The model, or recipe, to compare it with.")],
     results: Annotated[
         list[Path] | None, typer.Argument(help="Results folders or single runs (default: results).")
     ] = None,
@@ -53,7 +56,17 @@ def compare(
     from leaderboard.compare import as_data, as_markdown
     from leaderboard.compare import compare as run
 
-    found = run(collect(results or [_RESULTS]), model_a, model_b)
+    records = collect(results or [_RESULTS])
+    if "*" in model_a or "*" in model_b:
+        from leaderboard import seeds
+
+        recipes = seeds.compare_seeds(records, model_a, model_b)
+        if as_json:
+            print_json(envelope("compare", {"seeds": seeds.as_data(recipes)}))
+        else:
+            typer.echo(seeds.as_markdown(recipes), nl=False)
+        return 0
+    found = run(records, model_a, model_b)
     if as_json:
         print_json(envelope("compare", {"comparisons": as_data(found)}))
     else:
