@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -98,6 +100,7 @@ def describe(
         "witnesses": witnesses,
         "device": {"name": device_name(device), "torch": str(device)},
         "card": _card_info(model),
+        "classes": [str(name) for name in part.data.classes],
         "versions": versions(),
         "git": revision(),
         "findings": [finding.as_dict() for finding in findings],
@@ -130,8 +133,17 @@ def _card_info(model: LoadedModel) -> dict[str, Any] | None:
         "defense": card.defense,
         "architecture": card.architecture,
         "trained_for": dict(card.trained_for),
+        "recipe": _plain(card.recipe),
+        "data": _plain(card.data),
+        "provenance": _plain(card.provenance),
+        "notes": card.notes,
         "claims": claims,
     }
+
+
+def _plain(content: Mapping[str, Any]) -> Any:
+    """What TOML knows and JSON does not (dates, nan), as text."""
+    return json.loads(json.dumps(content, default=str), parse_constant=str)
 
 
 def now() -> str:

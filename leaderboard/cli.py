@@ -40,6 +40,32 @@ def leaderboard(
     return 0
 
 
+def plot(
+    results: Annotated[
+        list[Path] | None, typer.Argument(help="Results folders or single runs (default: results).")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write: .png, .svg or .pdf.")] = Path(
+        "curves.pdf"
+    ),
+    attack: Annotated[list[str] | None, typer.Option(help="Only this attack, or worst; repeatable.")] = None,
+    data: Annotated[str | None, typer.Option(help="Only runs on this data set.")] = None,
+    suite: Annotated[str | None, typer.Option(help="Only runs of this suite, NAME or NAME@VERSION.")] = None,
+    mode: Annotated[str | None, typer.Option(help="Only runs in this mode.")] = None,
+    steps: Annotated[bool, typer.Option("--steps", help="Accuracy against the number of steps.")] = False,
+) -> int:
+    """Draw security curves (accuracy against epsilon) with their intervals, for a paper."""
+    from leaderboard.collect import collect
+    from leaderboard.figure import Choice, figure
+    from leaderboard.plots import check_ending, draw
+
+    check_ending(output)
+    choice = Choice(data, suite, mode, tuple(attack or ()), steps)
+    panels, caption = figure(collect(results or [_RESULTS]), choice)
+    draw(panels, output, caption)
+    typer.echo(output)
+    return 0
+
+
 def compare(
     model_a: Annotated[
         str,

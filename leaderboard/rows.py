@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 CLEAN, WORST = "clean", "worst"
 
@@ -97,6 +98,10 @@ class Column:
     attack: str
     tool: str
     caveats: tuple[str, ...]
+    method: str
+    iterative: bool
+    params: Mapping[str, Any]
+    """As the suite spells them."""
 
 
 @dataclass(frozen=True)

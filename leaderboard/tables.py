@@ -84,7 +84,10 @@ def _table(group: Sequence[Record]) -> Table:
         definition=definition(info),
         mode=info["mode"],
         grid=tuple(suite["grid"]),
-        attacks=tuple(Column(a["id"], a["tool"], tuple(a["caveats"])) for a in suite["attacks"]),
+        attacks=tuple(
+            Column(a["id"], a["tool"], tuple(a["caveats"]), a["method"], a["iterative"], dict(a["params"]))
+            for a in suite["attacks"]
+        ),
         worst_is_attack=worst_is_attack(info),
         ranking=ranking,
         rows=tuple(sorted(rows, key=lambda row: _order(row, ranking))),
