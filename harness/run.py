@@ -18,7 +18,7 @@ from harness.errors import BadRun, UsageError
 from harness.executors import local
 from harness.model import ReferenceModel
 from harness.plan import Plan, find_batch_size, pick_device
-from harness.preflight import check_data, check_model
+from harness.preflight import check_answers, check_data, check_model
 from harness.slices import Slice, make_slice
 from harness.store import RunStore
 from harness.suite import Suite
@@ -89,7 +89,7 @@ def evaluate(
     Raises:
         UsageError: unusable options.
         BadData: images outside [0,1], or labels that are no class.
-        BadRun: the results folder cannot be written, or another process writes this run.
+        BadRun: the results folder cannot be written, another process writes this run, or it is another model's.
         ModelRefused: the doctor finds the model mis-wired; ``options.force`` overrules it where it can be overruled.
     """
     options, reporter = options or Options(), reporter or Silent()
@@ -105,6 +105,7 @@ def evaluate(
         if options.fresh:
             store.clear()
         _continue(store, run)
+        check_answers(store, reference, part)
         plan = _plan(run, reference, part, suite, options)
         reference.batch_size = plan.batch_size
         setting = Setting(reference, suite.norm, suite.mode, options.seed, plan.batch_size)

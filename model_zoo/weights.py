@@ -73,9 +73,9 @@ def load_strictly(network: nn.Module, tensors: dict[str, Tensor], what: str) -> 
 
 
 def state_sha256(module: nn.Module) -> str:
-    """Hash of a module's state dict, names, types and values: its identity where there is no weights file."""
+    """Hash of a module's parameters and buffers, also those no file holds: its identity without a weights file."""
     digest = hashlib.sha256()
-    for key, tensor in module.state_dict().items():
+    for key, tensor in (*module.named_parameters(), *module.named_buffers()):
         digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Any
 
@@ -31,7 +32,7 @@ from harness.worker import Done
 
 
 class LiveReport:
-    """Progress, time left and robust accuracy so far, on stderr; a plain line a minute where that is no terminal."""
+    """Progress, time left and robust accuracy so far, on stderr or in a notebook; elsewhere a plain line a minute."""
 
     def __init__(self, quiet: bool = False) -> None:
         self.console = Console(stderr=True, quiet=quiet)
@@ -66,7 +67,8 @@ class LiveReport:
             markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip
         self._task = self._progress.add_task("evaluating", total=total)
-        if self.console.is_terminal:
+        # In a notebook rich needs ipywidgets to draw again in place.
+        if self.console.is_terminal or (self.console.is_jupyter and find_spec("ipywidgets") is not None):
             self._live = Live(self._view(), console=self.console, refresh_per_second=4, transient=True)
             self._live.start()
 
