@@ -14,3 +14,18 @@ def standard() -> LoadedModel:
 def trades() -> LoadedModel:
     """TRADES at 3/255."""
     return load_zoo("trades")
+
+
+def pgd() -> LoadedModel:
+    """PGD training at 8/255; not shipped."""
+    return load_zoo("pgd")
+
+
+def a2a() -> LoadedModel:
+    """A2A pre-training, then standard training; not shipped."""
+    return load_zoo("a2a")
+
+
+def s2s() -> LoadedModel:
+    """Plain contrastive pre-training, then standard training; not shipped."""
+    return load_zoo("s2s")

@@ -73,6 +73,8 @@ _COLUMNS: dict[str, dict[str, str]] = {
         "clean, gtsrb-test": "claims.gtsrb-test.accuracy",
         "clean, signs": "claims.signs.accuracy",
         "weights": "weights.sha256",
+        "size": "weights.bytes",
+        "source": "weights",
     },
     "defenses": {"what it is": "description"},
     "attacks": {
@@ -89,6 +91,8 @@ _COLUMNS: dict[str, dict[str, str]] = {
 
 
 def _show(details: dict[str, Any], path: str) -> str:
+    if path == "weights":
+        return _source(details)
     value: Any = details
     for part in path.split("."):
         value = value.get(part) if isinstance(value, dict) else None
@@ -98,8 +102,20 @@ def _show(details: dict[str, Any], path: str) -> str:
         return f"{100 * value:.2f} %"
     if path.endswith("sha256"):
         return str(value)[:12]
+    if path.endswith("bytes"):
+        return f"{value / 1e6:.1f} MB"
     if isinstance(value, list):
         return ", ".join(str(item["id"]) if isinstance(item, dict) else str(item) for item in value)
     if isinstance(value, dict):
         return ", ".join(f"{key}: {item}" for key, item in value.items())
     return str(value)
+
+
+def _source(details: dict[str, Any]) -> str:
+    """Where a model's weights come from, by its card."""
+    weights = details.get("weights") or {}
+    if weights.get("file"):
+        return "bundled"
+    if weights.get("url"):
+        return str(weights["url"])
+    return "not shipped" if details else "–"
