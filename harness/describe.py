@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from harness.plan import device_name, versions
 from harness.slices import Slice
 from harness.store import SCHEMA_VERSION, key_of, run_name
 from harness.suite import Suite
-from harness.types import Attack, Finding, LoadedModel
+from harness.types import Attack, Finding, LoadedModel, Scale
 
 WITNESSES = ("all", "worst", "none")
 MANY_WITNESSES = 20_000
@@ -41,6 +41,9 @@ class Options:
     fresh: bool = False
     force: bool = False
     """Run a model that the doctor refuses; the row says so."""
+    executor: str = "local"
+    """Who computes: a plugin of the group ``harness.executors``. The facts don't depend on it."""
+    scale: Scale = field(default_factory=Scale)
 
 
 def describe(

@@ -13,6 +13,7 @@
     │   ├── BadWeights           missing, corrupt, or not the weights the card names
     │   ├── BadData              a data set: missing root, corrupt file, images out of range
     │   └── BadRun               a results folder: not writable, torn, of another schema
+    │       └── TornFile         one file of it is not whole
     ├── ModelRefused             the model cannot be measured: preflight found it mis-wired
     ├── PluginError              a plugin failed to import or broke its contract (names its package)
     ├── MissingPackage           a tool is not installed (says what to install)
@@ -82,6 +83,10 @@ class BadData(FileError):
 
 class BadRun(FileError):
     """A results folder cannot be used."""
+
+
+class TornFile(BadRun):
+    """A file of a results folder is not whole."""
 
 
 class ModelRefused(HarnessError):

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from harness.errors import BadRun
+from harness import parquet
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,19 +71,18 @@ def empty() -> pa.Table:
 
 def write(path: Path, witnesses: pa.Table) -> None:
     """Write witnesses as parquet (not atomically; see `harness.store`)."""
-    pq.write_table(witnesses, path, compression="zstd", compression_level=9, use_dictionary=False)
+    parquet.write(path, witnesses, compression_level=9, use_dictionary=False)
 
 
 def read(path: Path) -> pa.Table:
     """Read a witness file.
 
     Raises:
-        BadRun: not parquet, torn, or of another schema.
+        BadRun: not parquet, torn, too large, or of another schema.
     """
-    try:
-        found = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise BadRun(f"{path} is not a readable witness file: {type(error).__name__}: {error}") from None
-    if not found.schema.equals(SCHEMA):
-        raise BadRun(f"{path} does not hold witnesses of schema {SCHEMA_VERSION}; use the version that wrote it")
-    return found
+    return parquet.read(path, SCHEMA, "harness.witnesses", "witnesses")
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a witness file is there and whole, or not there at all."""
+    return not path.exists() or parquet.is_whole(path)

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from harness import parquet
 from harness.errors import BadRun
 
 SCHEMA_VERSION = 1
@@ -19,6 +19,7 @@ OUTCOMES = ("clean_wrong", "witness", "inherited", "survived", "not_run", "error
 BROKEN = ("witness", "inherited")
 KNOWN = ("clean_wrong", "witness", "inherited", "survived")
 """Outcomes that say what happened; the others leave the cell incomplete."""
+NEVER_NULL = ("sample_id", "label", "attack", "epsilon", "epsilon_label", "outcome")
 REASONS = ("cascade", "budget", "timeout", "not_installed", "exception")
 CLEAN = "clean"
 """The attack id of the clean pass: one fact a sample, epsilon 0, ``survived`` or ``clean_wrong``."""
@@ -80,24 +81,16 @@ def concat(tables: Iterable[pa.Table]) -> pa.Table:
 
 def write(path: Path, facts: pa.Table) -> None:
     """Write facts as parquet (not atomically; see `harness.store`)."""
-    pq.write_table(facts, path, compression="zstd")
+    parquet.write(path, facts)
 
 
 def read(path: Path) -> pa.Table:
     """Read a facts file.
 
     Raises:
-        BadRun: not parquet, torn, or of a schema this version does not know.
+        BadRun: not parquet, torn, too large, or of a schema this version does not know.
     """
-    try:
-        found = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise BadRun(f"{path} is not a readable facts file: {type(error).__name__}: {error}") from None
-    version = (found.schema.metadata or {}).get(b"harness.facts", b"?").decode(errors="replace")
-    if version != str(SCHEMA_VERSION) or not found.schema.equals(SCHEMA):
-        raise BadRun(
-            f"{path} holds facts of schema {version!r}, expected {SCHEMA_VERSION}; use the version that wrote it"
-        )
+    found = parquet.read(path, SCHEMA, "harness.facts", "facts")
     check(found, path)
     return found
 
@@ -106,8 +99,10 @@ def check(found: pa.Table, path: Path) -> None:
     """Refuse facts that contradict themselves.
 
     Raises:
-        BadRun: an unknown outcome, or a broken sample without a witness's distance.
+        BadRun: an unknown outcome, a broken sample without a witness's distance, or a fact about nothing.
     """
+    if empty := [name for name in NEVER_NULL if found[name].null_count]:
+        raise BadRun(f"{path}: a fact has no {empty[0]}; the file was altered or written by another program")
     outcomes = found["outcome"].to_numpy(zero_copy_only=False)
     if unknown := set(outcomes.tolist()) - set(OUTCOMES):
         raise BadRun(f"{path}: unknown outcome {sorted(map(str, unknown))[0]!r}; expected one of {', '.join(OUTCOMES)}")

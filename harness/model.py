@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import ModelRefused
+from harness.memory import is_out_of_memory, release
 from harness.types import LoadedModel
 
 MARGINAL = 1e-3
@@ -32,6 +33,8 @@ class ReferenceModel:
         self.module = model.module
         self.device = torch.device(device)
         self.batch_size = batch_size
+        self.out_of_memory = 0
+        """How often `logits` had to go on in smaller pieces because memory ran out."""
         self._exit = ExitStack()
 
     def __enter__(self) -> ReferenceModel:
@@ -45,12 +48,12 @@ class ReferenceModel:
 
     @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
-        """Logits float32 [n,num_classes] on the reference's device, in pieces of `batch_size`.
+        """Logits float32 [n,num_classes] on the reference's device, in pieces of `batch_size`, or smaller.
 
         Raises:
             ModelRefused: the output is not [n,num_classes], or not finite.
         """
-        pieces = [self.module(piece.to(self.device, torch.float32)) for piece in images.split(self.batch_size)]
+        pieces = self._pieces(images, self.batch_size)
         out: Any = torch.cat(pieces) if pieces else torch.empty(0, self.num_classes, device=self.device)
         if not isinstance(out, Tensor) or out.shape != (len(images), self.num_classes):
             got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
@@ -61,6 +64,17 @@ class ReferenceModel:
         if not torch.isfinite(out).all():
             raise ModelRefused(f"model {self.name!r} returned logits that are NaN or infinite; mend the model first")
         return out.float()
+
+    def _pieces(self, images: Tensor, size: int) -> list[Any]:
+        while True:
+            try:
+                return [self.module(piece.to(self.device, torch.float32)) for piece in images.split(size)]
+            except Exception as error:
+                size = min(size, len(images)) // 2
+                if not is_out_of_memory(error) or not size:
+                    raise
+                self.out_of_memory += 1
+                release()
 
 
 def margins(logits: Tensor, labels: Tensor) -> Tensor:

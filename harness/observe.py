@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from harness.memory import is_out_of_memory, release
 from harness.threat import distance, radius
 from harness.witness import QUERY, RETURNED, WitnessBoard
 
@@ -194,8 +195,8 @@ class ObservedModel(nn.Module):
             try:
                 pieces = [self._piece(piece) for piece in images.split(self.batch_size)]
                 return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
-            except torch.OutOfMemoryError:
-                if not self.shrink(len(images)):
+            except Exception as error:
+                if not is_out_of_memory(error) or not self.shrink(len(images)):
                     raise
 
     def _piece(self, piece: Tensor) -> Tensor:
@@ -212,8 +213,7 @@ class ObservedModel(nn.Module):
         self.out_of_memory += 1
         self.batch_size = max(1, size // 2)
         self._recompute = True
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        release()
         return True
 
 

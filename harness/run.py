@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,24 +10,26 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
+from torch import Tensor
 
 from harness import checks
 from harness import facts as fact
 from harness.describe import WITNESSES, Options, describe, now
 from harness.doctor.probe import changed_buffers, snapshot
-from harness.errors import BadRun, UsageError
-from harness.executors import local
+from harness.errors import BadRun, TornFile, UsageError
+from harness.executors import Executor
 from harness.model import ReferenceModel
 from harness.plan import Plan, find_batch_size, pick_device
 from harness.preflight import check_answers, check_data, check_model
+from harness.registry import Registry
 from harness.slices import Slice, make_slice
-from harness.store import RunStore
+from harness.store import SCHEMA_VERSION, RunStore
 from harness.suite import Suite
 from harness.summary import summarize
 from harness.thin import thin_witnesses
-from harness.types import Dataset, Finding, LoadedModel
+from harness.types import Dataset, LoadedModel, Scale
 from harness.unit import Setting
-from harness.worker import Done, Worker, all_lanes, lane_units
+from harness.worker import Done, Worker, all_lanes
 
 __all__ = ["Options", "Reporter", "Run", "Silent", "evaluate"]
 
@@ -87,13 +90,15 @@ def evaluate(
         reporter: Told of progress.
 
     Raises:
-        UsageError: unusable options.
+        UsageError: unusable options, or no such executor.
         BadData: images outside [0,1], or labels that are no class.
-        BadRun: the results folder cannot be written, another process writes this run, or it is another model's.
+        BadRun: the results folder cannot be written, another process writes this run, or it is another model's; what
+            was finished is on disk.
         ModelRefused: the doctor finds the model mis-wired; ``options.force`` overrules it where it can be overruled.
     """
     options, reporter = options or Options(), reporter or Silent()
     _check(options)
+    execute: Executor = Registry("executors").load(options.executor)
     check_data(model, data)
     attacks = suite.resolve()
     device = pick_device(options.device)
@@ -110,7 +115,7 @@ def evaluate(
         reference.batch_size = plan.batch_size
         setting = Setting(reference, suite.norm, suite.mode, options.seed, plan.batch_size)
         worker = Worker(setting, suite, attacks, part, store, run["witnesses"] != "none")
-        return _run(worker, run, reporter)
+        return _run(worker, run, reporter, execute, options.scale)
 
 
 def _check(options: Options) -> None:
@@ -122,9 +127,9 @@ def _check(options: Options) -> None:
 
 def _continue(store: RunStore, run: dict[str, Any]) -> None:
     """Take over plan, choice of witnesses, times and findings of an earlier start of the same run."""
-    if not (store.folder / "run.json").exists():
+    before = _before(store)
+    if before is None:
         return
-    before = store.read_json("run.json")
     if before.get("key") != run["key"]:
         raise BadRun(f"{store.folder} belongs to another run; remove it, or start over with --fresh")
     for name in ("plan", "witnesses", "started", "seconds", "sessions", "out_of_memory", "unconfirmed"):
@@ -132,6 +137,28 @@ def _continue(store: RunStore, run: dict[str, Any]) -> None:
             run[name] = before[name]
     old = [finding for finding in before.get("findings", []) if finding["check"] != "not_installed"]
     run["findings"] = old + [finding for finding in run["findings"] if finding not in old]
+
+
+def _before(store: RunStore) -> dict[str, Any] | None:
+    """run.json of an earlier start; if it is torn, the plan alone, which every later start has to keep."""
+    if not (store.folder / "run.json").exists() and not (store.folder / "plan.json").exists():
+        return None
+    try:
+        return store.read_json("run.json")
+    except BadRun as error:
+        torn = isinstance(error, TornFile) or not (store.folder / "run.json").exists()
+        if not torn:
+            raise
+    store.event("torn", "warn", "run.json could not be read; times and findings of earlier starts are lost")
+    try:
+        return store.read_json("plan.json")
+    except BadRun:
+        if any((store.folder / "facts").glob("*.parquet")):
+            raise BadRun(
+                f"{store.folder}: run.json and plan.json are both torn, so that the rest cannot be computed like what"
+                " is there; start over with --fresh"
+            ) from None
+        return None
 
 
 def _plan(run: dict[str, Any], reference: ReferenceModel, part: Slice, suite: Suite, options: Options) -> Plan:
@@ -148,45 +175,54 @@ def _plan(run: dict[str, Any], reference: ReferenceModel, part: Slice, suite: Su
     return plan
 
 
-def _run(worker: Worker, run: dict[str, Any], reporter: Reporter) -> Run:
+def _run(worker: Worker, run: dict[str, Any], reporter: Reporter, execute: Executor, scale: Scale) -> Run:
     store, suite = worker.store, worker.suite
     lanes = all_lanes(suite, worker.part.chunks)
-    total = sum(len(lane_units(suite, worker.attacks, lane)) for lane in lanes)
+    units = [unit for lane in lanes for unit, _ in worker.units(lane)]
     begun, earlier = time.monotonic(), run["seconds"]
     module = worker.setting.reference.module
     buffers = snapshot(module)
     run["sessions"] += 1
+    store.write_json("plan.json", {"schema": SCHEMA_VERSION, "key": run["key"], "plan": run["plan"]})
     store.write_json("run.json", run)
-    reporter.started(run, total)
+    reporter.started(run, len(units))
     tables, finished = [], 0
     try:
-        for done in _guarded(local.run(worker, lanes, reporter.stop)):
+        for done in _guarded(execute(worker, lanes, reporter.stop, scale)):
             finished += 1
             tables.append(done.facts)
             if done.result is not None:
                 _take_note(run, done)
             reporter.finished(done)
-        run["status"] = "complete" if finished == total else "interrupted"
-    except BaseException:
+        if finished == len(units) and (gone := store.missing(units)):
+            raise BadRun(f"{len(gone)} finished units vanished from {store.folder}, {gone[0]} first; start it again")
+        run["status"] = "complete" if finished == len(units) else "interrupted"
+    except BaseException as error:
         run["status"] = "interrupted"
+        if isinstance(error, BadRun):  # the disk is full, or the folder gone: run.json may not be writable either
+            with contextlib.suppress(BadRun):
+                _end(run, worker, buffers, earlier + time.monotonic() - begun)
+        else:
+            _end(run, worker, buffers, earlier + time.monotonic() - begun)
         raise
-    finally:
-        for name in store.torn:
-            run["findings"].append(
-                Finding("torn", "warn", f"{name} could not be read and was computed again").as_dict()
-            )
-        for name in changed_buffers(buffers, module)[:1]:
-            message = f"measuring changed buffer {name}, so the units were not attacked on one model; start over"
-            run["findings"].append(checks.found("P4", "error", message).as_dict())
-        run["seconds"] = round(earlier + time.monotonic() - begun, 3)
-        run["finished"] = now()
-        store.write_json("run.json", run)
+    _end(run, worker, buffers, earlier + time.monotonic() - begun)
     found = fact.concat(tables)
     if run["status"] == "complete" and run["witnesses"] == "worst":
         thin_witnesses(store, worker.part)
     summary = summarize(run, found)
     store.write_json("summary.json", summary)
     return Run(store.folder, run, summary, found)
+
+
+def _end(run: dict[str, Any], worker: Worker, buffers: dict[str, Tensor], seconds: float) -> None:
+    """Write into run.json what happened."""
+    run["findings"].extend(finding.as_dict() for finding in worker.store.events)
+    for name in changed_buffers(buffers, worker.setting.reference.module)[:1]:
+        message = f"measuring changed buffer {name}, so the units were not attacked on one model; start over"
+        run["findings"].append(checks.found("P4", "error", message).as_dict())
+    run["seconds"] = round(seconds, 3)
+    run["finished"] = now()
+    worker.store.write_json("run.json", run)
 
 
 def _guarded(units: Iterator[Done]) -> Iterator[Done]:

@@ -3,23 +3,24 @@
 ::
 
     results/<run>/run.json               what was asked, how it was resolved, status and timings
+    results/<run>/plan.json              the plan alone, written once: it survives a torn run.json
     results/<run>/facts/<unit>.parquet   one shard for each finished unit; its presence says the unit is done
     results/<run>/witnesses/<unit>.parquet
     results/<run>/summary.json           numbers, recountable from the facts
 
-A shard is written beside its place, flushed to the disk and renamed; witnesses come before the facts that speak of
-them.
+Every file is written whole or not at all (`harness.atomic`); witnesses come before the facts that speak of them. One
+process holds the run (`harness.lock`), and its workers leave notes of what they compute (`harness.running`).
 """
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import hashlib
 import json
-import os
 import re
+import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +28,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from harness import evidence, facts
-from harness.errors import BadRun
+from harness import evidence, facts, lock
+from harness.atomic import sweep, write_atomically
+from harness.errors import BadRun, TornFile
+from harness.running import running, take_left
+from harness.types import Finding, Level
 
 SCHEMA_VERSION = 1
 
@@ -67,8 +71,8 @@ class RunStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.torn: list[str] = []
-        """Shards that could not be read and were set aside; their units run again."""
+        self.events: list[Finding] = []
+        """What happened to the folder: torn files that were set aside, processes that died."""
 
     @classmethod
     def create(cls, results: Path, name: str) -> RunStore:
@@ -81,7 +85,7 @@ class RunStore:
         try:
             for part in ("facts", "witnesses"):
                 (folder / part).mkdir(parents=True, exist_ok=True)
-            probe = folder / f".write-test-{os.getpid()}"
+            probe = folder / f".probe.{secrets.token_hex(6)}.tmp"
             probe.touch()
             probe.unlink()
         except OSError as error:
@@ -92,49 +96,83 @@ class RunStore:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run for this process; the lock dies with its owner.
+        """Hold the run for this process, and clean up after those that died; see `harness.lock.locked`.
 
         Raises:
-            BadRun: another process is writing this run.
+            BadRun: another process is writing this run, or its folder was replaced meanwhile.
         """
-        with (self.folder / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise BadRun(f"run {self.folder} is being written by another process; wait for it or stop it") from None
+        with lock.locked(self.folder):
+            for part in ("", "facts", "witnesses"):
+                sweep(self.folder / part)
+            for words in take_left(self.folder):
+                self.event("died", "info", words)
             yield
+
+    def event(self, check: str, level: Level, message: str) -> None:
+        """Note something that happened to the run, in `events` and in the run's log."""
+        self.events.append(Finding(check, level, message))
+        self.log(f"{level}: {message}")
+
+    def running(self, unit: Unit, since: str) -> contextlib.AbstractContextManager[None]:
+        """Leave a note, while `unit` is computed, of what is running; see `harness.running`."""
+        return running(self.folder, unit.filename.removesuffix(".parquet"), since)
 
     def clear(self) -> None:
         """Remove what an earlier start left; call it while the run is `locked`, so that no other process is writing."""
         for path in self.folder.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
-            elif path.name != ".lock":
+            elif path.name != lock.NAME:
                 path.unlink()
         for part in ("facts", "witnesses"):
             (self.folder / part).mkdir()
+        self.events.clear()
 
     def facts_of(self, unit: Unit) -> pa.Table | None:
-        """Facts of a finished unit, or None; a shard that cannot be read is set aside and its unit counts as undone."""
+        """Facts of a finished unit, or None; a shard that cannot be read is set aside and its unit counts as undone.
+
+        So is a unit whose witnesses are torn.
+        """
         path = self.folder / "facts" / unit.filename
         if not path.exists():
             return None
         try:
-            return facts.read(path)
+            found = facts.read(path)
         except BadRun:
-            path.replace(path.with_suffix(".torn"))
-            self.torn.append(unit.filename)
+            self.set_aside(unit, "could not be read")
             return None
+        if not evidence.is_whole(self.folder / "witnesses" / unit.filename):
+            self.set_aside(unit, "has witnesses that cannot be read")
+            return None
+        return found
+
+    def set_aside(self, unit: Unit, reason: str) -> None:
+        """Keep the facts of `unit`, which are no good, as ``*.torn``: the unit is not done any more.
+
+        Raises:
+            BadRun: the folder cannot be written.
+        """
+        path = self.folder / "facts" / unit.filename
+        try:
+            path.replace(path.with_suffix(".torn"))
+        except OSError as error:
+            raise BadRun(f"{path} {reason} and cannot be moved away: {error.strerror}") from None
+        self.event("torn", "warn", f"{unit.filename} {reason}; its unit was computed again")
+
+    def missing(self, units: Iterable[Unit]) -> list[str]:
+        """Which of `units` have no facts on disk, by file name."""
+        there = {path.name for path in (self.folder / "facts").glob("*.parquet")}
+        return sorted({unit.filename for unit in units} - there)
 
     def write(self, unit: Unit, found: pa.Table, witnesses: pa.Table | None) -> None:
         """Store a finished unit."""
         if witnesses is not None and len(witnesses):
-            self._atomic("witnesses", unit.filename, lambda path: evidence.write(path, witnesses))
-        self._atomic("facts", unit.filename, lambda path: facts.write(path, found))
+            write_atomically(self.folder / "witnesses" / unit.filename, lambda path: evidence.write(path, witnesses))
+        write_atomically(self.folder / "facts" / unit.filename, lambda path: facts.write(path, found))
 
     def write_witnesses(self, filename: str, witnesses: pa.Table, instead_of: list[str]) -> None:
         """Store a witness shard and then remove those it replaces."""
-        self._atomic("witnesses", filename, lambda path: evidence.write(path, witnesses))
+        write_atomically(self.folder / "witnesses" / filename, lambda path: evidence.write(path, witnesses))
         for name in instead_of:
             if name != filename:
                 (self.folder / "witnesses" / name).unlink(missing_ok=True)
@@ -159,49 +197,53 @@ class RunStore:
     def write_json(self, name: str, value: Any) -> None:
         """Write ``run.json`` or ``summary.json`` atomically."""
         text = json.dumps(value, indent=2, allow_nan=False) + "\n"
-        self._atomic("", name, lambda path: path.write_text(text, encoding="utf-8"))
+        write_atomically(self.folder / name, lambda path: path.write_text(text, encoding="utf-8"))
 
     def read_json(self, name: str) -> Any:
         """Read ``run.json`` or ``summary.json``.
 
         Raises:
-            BadRun: missing, not JSON, or of another schema.
+            BadRun: missing, or of another schema.
+            TornFile: not JSON.
         """
         path = self.folder / name
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
+            value = strict_json(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise BadRun(f"{self.folder} has no {name}; is it a run folder?") from None
-        except (OSError, ValueError) as error:
-            raise BadRun(f"{path} cannot be read: {error}") from None
+        except OSError as error:
+            raise BadRun(f"{path} cannot be read: {error.strerror}") from None
+        except (ValueError, RecursionError) as error:
+            raise TornFile(f"{path} cannot be read as JSON: {error}") from None
         if not isinstance(value, dict) or value.get("schema") != SCHEMA_VERSION:
             got = value.get("schema") if isinstance(value, dict) else type(value).__name__
             raise BadRun(f"{path} has schema {got!r}, expected {SCHEMA_VERSION}; use the version that wrote it")
         return value
 
     def log(self, text: str) -> None:
-        """Append to the run's log: what tools printed, and tracebacks of those that failed."""
-        with (self.folder / "log.txt").open("a", encoding="utf-8") as out:
+        """Append to the run's log: what tools printed, and tracebacks of those that failed.
+
+        A log that cannot be written is no reason to lose the unit it is about.
+        """
+        with contextlib.suppress(OSError), (self.folder / "log.txt").open("a", encoding="utf-8") as out:
             out.write(text.rstrip() + "\n")
 
-    def _atomic(self, part: str, name: str, save: Callable[[Path], Any]) -> None:
-        target = self.folder / part / name
-        beside = target.with_name(f".{name}.{os.getpid()}.tmp")
-        try:
-            save(beside)
-            with beside.open("rb") as written:
-                os.fsync(written.fileno())
-            beside.replace(target)
-            _sync_folder(target.parent)
-        except OSError as error:
-            beside.unlink(missing_ok=True)
-            raise BadRun(f"{target} cannot be written: {error.strerror}; what was finished before is safe") from None
 
+def strict_json(text: str) -> Any:
+    """JSON as the harness writes it: no NaN, no key twice.
 
-def _sync_folder(folder: Path) -> None:
-    """Flush a rename to the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    Raises:
+        ValueError: anything else.
+        RecursionError: nested too deeply.
+    """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        if len(made) != len(pairs):
+            raise ValueError("a key stands twice in one object")
+        return made
+
+    def refuse(name: str) -> Any:
+        raise ValueError(f"{name} is no JSON number")
+
+    return json.loads(text, object_pairs_hook=once, parse_constant=refuse)

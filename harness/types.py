@@ -117,6 +117,16 @@ class LoadedModel:
 
 
 @dataclass(frozen=True)
+class Scale:
+    """How much of a machine or cluster to use; None leaves it to the executor."""
+
+    workers: int | None = None
+    gpus_per_worker: float | None = None
+    address: str | None = None
+    """Of a running cluster."""
+
+
+@dataclass(frozen=True)
 class AttackSpec:
     """One ``[[attack]]`` of a suite, as written there."""
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from harness import evidence, facts
 from harness.attack import ToolWarning
 from harness.errors import HarnessError, MissingPackage
+from harness.memory import is_out_of_memory
 from harness.model import ReferenceModel
 from harness.observe import AllBroken, ObservedModel, Watch, offer_returned
 from harness.passes import Chunk, Pass, broken_rows, fact_table, merge, union, witness_table
@@ -93,6 +94,7 @@ class _Running:
 
     def run(self) -> UnitResult:
         job, chunk = self.job, self.chunk
+        shrunk = self.setting.reference.out_of_memory
         n = len(chunk.sample_ids)
         stored = np.zeros(n, dtype=bool) if job.stored is None else job.stored
         alive = chunk.correct
@@ -116,6 +118,7 @@ class _Running:
         found = [witness_table(p, chunk, job.spec.id, c, job.grid, self.setting.norm, stored) for p, c in parts]
         self.result.witnesses = pa.concat_tables(found)
         self.result.log = self.printed.getvalue()
+        self.result.out_of_memory += self.setting.reference.out_of_memory - shrunk
         return self.result
 
     def _component(self, component: str | None, alive: np.ndarray) -> Pass:
@@ -211,8 +214,8 @@ class _Running:
                     warnings.simplefilter("ignore")
                     warnings.simplefilter("always", ToolWarning)
                     return self.attack.perturb(observer, problem)
-            except torch.OutOfMemoryError:  # in the tool's own arithmetic, or in the backward pass
-                if not observer.shrink(len(problem.images)):
+            except Exception as error:  # in the tool's own arithmetic, or in the backward pass
+                if not is_out_of_memory(error) or not observer.shrink(len(problem.images)):
                     raise
             finally:
                 for warning in raised:

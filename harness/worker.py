@@ -1,4 +1,8 @@
-"""A worker holds the model and computes lanes: one attack on one chunk, up the epsilon grid."""
+"""A worker holds the model and computes lanes: one attack on one chunk, up the epsilon grid.
+
+A lane's units run in order, for each inherits from the one before; lanes need nothing of each other but the clean pass
+of their chunk. Any number of workers can share the lanes of a run, and what they find does not depend on who does what.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from harness import facts
-from harness.errors import ModelRefused
+from harness.describe import now
+from harness.errors import BadRun
 from harness.model import margins, usual_range
 from harness.passes import Chunk, broken_rows
 from harness.slices import Slice
@@ -41,6 +47,18 @@ class Done:
     result: UnitResult | None
 
 
+@dataclass
+class Trail:
+    """What the first `place` units of a lane hand to the next one."""
+
+    lane: Lane
+    place: int = 0
+    before: pa.Table | None = None
+    """Facts whose witnesses are inherited."""
+    stored: np.ndarray | None = None
+    """Chunk rows, bool [n], whose witness is on disk."""
+
+
 class Worker:
     """Computes lanes and stores their units.
 
@@ -65,41 +83,79 @@ class Worker:
         self.setting, self.suite, self.attacks, self.part, self.store = setting, suite, attacks, part, store
         self.keep_witnesses = keep_witnesses
         self._chunk: Chunk | None = None
+        self._trail: Trail | None = None
 
     def run(self, lane: Lane, stop: Callable[[], bool] = lambda: False) -> Iterator[Done]:
         """Compute what is not on disk yet, unit by unit; `stop` is asked before each."""
-        if lane.attack is None:
-            yield self._clean(lane.chunk)
-            return
-        before: pa.Table | None = None
-        stored: np.ndarray | None = None
-        for unit, grid in lane_units(self.suite, self.attacks, lane):
-            known = self.store.facts_of(unit)
-            if known is None:
+        for place in range(len(self.units(lane))):
+            done = self.known(lane, place)
+            if done is None:
                 if stop():
                     return
-                attack, spec = self.attacks[lane.attack], self.suite.attacks[lane.attack]
-                result = run_unit(Job(self.setting, attack, spec, grid, self._load(lane.chunk), before, stored))
-                self.store.write(unit, result.facts, result.witnesses if self.keep_witnesses else None)
-                if result.log.strip():
-                    self.store.log(f"--- {unit.filename}\n{result.log}")
-                done = Done(unit, result.facts, result)
-            else:
-                done = Done(unit, known, None)
-            if self._inherits(lane.attack):
-                before = done.facts
-            broken = broken_rows(done.facts, len(self.part.ids(lane.chunk)), grid[-1].value)
-            stored = broken if stored is None else stored | broken
+                done = self.compute(lane, place)
             yield done
+
+    def units(self, lane: Lane) -> list[tuple[Unit, tuple[Epsilon, ...]]]:
+        """The lane's units, in order, each with the epsilons it covers."""
+        return lane_units(self.suite, self.attacks, lane)
+
+    def known(self, lane: Lane, place: int) -> Done | None:
+        """The lane's unit number `place`, if it is on disk; facts that are not that unit's are set aside."""
+        unit, grid = self.units(lane)[place]
+        found = self.store.facts_of(unit)
+        if found is None:
+            return None
+        if not _fits(found, unit, grid, self.part.ids(lane.chunk)):
+            self.store.set_aside(unit, "holds other samples or epsilons")
+            return None
+        done = Done(unit, found, None)
+        if self._trail is not None and (self._trail.lane, self._trail.place) == (lane, place):
+            self._follow(self._trail, done, grid)
+        return done
+
+    def compute(self, lane: Lane, place: int) -> Done:
+        """Compute and store the lane's unit number `place`; the ones before it are on disk."""
+        unit, grid = self.units(lane)[place]
+        with self.store.running(unit, now()):
+            if lane.attack is None:
+                return self._clean(lane.chunk)
+            trail = self._trail_to(lane, place)
+            attack, spec = self.attacks[lane.attack], self.suite.attacks[lane.attack]
+            chunk = self._load(lane.chunk)
+            result = run_unit(Job(self.setting, attack, spec, grid, chunk, trail.before, trail.stored))
+            self.store.write(unit, result.facts, result.witnesses if self.keep_witnesses else None)
+        if result.log.strip():
+            self.store.log(f"--- {unit.filename}\n{result.log}")
+        done = Done(unit, result.facts, result)
+        self._follow(trail, done, grid)
+        return done
+
+    def _trail_to(self, lane: Lane, place: int) -> Trail:
+        """What the units before `place` hand on: remembered, or read from the disk if another worker computed them."""
+        if self._trail is None or (self._trail.lane, self._trail.place) != (lane, place):
+            self._trail = Trail(lane)
+            for earlier in range(place):
+                if self.known(lane, earlier) is None:
+                    name = self.units(lane)[earlier][0].filename
+                    raise BadRun(f"{self.store.folder}: {name} vanished while the run went on; start it again")
+        return self._trail
+
+    def _follow(self, trail: Trail, done: Done, grid: Sequence[Epsilon]) -> None:
+        """Take a unit's outcome into the trail of its lane."""
+        lane = trail.lane
+        if lane.attack is None:
+            return
+        trail.place += 1
+        if self._inherits(lane.attack):
+            trail.before = done.facts
+        broken = broken_rows(done.facts, len(self.part.ids(lane.chunk)), grid[-1].value)
+        trail.stored = broken if trail.stored is None else trail.stored | broken
 
     def _inherits(self, attack: int) -> bool:
         return self.setting.mode != "faithful" and self.attacks[attack].iterative
 
     def _clean(self, index: int) -> Done:
         unit = Unit(facts.CLEAN, CLEAN_UNIT, index)
-        known = self.store.facts_of(unit)
-        if known is not None:
-            return Done(unit, known, None)
         images, labels = self.part.take(index)
         reference = self.setting.reference
         logits = reference.logits(images)
@@ -128,9 +184,7 @@ class Worker:
         """The chunk's images on the device, with the stored clean predictions; the last one stays loaded."""
         if self._chunk is None or self._chunk.index != index:
             images, labels = self.part.take(index)
-            known = self._clean(index).facts
-            if known["sample_id"].to_numpy().tolist() != self.part.ids(index).tolist():
-                raise ModelRefused(f"run {self.store.folder} holds other samples; start over with --fresh")
+            known = (self.known(Lane(None, index), 0) or self._clean(index)).facts
             reference = self.setting.reference
             device = reference.device
             predictions = labels.new_tensor(known["clean_pred"].to_pylist())
@@ -143,6 +197,17 @@ class Worker:
                 usual_range(reference.logits(images[:RANGED])),
             )
         return self._chunk
+
+
+def _fits(found: pa.Table, unit: Unit, grid: Sequence[Epsilon], ids: np.ndarray) -> bool:
+    """Whether facts are those of the unit: its attack, and each of its samples once at each of its epsilons."""
+    whole = found.filter(pc.is_null(found["component"]))
+    epsilons = np.array([epsilon.value for epsilon in grid] or [0.0])
+    return (
+        pc.unique(found["attack"]).to_pylist() == [unit.attack]
+        and np.array_equal(whole["sample_id"].to_numpy(), np.tile(ids, len(epsilons)))
+        and np.array_equal(whole["epsilon"].to_numpy(), np.repeat(epsilons, len(ids)))
+    )
 
 
 def lane_units(suite: Suite, attacks: Sequence[Attack], lane: Lane) -> list[tuple[Unit, tuple[Epsilon, ...]]]:

@@ -33,6 +33,10 @@ def evaluate_models(
     witnesses: Annotated[str | None, typer.Option(help="Which to store: all, worst (one a sample) or none.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of continuing an earlier run.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Run a model that the doctor refuses; marks the row.")] = False,
+    executor: Annotated[str, typer.Option(help="Who computes: local, or ray (several GPUs or machines).")] = "local",
+    workers: Annotated[int | None, typer.Option(help="ray: workers (default: as many as fit).")] = None,
+    gpus_per_worker: Annotated[float | None, typer.Option(help="ray: GPUs for each worker, or a share of one.")] = None,
+    ray_address: Annotated[str | None, typer.Option(help="ray: a running cluster, for instance auto.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> int:
     """Attack models with a suite and report robust accuracy at every epsilon."""
@@ -50,8 +54,10 @@ def evaluate_models(
     from harness.cli.report import LiveReport, interrupts, print_result
     from harness.resolve import find_data, find_model
     from harness.run import Options, evaluate
+    from harness.types import Scale
 
-    options = Options(results, n, seed, device, rows, witnesses, fresh, force)
+    scale = Scale(workers, gpus_per_worker, ray_address)
+    options = Options(results, n, seed, device, rows, witnesses, fresh, force, executor, scale)
     samples = find_data(data, data_root)
     runs = []
     for name in model:

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from harness.errors import UsageError
+from harness.types import Scale
 from harness.worker import Done, Lane, Worker
 
 
-def run(worker: Worker, lanes: Sequence[Lane], stop: Callable[[], bool]) -> Iterator[Done]:
-    """Compute `lanes` in order and yield every unit once it is on disk; `stop` is asked before each unit."""
+def run(worker: Worker, lanes: Sequence[Lane], stop: Callable[[], bool], scale: Scale) -> Iterator[Done]:
+    """Compute `lanes` in order and yield every unit once it is on disk; `stop` is asked before each unit.
+
+    Raises:
+        UsageError: `scale` asks for more than this process.
+    """
+    if scale.workers not in (None, 1) or scale.gpus_per_worker is not None or scale.address is not None:
+        raise UsageError("the local executor is one worker in this process; for more of them add --executor ray")
+    return _run(worker, lanes, stop)
+
+
+def _run(worker: Worker, lanes: Sequence[Lane], stop: Callable[[], bool]) -> Iterator[Done]:
     for lane in lanes:
         if stop():
             return

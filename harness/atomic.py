@@ -1,0 +1,60 @@
+"""Whole files or none: written beside their place, flushed to the disk, renamed.
+
+After a crash at any moment a file is the old one, the new one, or not there. What a dead process left beside its place
+is hidden (it starts with a dot) and swept away by the next writer of the folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harness.errors import BadRun
+
+
+def write_atomically(target: Path, save: Callable[[Path], Any]) -> None:
+    """Let `save` write a file beside `target` and put it in place.
+
+    Raises:
+        BadRun: it cannot be written; `target` is then as it was.
+    """
+    beside = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        save(beside)
+        with beside.open("rb") as written:
+            os.fsync(written.fileno())
+        beside.replace(target)
+        _sync_folder(target.parent)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise BadRun(
+                f"{target} cannot be written: {error.strerror or error}; what was finished before is safe on disk, the"
+                " same command goes on from there"
+            ) from None
+        raise
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writers left that died; call it while no other process writes."""
+    with contextlib.suppress(OSError):
+        for path in folder.glob(".*.tmp"):
+            path.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Flush a rename to the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems flush files only
+            raise
+    finally:
+        os.close(handle)

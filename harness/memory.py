@@ -1,0 +1,21 @@
+"""Out of memory, on the device or on the host, in all the ways it is said."""
+
+from __future__ import annotations
+
+import torch
+
+_HOST = ("DefaultCPUAllocator", "can't allocate memory", "not enough memory", "std::bad_alloc")
+"""What torch's RuntimeErrors say where the host has no memory left."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether less at once might fit."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _HOST)
+
+
+def release() -> None:
+    """Give cached device memory back, before trying again with less."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
