@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from harness.plan import device_name
 from harness.types import ModelCard
 from model_zoo import architectures
 from model_zoo.cards import write_card
@@ -50,10 +51,9 @@ def provenance(settings: Settings, device: torch.device, minutes: float) -> dict
             versions[package] = version(package)
         except PackageNotFoundError:
             versions[package] = "not installed"
-    cuda = device.type == "cuda"
     return {
         "seed": settings.seed,
-        "hardware": torch.cuda.get_device_name(device) if cuda else f"CPU {platform.machine()}",
+        "hardware": device_name(device),
         "threads": torch.get_num_threads(),
         "precision": settings.on(device).precision,
         "training_minutes": round(minutes, 1),
