@@ -95,6 +95,10 @@ class Worker:
                 done = self.compute(lane, place)
             yield done
 
+    def forget(self) -> None:
+        """Drop what is kept of the last chunk and lane; it is loaded again when it is needed."""
+        self._chunk, self._trail = None, None
+
     def units(self, lane: Lane) -> list[tuple[Unit, tuple[Epsilon, ...]]]:
         """The lane's units, in order, each with the epsilons it covers."""
         return lane_units(self.suite, self.attacks, lane)
