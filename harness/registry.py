@@ -25,6 +25,7 @@ GROUPS = {
     "commands": "harness.commands",
     "renderers": "harness.renderers",
     "executors": "harness.executors",
+    "speedups": "harness.speedups",
 }
 
 
