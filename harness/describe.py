@@ -44,6 +44,11 @@ class Options:
     executor: str = "local"
     """Who computes: a plugin of the group ``harness.executors``. The facts don't depend on it."""
     scale: Scale = field(default_factory=Scale)
+    precision: str = "auto"
+    """What attacks differentiate: ``auto`` the fastest float32 copy of the model, ``exact`` the model itself, or a copy
+    in ``float32``, ``tf32`` or ``bf16``."""
+    compile: str = "auto"
+    """``on`` compiles the copy, ``off`` and ``auto`` do not."""
 
 
 def describe(
@@ -90,7 +95,12 @@ def describe(
         "data": {"name": part.data.name, "slice": part.digest(), "n": len(part.indices)},
         "mode": suite.mode,
         "seed": options.seed,
-        "asked": {"device": device.type, "batch_size": options.batch_size or "auto"},
+        "asked": {
+            "device": device.type,
+            "batch_size": options.batch_size or "auto",
+            "precision": options.precision,
+            "compile": options.compile,
+        },
         "threads": torch.get_num_threads() if device.type == "cpu" else 0,
     }
     key = key_of(determines)

@@ -57,6 +57,8 @@ class ObservedModel(nn.Module):
         self.backwards = torch.zeros(n, dtype=torch.int64, device=device)
         self.dead_gradients = torch.zeros(n, dtype=torch.int64, device=device)
         """Backwards whose gradient on the image was zero everywhere, or not finite."""
+        self.useful = torch.zeros((), dtype=torch.int64, device=device)
+        """Backwards, all samples together, of samples without a safe witness whose gradient was not dead."""
         self.unmatched = 0
         """Rows of queries that could not be matched to samples; they were computed, not judged."""
         self.queries = 0
@@ -68,6 +70,7 @@ class ObservedModel(nn.Module):
         self._all = torch.arange(n, device=device)
         self._matched: dict[int, Tensor] = {}
         self._alone: Tensor | None = None
+        self._standing: tuple[int, Tensor] | None = None
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
@@ -91,16 +94,20 @@ class ObservedModel(nn.Module):
             logits = self._partial(images, rows, live, query)
         if self.watch == "freeze":
             self._remember(rows, logits)
-            if bool(self.board.safe.all()):
+            if self.board.n_safe == len(self._all):
                 raise AllBroken
         return logits
 
     def _live(self, rows: Tensor) -> Tensor | None:
         """Positions of the query's rows that still need the network, or None if all do."""
-        if self.watch != "freeze":
+        if self.watch != "freeze" or not self.board.n_safe:
             return None
-        done = self.board.safe[rows]
-        return None if not bool(done.any()) else (~done).nonzero().squeeze(1)
+        if rows is not self._all:
+            done = self.board.safe[rows]
+            return None if not bool(done.any()) else (~done).nonzero().squeeze(1)
+        if self._standing is None or self._standing[0] != self.board.n_safe:  # rows only ever become safe
+            self._standing = self.board.n_safe, (~self.board.safe).nonzero().squeeze(1)
+        return self._standing[1]
 
     def _partial(self, images: Tensor, rows: Tensor, live: Tensor, query: int) -> Tensor:
         """Logits of a query of which only the `live` positions are computed."""
@@ -182,6 +189,7 @@ class ObservedModel(nn.Module):
     def _count_dead(self, gradient: Tensor, rows: Tensor) -> None:
         largest = torch.linalg.vector_norm(gradient.detach().flatten(1), torch.inf, dim=1)
         alive = (largest > 0) & (largest < torch.inf)  # NaN is neither
+        self.useful += (alive & ~self.board.safe[rows]).sum()
         self.dead_gradients.index_add_(0, rows, (~alive).to(torch.int64))
 
     def _compute(self, images: Tensor) -> Tensor:

@@ -85,7 +85,7 @@ class Pass:
         self.outcome[rows[found]] = "witness"
         self.images[torch.from_numpy(rows[found])] = board.images[board.found].cpu()
         for name in COUNTS:
-            getattr(self, name)[rows] = getattr(observer, name).cpu().numpy()
+            getattr(self, name)[rows] += getattr(observer, name).cpu().numpy()
 
     def lose(self, rows: np.ndarray, outcome: str, reason: str) -> None:
         """Say of `rows` that are not broken that nothing is known; witnesses found before a failure stand."""

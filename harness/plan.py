@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import platform
 import re
-import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from harness.errors import UsageError
+from harness.fast.copies import Recipe
 
 PACKAGES = (
     "robustness-harness",
@@ -37,10 +37,24 @@ class Plan:
     precision: str = "float32"
     threads: int = 0
     """BLAS threads on the CPU; 0 on other devices, where they do not matter."""
+    speedups: tuple[str, ...] = ()
+    """What the attacked copy of the model is prepared by; see `harness.fast.copies.Recipe`."""
+    channels_last: bool = False
+    compiled: bool = False
+
+    @property
+    def recipe(self) -> Recipe:
+        """How the attacked copy is made; the exact one attacks the reference itself."""
+        return Recipe(self.speedups, self.channels_last, self.precision, self.compiled)  # type: ignore[arg-type]
 
     def as_dict(self) -> dict[str, Any]:
         """The plan as run.json spells it."""
-        return asdict(self)
+        return {**asdict(self), "speedups": list(self.speedups)}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Plan:
+        """The plan of a run.json, of this version or an earlier one."""
+        return cls(**{**value, "speedups": tuple(value.get("speedups", ()))})
 
 
 def pick_device(name: str) -> torch.device:
@@ -73,42 +87,6 @@ def device_name(device: torch.device) -> str:
         return platform.processor() or platform.machine()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return f"{names[0]}, {len(names)} cores" if names else platform.machine()
-
-
-def find_batch_size(network: nn.Module, shape: tuple[int, ...], device: torch.device, largest: int) -> int:
-    """Rows at a time where forward and input gradient stop getting faster by 5 %, at most `largest`.
-
-    Doubles from 32 until two sizes in a row bring nothing (one may be noise); memory running out ends the search, too.
-    """
-    size = best = min(32, largest)
-    fastest, idle = 0.0, 0
-    while idle < 2:
-        try:
-            speed = _gradients_per_second(network, (size, *shape), device)
-        except torch.OutOfMemoryError:
-            torch.cuda.empty_cache()
-            break
-        if speed > fastest * 1.05:
-            best, fastest, idle = size, speed, 0
-        else:
-            idle += 1
-        if size >= largest:
-            break
-        size = min(size * 2, largest)
-    return best
-
-
-def _gradients_per_second(network: nn.Module, shape: tuple[int, ...], device: torch.device) -> float:
-    images = torch.full(shape, 0.5, device=device, requires_grad=True)
-    fastest = float("inf")
-    with torch.enable_grad():
-        for _ in range(3):  # the first one warms up
-            start = time.perf_counter()
-            torch.autograd.grad(network(images).sum(), images, allow_unused=True)
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            fastest = min(fastest, time.perf_counter() - start)
-    return shape[0] / fastest
 
 
 def versions() -> dict[str, str]:

@@ -18,20 +18,26 @@ from harness.describe import WITNESSES, Options, describe, now
 from harness.doctor.probe import changed_buffers, snapshot
 from harness.errors import BadRun, TornFile, UsageError
 from harness.executors import Executor
+from harness.fast.calibrate import Question, calibrate, make_copy
+from harness.fast.copies import PRECISIONS, FastCopy, Recipe, Unfit
 from harness.model import ReferenceModel
-from harness.plan import Plan, find_batch_size, pick_device
+from harness.plan import Plan, pick_device
 from harness.preflight import check_answers, check_data, check_model
 from harness.registry import Registry
+from harness.seeds import forked
 from harness.slices import Slice, make_slice
 from harness.store import SCHEMA_VERSION, RunStore
 from harness.suite import Suite
 from harness.summary import summarize
 from harness.thin import thin_witnesses
-from harness.types import Dataset, LoadedModel, Scale
+from harness.types import Dataset, Finding, LoadedModel, Scale
 from harness.unit import Setting
 from harness.worker import Done, Worker, all_lanes
 
 __all__ = ["Options", "Reporter", "Run", "Silent", "evaluate"]
+
+PLAIN = ("watch", "faithful")
+"""Modes in which the model itself is attacked, never a copy."""
 
 
 class Reporter(Protocol):
@@ -97,7 +103,7 @@ def evaluate(
         ModelRefused: the doctor finds the model mis-wired; ``options.force`` overrules it where it can be overruled.
     """
     options, reporter = options or Options(), reporter or Silent()
-    _check(options)
+    _check(options, suite)
     execute: Executor = Registry("executors").load(options.executor)
     check_data(model, data)
     attacks = suite.resolve()
@@ -111,18 +117,29 @@ def evaluate(
             store.clear()
         _continue(store, run)
         check_answers(store, reference, part)
-        plan = _plan(run, reference, part, suite, options)
+        plan, copy = _plan(run, reference, part, suite, options)
         reference.batch_size = plan.batch_size
-        setting = Setting(reference, suite.norm, suite.mode, options.seed, plan.batch_size)
+        setting = Setting(reference, suite.norm, suite.mode, options.seed, plan.batch_size, copy=copy)
         worker = Worker(setting, suite, attacks, part, store, run["witnesses"] != "none")
         return _run(worker, run, reporter, execute, options.scale)
 
 
-def _check(options: Options) -> None:
+def _check(options: Options, suite: Suite) -> None:
     if options.witnesses not in (None, *WITNESSES):
         raise UsageError(f"--witnesses {options.witnesses!r} is not one of {', '.join(WITNESSES)}")
     if options.batch_size is not None and options.batch_size < 1:
         raise UsageError(f"--batch-size {options.batch_size} must be at least 1, or auto")
+    if options.precision not in ("auto", "exact", *PRECISIONS):
+        raise UsageError(f"--precision {options.precision!r} is not one of auto, exact, {', '.join(PRECISIONS)}")
+    if options.compile not in ("auto", "on", "off"):
+        raise UsageError(f"--compile {options.compile!r} is not one of auto, on, off")
+    copied = options.precision in PRECISIONS or options.compile == "on"
+    if copied and suite.mode in PLAIN:
+        raise UsageError(f"in mode {suite.mode} the model itself is attacked; leave out --precision and --compile")
+    if options.precision == "exact" and options.compile == "on":
+        raise UsageError("--compile on makes a copy of the model, --precision exact forbids it; give one of them")
+    if options.precision == "tf32" and pick_device(options.device).type != "cuda":
+        raise UsageError("--precision tf32 needs a GPU: no other device has this arithmetic; use bf16 or float32")
 
 
 def _continue(store: RunStore, run: dict[str, Any]) -> None:
@@ -132,7 +149,7 @@ def _continue(store: RunStore, run: dict[str, Any]) -> None:
         return
     if before.get("key") != run["key"]:
         raise BadRun(f"{store.folder} belongs to another run; remove it, or start over with --fresh")
-    for name in ("plan", "witnesses", "started", "seconds", "sessions", "out_of_memory", "unconfirmed"):
+    for name in ("plan", "calibration", "witnesses", "started", "seconds", "sessions", "out_of_memory", "unconfirmed"):
         if name in before:
             run[name] = before[name]
     old = [finding for finding in before.get("findings", []) if finding["check"] != "not_installed"]
@@ -161,18 +178,55 @@ def _before(store: RunStore) -> dict[str, Any] | None:
         return None
 
 
-def _plan(run: dict[str, Any], reference: ReferenceModel, part: Slice, suite: Suite, options: Options) -> Plan:
-    if "plan" in run:
-        return Plan(**run["plan"])
+def _plan(
+    run: dict[str, Any], reference: ReferenceModel, part: Slice, suite: Suite, options: Options
+) -> tuple[Plan, FastCopy | None]:
+    """The run's plan, kept from an earlier start or resolved now, and the copy it attacks (None: the model itself).
+
+    Raises:
+        BadRun: an earlier start attacked a copy that cannot be made here.
+    """
     images, _ = part.take(0)
+    if "plan" in run:
+        plan = Plan.from_dict(run["plan"])
+        reference.batch_size = plan.batch_size
+        try:
+            return plan, make_copy(reference, plan.recipe, images)
+        except Unfit as error:
+            raise BadRun(
+                f"the copy of the model that this run attacks cannot be made here ({error}); start over with --fresh"
+            ) from None
     reference.batch_size = min(options.batch_size or 32, len(images))
     reference.logits(images[:2])  # refuses what is not a classifier before anything is timed
-    size = options.batch_size or find_batch_size(
-        reference.module, tuple(images.shape[1:]), reference.device, min(suite.chunk, len(part.indices))
+    question = Question(
+        options.precision if suite.mode not in PLAIN else "exact",
+        options.compile,
+        options.batch_size,
+        min(suite.chunk, len(part.indices)),
     )
-    plan = Plan(reference.device.type, size, threads=run["threads"])
-    run["plan"] = plan.as_dict()
-    return plan
+    machine = {name: run[name] for name in ("model", "threads")} | {"device": run["device"]["name"]}
+    identity = machine | {"torch": run["versions"].get("torch"), "shape": list(images.shape[1:])}
+    with forked(0):
+        answer = calibrate(reference, images, question, identity)
+    recipe, unfit = answer.recipe, answer.unfit
+    try:
+        copy = make_copy(reference, recipe, images)
+    except Unfit as error:  # measured on a model that shares its tensors with this one, but not its code
+        recipe, copy, unfit = Recipe(), None, (str(error),)
+    plan = Plan(
+        reference.device.type,
+        answer.batch_size,
+        recipe.precision,
+        run["threads"],
+        recipe.speedups,
+        recipe.channels_last,
+        recipe.compiled,
+    )
+    run["plan"], run["calibration"] = plan.as_dict(), answer.as_dict() | {"unfit": list(unfit)}
+    if unfit and recipe.exact:
+        message = f"no copy was made, the model is attacked as it is: {unfit[0]}"
+        run["findings"].append(Finding("copy", "info", message).as_dict())
+    return plan, copy
 
 
 def _run(worker: Worker, run: dict[str, Any], reporter: Reporter, execute: Executor, scale: Scale) -> Run:

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from harness import evidence, facts
 from harness.attack import ToolWarning
 from harness.errors import HarnessError, MissingPackage
+from harness.fast.copies import FastCopy, Precision, arithmetic
 from harness.memory import is_out_of_memory
 from harness.model import ReferenceModel
 from harness.observe import AllBroken, ObservedModel, Watch, offer_returned
@@ -27,6 +28,7 @@ from harness.threat import Epsilon
 from harness.types import Attack, AttackSpec, Finding, Level, Mode, Norm, Problem
 from harness.witness import WitnessBoard
 
+EXACT: Precision = "float32"
 GRID = "grid"
 """Epsilon name of a unit that covers the whole grid."""
 
@@ -42,6 +44,8 @@ class Setting:
     batch_size: int
     keep_rows: bool = False
     """Keep frozen rows in the network's batch, see `harness.observe.ObservedModel`."""
+    copy: FastCopy | None = None
+    """What tools differentiate instead of the reference, see `harness.fast.copies`; it only proposes."""
 
 
 @dataclass
@@ -53,6 +57,11 @@ class UnitResult:
     findings: list[Finding] = field(default_factory=list)
     log: str = ""
     unconfirmed: int = 0
+    """Proposals of the tool's queries that the reference did not confirm."""
+    again: int = 0
+    """Samples that were therefore attacked again, through the reference itself."""
+    useful: int = 0
+    """Backwards that could change a result, see `harness.observe.ObservedModel.useful`."""
     out_of_memory: int = 0
 
 
@@ -135,8 +144,14 @@ class _Running:
             self._attack(component, group, targets, done)
         return done
 
-    def _attack(self, component: str | None, rows: np.ndarray, targets: Tensor | None, done: Pass) -> None:
-        """Attack some rows of the chunk, all restarts, and note the outcome in `done`."""
+    def _attack(
+        self, component: str | None, rows: np.ndarray, targets: Tensor | None, done: Pass, fast: bool = True
+    ) -> None:
+        """Attack some rows of the chunk, all restarts, and note the outcome in `done`.
+
+        Where a copy proposed what the reference did not confirm, and nothing else was found, the copy has misled the
+        attack: those rows are attacked again, with the same draws, through the reference itself (not `fast`).
+        """
         setting, attack, epsilon = self.setting, self.attack, self.job.grid[-1]
         pick = torch.from_numpy(rows).to(self.chunk.images.device)
         images, labels = self.chunk.images[pick], self.chunk.labels[pick]
@@ -156,7 +171,7 @@ class _Running:
         ]
         board, returned = boards
         watch = self._watch(component)
-        network = setting.reference.module
+        network, precision = self._network(watch) if fast else (setting.reference.module, EXACT)
         observer = ObservedModel(network, board, watch, self.batch_size, setting.keep_rows)
         # Samples attacked one at a time need a seed each.
         place = (int(rows[0]),) if attack.one_by_one else ()
@@ -169,6 +184,7 @@ class _Running:
             try:
                 back = self._call(
                     observer,
+                    precision,
                     Problem(
                         images.clone(),
                         labels.clone(),
@@ -196,16 +212,33 @@ class _Running:
         if error is not None:
             self._failed(done, rows, error)
         self.result.unconfirmed += best.unconfirmed
+        self.result.useful += int(observer.useful)
         self.result.out_of_memory += observer.out_of_memory
         self.batch_size = min(self.batch_size, observer.batch_size)
+        again = rows[(board.doubted & ~best.found).cpu().numpy()]
+        if len(again) and network is not setting.reference.module and error is None:
+            self.result.again += len(again)
+            self._attack(component, again, targets, done, fast=False)
 
-    def _call(self, observer: ObservedModel, problem: Problem) -> Tensor | None:
+    def _network(self, watch: Watch) -> tuple[nn.Module, Precision]:
+        """What a tool differentiates, and in which arithmetic.
+
+        A copy in low precision proposes for attacks whose broken rows are frozen. One that looks for the boundary
+        itself, and is not stopped at its first success, would follow the copy's boundary instead.
+        """
+        copy = self.setting.copy
+        if copy is None or (copy.recipe.precision != EXACT and watch != "freeze"):
+            return self.setting.reference.module, EXACT
+        return copy, copy.recipe.precision
+
+    def _call(self, observer: ObservedModel, precision: Precision, problem: Problem) -> Tensor | None:
         """One call of the tool: all generators forked, what it prints and warns of kept."""
         while True:
             raised: list[warnings.WarningMessage] = []
             try:
                 with (
                     forked(problem.seed),
+                    arithmetic(precision),
                     torch.inference_mode(False),
                     torch.enable_grad(),
                     contextlib.redirect_stdout(self.printed),

@@ -55,6 +55,10 @@ class WitnessBoard:
         self.source = torch.full((n,), -1, dtype=torch.int64, device=device)
         self.query = torch.full((n,), -1, dtype=torch.int64, device=device)
         self.restart = torch.zeros(n, dtype=torch.int64, device=device)
+        self.doubted = torch.zeros(n, dtype=torch.bool, device=device)
+        """Rows for which a query was proposed that the reference did not confirm."""
+        self.n_safe = 0
+        """How many rows are safe, known on the host: asking costs no synchronization with the device."""
         self.confirmations = 0
         """Rows the reference predicted to confirm or refute a proposal."""
         self.unconfirmed = 0
@@ -77,7 +81,9 @@ class WitnessBoard:
         self.confirmations += len(rows)
         predictions = logits.argmax(1)
         good = self.broken(predictions, rows)
-        self.unconfirmed += int((~good).sum()) if source == QUERY else 0
+        if source == QUERY and (doubted := rows[(~good).nonzero().squeeze(1)]).numel():
+            self.unconfirmed += len(doubted)
+            self.doubted[doubted] = True
         gain = (
             target_margins(logits, self.targets[rows])
             if self.targets is not None
@@ -98,6 +104,7 @@ class WitnessBoard:
         self.restart[into] = restart
         self.found[into] = True
         self.safe[into] = ~marginal(logits[keep], gain[keep], self.usual)
+        self.n_safe = int(self.safe.sum())
 
     @staticmethod
     def _best_of_each(keep: Tensor, rows: Tensor, cost: Tensor) -> Tensor:

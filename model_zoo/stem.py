@@ -31,7 +31,7 @@ class PhasedConv2d(nn.Conv2d):
         frozen = not self.weight.requires_grad and (self.bias is None or not self.bias.requires_grad)
         if not (divides and frozen and input.requires_grad and torch.is_grad_enabled()):
             return super().forward(input)
-        out: Tensor = _Phased.apply(input, self)  # type: ignore[no-untyped-call]  # torch's decorator has no types
+        out: Tensor = _Phased.apply(input, self)
         return out
 
 
@@ -39,10 +39,11 @@ class _Phased(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, images: Tensor, conv: PhasedConv2d) -> Tensor:
         ctx.conv, ctx.size = conv, images.shape[-2:]
-        return F.conv2d(images, conv.weight, conv.bias, conv.stride, conv.padding)
+        out: Tensor = conv._conv_forward(images, conv.weight, conv.bias)
+        return out
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return input_gradient(gradient, ctx.conv, ctx.size), None
 
@@ -70,10 +71,8 @@ def input_gradient(gradient: Tensor, conv: nn.Conv2d, size: tuple[int, int]) -> 
     )
     phases = padded[:, :, rows[:, None, :, None], columns[None, :, None, :]]  # [C',C,a,b,t,u]
     _, channels, a, b, t, u = phases.shape
-    kernel = phases.permute(1, 2, 3, 0, 4, 5).reshape(channels * a * b, -1, t, u)
-    maps = F.conv2d(F.pad(gradient, (left, right, top, bottom)), kernel)
-    if a == b:
-        return F.pixel_shuffle(maps, a)
+    shuffled = phases.permute(1, 2, 3, 0, 4, 5).reshape(channels * a * b, -1, t, u)
+    maps = F.conv2d(F.pad(gradient, (left, right, top, bottom)), shuffled)
     n, _, height, width = maps.shape
     maps = maps.view(n, channels, a, b, height, width).permute(0, 1, 4, 2, 5, 3)
     return maps.reshape(n, channels, height * a, width * b)
@@ -99,7 +98,8 @@ def phase_stem(copy: nn.Module, images: Tensor) -> bool:
 
 def _suits(conv: nn.Module) -> bool:
     assert isinstance(conv, nn.Conv2d)
-    plain = conv.groups == 1 and tuple(conv.dilation) == (1, 1) and conv.padding_mode == "zeros"
-    few = conv.in_channels <= MOST_CHANNELS and min(conv.stride) > 1 and not isinstance(conv.padding, str)
-    reach = all(int(p) < k for p, k in zip(conv.padding, conv.kernel_size, strict=True)) if few else False
-    return plain and few and reach
+    if isinstance(conv.padding, str) or conv.padding_mode != "zeros" or conv.groups != 1:
+        return False
+    if tuple(conv.dilation) != (1, 1) or min(conv.stride) < 2 or conv.in_channels > MOST_CHANNELS:
+        return False
+    return all(pad < kernel for pad, kernel in zip(conv.padding, conv.kernel_size, strict=True))

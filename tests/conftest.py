@@ -18,8 +18,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 @pytest.fixture(autouse=True)
-def _no_user_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests see no data root but the ones they set."""
+def _no_user_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests see no data root but the ones they set, and no calibration of the user's."""
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     if "HARNESS_DATA" in os.environ:
         monkeypatch.setenv("HARNESS_TEST_DATA", os.environ["HARNESS_DATA"])
     monkeypatch.delenv("HARNESS_DATA", raising=False)

@@ -33,6 +33,11 @@ def evaluate_models(
     witnesses: Annotated[str | None, typer.Option(help="Which to store: all, worst (one a sample) or none.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of continuing an earlier run.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Run a model that the doctor refuses; marks the row.")] = False,
+    precision: Annotated[
+        str,
+        typer.Option(help="What is attacked: auto (fastest float32 copy), exact (the model itself), or a precision."),
+    ] = "auto",
+    compile_: Annotated[str, typer.Option("--compile", help="Compile the copy: on, off or auto (off).")] = "auto",
     executor: Annotated[str, typer.Option(help="Who computes: local, or ray (several GPUs or machines).")] = "local",
     workers: Annotated[int | None, typer.Option(help="ray: workers (default: as many as fit).")] = None,
     gpus_per_worker: Annotated[float | None, typer.Option(help="ray: GPUs for each worker, or a share of one.")] = None,
@@ -57,7 +62,7 @@ def evaluate_models(
     from harness.types import Scale
 
     scale = Scale(workers, gpus_per_worker, ray_address)
-    options = Options(results, n, seed, device, rows, witnesses, fresh, force, executor, scale)
+    options = Options(results, n, seed, device, rows, witnesses, fresh, force, executor, scale, precision, compile_)
     samples = find_data(data, data_root)
     runs = []
     for name in model:

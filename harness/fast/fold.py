@@ -30,7 +30,6 @@ def fold_batch_norm(copy: nn.Module, images: Tensor) -> bool:
     """
     pairs = _follow(copy, images)
     for layer, norm in pairs:
-        assert norm.running_mean is not None and norm.running_var is not None
         scale = torch.rsqrt(norm.running_var.double() + norm.eps)
         if norm.weight is not None:
             scale = scale * norm.weight.double()

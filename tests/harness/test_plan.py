@@ -1,10 +1,13 @@
 """Devices and the search for a batch size."""
 
+import json
+
 import pytest
 import torch
 
 from harness.errors import UsageError
-from harness.plan import Plan, find_batch_size, pick_device, versions
+from harness.fast.calibrate import find_batch_size
+from harness.plan import Plan, pick_device, versions
 
 CPU = torch.device("cpu")
 
@@ -41,8 +44,9 @@ def test_devices_are_checked():
 
 
 def test_a_plan_survives_the_round_trip():
-    plan = Plan("cpu", 64, threads=2)
-    assert Plan(**plan.as_dict()) == plan
+    plan = Plan("cpu", 64, "bf16", 2, ("fold", "stem"), True)
+    assert Plan.from_dict(json.loads(json.dumps(plan.as_dict()))) == plan
+    assert Plan.from_dict({"device": "cpu", "batch_size": 8, "precision": "float32", "threads": 1}).recipe.exact
 
 
 def test_versions_name_what_numbers_depend_on():
