@@ -22,6 +22,10 @@ class ToolWarning(UserWarning):
     """Something a tool noticed; the core turns each into a finding on the row."""
 
 
+class ToolRemark(ToolWarning):
+    """The same, where it is worth telling and no reason to doubt the row: a finding of level ``info``."""
+
+
 def scaled(value: Any, epsilon: float) -> Any:
     """A parameter at `epsilon`: ``"epsilon/4"``, ``"1.25*epsilon"`` and ``"2*epsilon/3"`` scale, all else stays."""
     if isinstance(value, str) and (match := _SCALED.match(value)):

@@ -32,6 +32,9 @@ from difflib import get_close_matches
 class HarnessError(Exception):
     """Base of all errors meant for the user; the message is one line."""
 
+    check: str | None = None
+    """Code of the doctor's check that refused, where one did."""
+
     def __str__(self) -> str:
         return " ".join(super().__str__().split())
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from harness import evidence, facts
-from harness.attack import ToolWarning
+from harness.attack import ToolRemark, ToolWarning
 from harness.errors import HarnessError, MissingPackage
 from harness.fast.copies import FastCopy, Precision, arithmetic
 from harness.memory import is_out_of_memory
@@ -252,7 +252,8 @@ class _Running:
                     raise
             finally:
                 for warning in raised:
-                    self._finding("tool", "warn", str(warning.message))
+                    remark = issubclass(warning.category, ToolRemark)
+                    self._finding("tool", "info" if remark else "warn", str(warning.message))
 
     def _watch(self, component: str | None) -> Watch:
         if self.setting.mode == "faithful":

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from adapters.autoattack.budget import COMPONENTS, CONSTANTS, Budget, plus, rand, standard
-from harness.attack import BaseAttack, ToolWarning
+from harness.attack import BaseAttack, ToolRemark, ToolWarning
 from harness.errors import AttackFailed, BadSuite, MissingPackage
 from harness.types import Norm, Problem
 
@@ -90,7 +90,7 @@ class AutoAttack(BaseAttack):
             why = f"its loss needs {needed} classes, and the model has {problem.num_classes}"
             if not self.cascade:
                 raise AttackFailed(f"{component} cannot run: {why}; use another attack")
-            warnings.warn(ToolWarning(f"{component} was left out: {why}"), stacklevel=2)
+            warnings.warn(left_out(component, why, problem.num_classes), stacklevel=2)
             return None
         images, labels = problem.images.clone(), problem.labels.clone()  # the tool reshapes single rows in place
         if component == budget.components[0] and problem.restart == 0:
@@ -98,6 +98,14 @@ class AutoAttack(BaseAttack):
         attack = build(component, model, problem, budget)
         with torch.no_grad():
             return attack.perturb(images, labels)  # type: ignore[no-any-return]
+
+
+def left_out(component: str, why: str, classes: int) -> ToolWarning:
+    """What to say of a component without enough classes; with two, nothing is lost: there is but one to aim at."""
+    message = f"{component} was left out: {why}"
+    if classes > 2:
+        return ToolWarning(message)
+    return ToolRemark(f"{message}; nothing is lost, since every wrong prediction is the other class")
 
 
 class Standard(AutoAttack):

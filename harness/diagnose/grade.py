@@ -1,7 +1,7 @@
 """How far a row's numbers can be trusted, in one letter.
 
 == =====================================================================================================
-A  no warning, and the suite attacked with iterated gradients and without gradients
+A  no warning, and the suite attacked with iterated gradients and, what those left, without gradients
 B  no warning, but the suite lacks one of the two, so masked gradients could have gone unnoticed
 C  a warning
 D  a check contradicts the numbers (level ``error``), or refused the model and was overruled with --force
@@ -15,7 +15,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.diagnose.series import Series, leaves
+import numpy as np
+
+from harness.diagnose.series import Series, down, leaves
 
 HARMLESS = ("torn",)
 
@@ -43,6 +45,16 @@ def grade(run: Mapping[str, Any], series: Sequence[Series], findings: Sequence[M
 
 def _thorough(series: Sequence[Series]) -> bool:
     ran = leaves(series)
-    iterated = any(one.by_gradient and one.info["iterative"] and one.fixed_ball for one in ran)
+    iterated = [one for one in ran if one.by_gradient and one.info["iterative"] and one.fixed_ball]
     blind = any(not one.by_gradient and one.forwards.sum() > 0 for one in ran)
-    return iterated and blind
+    return bool(iterated) and (blind or _all_broken(iterated))
+
+
+def _all_broken(series: Sequence[Series]) -> bool:
+    """Whether nothing stands at any epsilon: then no gradient was masked, and a cascade's last part has no work."""
+    for epsilon in {one.epsilon for one in series}:
+        here = [one for one in series if one.epsilon == epsilon]
+        fallen = np.logical_or.reduce([down(one) for one in here])
+        if (~fallen & (here[0].outcome != "clean_wrong")).any():
+            return False
+    return True

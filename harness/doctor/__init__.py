@@ -116,4 +116,6 @@ def refuse(report: Report, name: str, force: bool = False) -> None:
             continue
         advice = "" if hard else "; --force runs it anyway and marks the row"
         line = f"{finding.check}: {finding.message}{advice}"
-        raise BadData(line) if finding.check == "P1" else ModelRefused(f"model {name!r} refused by {line}")
+        error = BadData(line) if finding.check == "P1" else ModelRefused(f"model {name!r} refused by {line}")
+        error.check = finding.check
+        raise error

@@ -8,11 +8,11 @@ import pytest
 import torch
 from strikes import make
 from torch import nn
-from toys import SmallNet, labeled
+from toys import Linear, SmallNet, labeled
 
 from adapters.autoattack import parts
 from adapters.autoattack.budget import CONSTANTS
-from harness.attack import ToolWarning
+from harness.attack import ToolRemark, ToolWarning
 from harness.errors import AttackFailed, BadSuite, MissingPackage
 from harness.types import Problem
 
@@ -145,6 +145,9 @@ def test_few_classes_leave_out_what_is_not_defined():
     attack = make("autoattack.custom", "linf", components=["apgd-ce", "apgd-t", "fab-t"], steps=5, fab_targets=9)
     with pytest.warns(ToolWarning, match="apgd-t was left out: its loss needs 4 classes, and the model has 3"):
         assert attack.perturb(model, problem_of(data, component="apgd-t", classes=3)) is None
+    pair = Linear().eval()
+    with pytest.warns(ToolRemark, match="apgd-t was left out: .* nothing is lost"):
+        assert attack.perturb(pair, problem_of(labeled(pair, 4), component="apgd-t", classes=2)) is None
     with pytest.raises(AttackFailed, match="apgd-t cannot run: its loss needs 4 classes"):
         make("autoattack.apgd-t", "linf").perturb(model, problem_of(data, classes=3))
     for component in ("apgd-ce", "fab-t"):

@@ -304,6 +304,7 @@ def test_grades_follow_their_rule():
     assert Book(PGD).cell(PGD, range(9)).grade() == "B"  # nobody attacked without gradients
     assert Book(SQUARE).cell(SQUARE, range(9), backwards=0).grade() == "B"
     assert Book(PGD, SQUARE).cell(PGD, range(9)).cell(SQUARE, backwards=0).grade() == "A"
+    assert Book(PGD, wrong=5).cell(PGD, range(5, N)).grade() == "A"  # nothing left to hide
     assert Book(PGD, mode="watch").cell(PGD, range(100), **late(30)).grade() == "C"
     assert Book(FGSM, PGD).cell(FGSM, range(60)).cell(PGD, range(30, 60)).grade() == "D"
 
