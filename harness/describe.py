@@ -49,6 +49,8 @@ class Options:
     in ``float32``, ``tf32`` or ``bf16``."""
     compile: str = "auto"
     """``on`` compiles the copy, ``off`` and ``auto`` do not."""
+    budget: float | None = None
+    """Seconds after which the run stops; what is missing is said, and the same call goes on."""
 
 
 def describe(

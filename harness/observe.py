@@ -7,6 +7,7 @@ the network's batch and get their last logits back, without gradient; when no ro
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Literal
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from harness.cost import OutOfBudget
 from harness.memory import is_out_of_memory, release
 from harness.threat import distance, radius
 from harness.witness import QUERY, RETURNED, WitnessBoard
@@ -36,6 +38,7 @@ class ObservedModel(nn.Module):
         batch_size: Rows that go through the network at once.
         keep_rows: Compute frozen rows along with the others (their logits are still replaced): then every other
             row's arithmetic is that of the bare tool, bit for bit. For tests.
+        deadline: When `time.time` reaches it, the next query is not answered.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class ObservedModel(nn.Module):
         watch: Watch = "freeze",
         batch_size: int = 512,
         keep_rows: bool = False,
+        deadline: float | None = None,
     ) -> None:
         super().__init__()
         # Tools look for a parameter to learn the device from. The network itself is kept out of nn.Module's sight, so
@@ -52,6 +56,7 @@ class ObservedModel(nn.Module):
         self.anchor = nn.Parameter(torch.empty(0, device=board.clean.device), requires_grad=False)
         self._network: list[Callable[[Tensor], Tensor]] = [network]
         self.board, self.watch, self.batch_size, self.keep_rows = board, watch, batch_size, keep_rows
+        self.deadline = deadline
         n, device = len(board.clean), board.clean.device
         self.forwards = torch.zeros(n, dtype=torch.int64, device=device)
         self.backwards = torch.zeros(n, dtype=torch.int64, device=device)
@@ -78,7 +83,10 @@ class ObservedModel(nn.Module):
 
         Raises:
             AllBroken: no sample is left to attack.
+            OutOfBudget: the deadline passed.
         """
+        if self.deadline is not None and time.time() > self.deadline:
+            raise OutOfBudget
         query, self.queries = self.queries, self.queries + 1
         rows = self._match(images)
         if rows is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +14,8 @@ from torch import Tensor
 
 from harness import checks
 from harness import facts as fact
+from harness.budget import Clock
+from harness.cost import fold_costs
 from harness.describe import WITNESSES, Options, describe, now
 from harness.doctor.probe import changed_buffers, snapshot
 from harness.errors import BadRun, TornFile, UsageError
@@ -26,12 +28,12 @@ from harness.preflight import check_answers, check_data, check_model
 from harness.registry import Registry
 from harness.seeds import forked
 from harness.slices import Slice, make_slice
-from harness.store import SCHEMA_VERSION, RunStore
+from harness.store import SCHEMA_VERSION, RunStore, Unit
 from harness.suite import Suite
 from harness.summary import summarize
 from harness.thin import thin_witnesses
 from harness.types import Dataset, Finding, LoadedModel, Scale
-from harness.unit import Setting
+from harness.unit import GRID, Setting
 from harness.worker import Done, Worker, all_lanes
 
 __all__ = ["Options", "Reporter", "Run", "Silent", "evaluate"]
@@ -102,6 +104,7 @@ def evaluate(
             was finished is on disk.
         ModelRefused: the doctor finds the model mis-wired; ``options.force`` overrules it where it can be overruled.
     """
+    begun = time.time()
     options, reporter = options or Options(), reporter or Silent()
     _check(options, suite)
     execute: Executor = Registry("executors").load(options.executor)
@@ -119,7 +122,10 @@ def evaluate(
         check_answers(store, reference, part)
         plan, copy = _plan(run, reference, part, suite, options)
         reference.batch_size = plan.batch_size
-        setting = Setting(reference, suite.norm, suite.mode, options.seed, plan.batch_size, copy=copy)
+        deadline = None if options.budget is None else begun + options.budget
+        setting = Setting(
+            reference, suite.norm, suite.mode, options.seed, plan.batch_size, deadline=deadline, copy=copy
+        )
         worker = Worker(setting, suite, attacks, part, store, run["witnesses"] != "none")
         return _run(worker, run, reporter, execute, options.scale)
 
@@ -131,6 +137,8 @@ def _check(options: Options, suite: Suite) -> None:
         raise UsageError(f"--batch-size {options.batch_size} must be at least 1, or auto")
     if options.precision not in ("auto", "exact", *PRECISIONS):
         raise UsageError(f"--precision {options.precision!r} is not one of auto, exact, {', '.join(PRECISIONS)}")
+    if options.budget is not None and not options.budget > 0:
+        raise UsageError(f"the budget is {options.budget} seconds, expected more than 0")
     if options.compile not in ("auto", "on", "off"):
         raise UsageError(f"--compile {options.compile!r} is not one of auto, on, off")
     copied = options.precision in PRECISIONS or options.compile == "on"
@@ -152,7 +160,7 @@ def _continue(store: RunStore, run: dict[str, Any]) -> None:
     for name in ("plan", "calibration", "witnesses", "started", "seconds", "sessions", "out_of_memory", "unconfirmed"):
         if name in before:
             run[name] = before[name]
-    old = [finding for finding in before.get("findings", []) if finding["check"] != "not_installed"]
+    old = [finding for finding in before.get("findings", []) if finding["check"] not in ("not_installed", "budget")]
     run["findings"] = old + [finding for finding in run["findings"] if finding not in old]
 
 
@@ -240,17 +248,20 @@ def _run(worker: Worker, run: dict[str, Any], reporter: Reporter, execute: Execu
     store.write_json("plan.json", {"schema": SCHEMA_VERSION, "key": run["key"], "plan": run["plan"]})
     store.write_json("run.json", run)
     reporter.started(run, len(units))
-    tables, finished = [], 0
+    tables: list[pa.Table] = []
+    there: set[Unit] = set()
+    clock = Clock(worker.setting.deadline)
     try:
-        for done in _guarded(execute(worker, lanes, reporter.stop, scale)):
-            finished += 1
+        for done in _guarded(execute(worker, lanes, lambda: reporter.stop() or clock.over(), scale)):
+            there.add(done.unit)
             tables.append(done.facts)
             if done.result is not None:
+                clock.worked = clock.worked or done.unit.attack != fact.CLEAN
                 _take_note(run, done)
             reporter.finished(done)
-        if finished == len(units) and (gone := store.missing(units)):
+        if len(there) == len(units) and (gone := store.missing(units)):
             raise BadRun(f"{len(gone)} finished units vanished from {store.folder}, {gone[0]} first; start it again")
-        run["status"] = "complete" if finished == len(units) else "interrupted"
+        run["status"] = "complete" if len(there) == len(units) else "interrupted"
     except BaseException as error:
         run["status"] = "interrupted"
         if isinstance(error, BadRun):  # the disk is full, or the folder gone: run.json may not be writable either
@@ -259,6 +270,9 @@ def _run(worker: Worker, run: dict[str, Any], reporter: Reporter, execute: Execu
         else:
             _end(run, worker, buffers, earlier + time.monotonic() - begun)
         raise
+    run["compute"] = fold_costs(store.folder, _places(suite, [unit for unit in units if unit in there]))
+    if len(there) < len(units) and clock.over():
+        run["findings"].append(clock.finding(run, suite, units, there).as_dict())
     _end(run, worker, buffers, earlier + time.monotonic() - begun)
     found = fact.concat(tables)
     if run["status"] == "complete" and run["witnesses"] == "worst":
@@ -266,6 +280,13 @@ def _run(worker: Worker, run: dict[str, Any], reporter: Reporter, execute: Execu
     summary = summarize(run, found)
     store.write_json("summary.json", summary)
     return Run(store.folder, run, summary, found)
+
+
+def _places(suite: Suite, units: Iterable[Unit]) -> list[tuple[str, str, str]]:
+    """File name, attack and epsilon label of units; one that covers the whole grid is paid for at its last epsilon."""
+    last = suite.grid[-1].label
+    attacks = [unit for unit in units if unit.attack != fact.CLEAN]
+    return [(unit.filename, unit.attack, last if unit.epsilon == GRID else unit.epsilon) for unit in attacks]
 
 
 def _end(run: dict[str, Any], worker: Worker, buffers: dict[str, Tensor], seconds: float) -> None:

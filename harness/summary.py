@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from harness.cost import of_cell
 from harness.diagnose import verdict
 from harness.metrics import Cell, cells, clean_accuracy, wilson, worst_case
 from harness.store import SCHEMA_VERSION
@@ -37,7 +38,7 @@ def summarize(run: Mapping[str, Any], facts: pa.Table) -> dict[str, Any]:
         "slice": run["data"]["slice"],
         "n": run["data"]["n"],
         "clean": {"accuracy": right / n if n else None, "ci95": list(wilson(right, n)) if n else None, "n": n},
-        "cells": [_cell(cell, tools, parts) for cell in folded if cell.component is None],
+        "cells": [_cell(run, cell, tools, parts) for cell in folded if cell.component is None],
         "worst_case": [
             {
                 "epsilon": worst.epsilon,
@@ -54,7 +55,9 @@ def summarize(run: Mapping[str, Any], facts: pa.Table) -> dict[str, Any]:
     }
 
 
-def _cell(cell: Cell, tools: Mapping[str, Mapping[str, Any]], parts: list[Cell]) -> dict[str, Any]:
+def _cell(
+    run: Mapping[str, Any], cell: Cell, tools: Mapping[str, Mapping[str, Any]], parts: list[Cell]
+) -> dict[str, Any]:
     attack = tools[cell.attack]
     mine = [part for part in parts if (part.attack, part.epsilon) == (cell.attack, cell.epsilon)]
     order = {name: place for place, name in enumerate(attack["components"])}
@@ -74,6 +77,7 @@ def _cell(cell: Cell, tools: Mapping[str, Mapping[str, Any]], parts: list[Cell])
         "components": [_component(part) for part in mine] or None,
         "forwards": cell.forwards,
         "backwards": cell.backwards,
+        **of_cell(run, cell.attack, cell.epsilon_label, cell.backwards),
     }
 
 

@@ -44,6 +44,8 @@ class Setting:
     batch_size: int
     keep_rows: bool = False
     """Keep frozen rows in the network's batch, see `harness.observe.ObservedModel`."""
+    deadline: float | None = None
+    """When the run's budget ends, by `time.time`."""
     copy: FastCopy | None = None
     """What tools differentiate instead of the reference, see `harness.fast.copies`; it only proposes."""
 
@@ -78,6 +80,7 @@ class Job:
         before: Facts of the same attack and chunk at the next smaller epsilon, whose witnesses are inherited; None at
             the smallest, for single-step attacks and in faithful mode.
         stored: Chunk rows, bool [n], whose witness under this attack is on disk from a smaller epsilon.
+        deadline: When `time.time` reaches it, the unit is given up at the tool's next query.
     """
 
     setting: Setting
@@ -87,10 +90,15 @@ class Job:
     chunk: Chunk
     before: pa.Table | None = None
     stored: np.ndarray | None = None
+    deadline: float | None = None
 
 
 def run_unit(job: Job) -> UnitResult:
-    """Attack one chunk and say what is known afterwards; a tool's failure is in the facts, not raised."""
+    """Attack one chunk and say what is known afterwards; a tool's failure is in the facts, not raised.
+
+    Raises:
+        OutOfBudget: the job's deadline passed.
+    """
     return _Running(job).run()
 
 
@@ -172,7 +180,7 @@ class _Running:
         board, returned = boards
         watch = self._watch(component)
         network, precision = self._network(watch) if fast else (setting.reference.module, EXACT)
-        observer = ObservedModel(network, board, watch, self.batch_size, setting.keep_rows)
+        observer = ObservedModel(network, board, watch, self.batch_size, setting.keep_rows, self.job.deadline)
         # Samples attacked one at a time need a seed each.
         place = (int(rows[0]),) if attack.one_by_one else ()
         # The same attack of two tools, ``x`` and ``tool/x``, draws alike.

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from harness import facts
+from harness.cost import Cost, Meter, OutOfBudget, write_cost
 from harness.describe import now
 from harness.errors import BadRun
 from harness.model import margins, usual_range
@@ -84,15 +85,22 @@ class Worker:
         self.keep_witnesses = keep_witnesses
         self._chunk: Chunk | None = None
         self._trail: Trail | None = None
+        self._computed = 0
 
     def run(self, lane: Lane, stop: Callable[[], bool] = lambda: False) -> Iterator[Done]:
-        """Compute what is not on disk yet, unit by unit; `stop` is asked before each."""
+        """Compute what is not on disk yet, unit by unit; `stop` is asked before each.
+
+        When the time is over within a unit, the unit is given up; the first one is not, so that every start gets on.
+        """
         for place in range(len(self.units(lane))):
             done = self.known(lane, place)
             if done is None:
                 if stop():
                     return
-                done = self.compute(lane, place)
+                try:
+                    done = self.compute(lane, place)
+                except OutOfBudget:
+                    return
             yield done
 
     def forget(self) -> None:
@@ -126,7 +134,14 @@ class Worker:
             trail = self._trail_to(lane, place)
             attack, spec = self.attacks[lane.attack], self.suite.attacks[lane.attack]
             chunk = self._load(lane.chunk)
-            result = run_unit(Job(self.setting, attack, spec, grid, chunk, trail.before, trail.stored))
+            meter = Meter(self.setting.reference.device)
+            deadline = self.setting.deadline if self._computed else None
+            job = Job(self.setting, attack, spec, grid, chunk, trail.before, trail.stored, deadline)
+            result = run_unit(job)
+            self._computed += 1
+            useful = None if self.setting.mode == "faithful" else result.useful
+            cost = Cost(*meter.read(), useful, result.unconfirmed, result.again)
+            write_cost(self.store.folder, unit.filename, cost)
             self.store.write(unit, result.facts, result.witnesses if self.keep_witnesses else None)
         if result.log.strip():
             self.store.log(f"--- {unit.filename}\n{result.log}")

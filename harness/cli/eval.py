@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from harness.cli.durations import duration
 from harness.cli.output import print_json
 from harness.errors import UsageError
 
@@ -38,6 +41,9 @@ def evaluate_models(
         typer.Option(help="What is attacked: auto (fastest float32 copy), exact (the model itself), or a precision."),
     ] = "auto",
     compile_: Annotated[str, typer.Option("--compile", help="Compile the copy: on, off or auto (off).")] = "auto",
+    budget: Annotated[
+        str | None, typer.Option(help="Stop after this long, for instance 10m or 1h30m, and say what is missing.")
+    ] = None,
     executor: Annotated[str, typer.Option(help="Who computes: local, or ray (several GPUs or machines).")] = "local",
     workers: Annotated[int | None, typer.Option(help="ray: workers (default: as many as fit).")] = None,
     gpus_per_worker: Annotated[float | None, typer.Option(help="ray: GPUs for each worker, or a share of one.")] = None,
@@ -49,6 +55,7 @@ def evaluate_models(
         raise UsageError(f"--faithful contradicts --mode {mode}; give one of them")
     from harness.suite import load_suite
 
+    seconds = None if budget is None else duration("--budget", budget)
     chosen = load_suite(suite)  # before torch is imported: a typo is told at once
     if eps is not None:
         chosen = chosen.with_grid([part for part in eps.split(",") if part.strip()])
@@ -63,12 +70,14 @@ def evaluate_models(
 
     scale = Scale(workers, gpus_per_worker, ray_address)
     options = Options(results, n, seed, device, rows, witnesses, fresh, force, executor, scale, precision, compile_)
+    ends = None if seconds is None else time.monotonic() + seconds
     samples = find_data(data, data_root)
     runs = []
     for name in model:
         loaded = find_model(name)
         with LiveReport(quiet=False) as report, interrupts(report):
-            run = evaluate(loaded, chosen, samples, options, report)
+            left = None if ends is None else max(ends - time.monotonic(), 1e-3)
+            run = evaluate(loaded, chosen, samples, replace(options, budget=left), report)
         runs.append(run)
         if not as_json:
             print_result(run)

@@ -156,10 +156,24 @@ def print_result(run: Run) -> None:
     forwards = sum(cell["forwards"] for cell in summary["cells"])
     backwards = sum(cell["backwards"] for cell in summary["cells"])
     console.print(
-        f"{forwards:,} forwards, {backwards:,} backwards, {summary['seconds']:.1f} s on {run.info['device']['name']};"
+        f"{forwards:,} forwards, {backwards:,} backwards{_useful(summary, backwards)}, {summary['seconds']:.1f} s"
+        f"{_memory(summary)} on {run.info['device']['name']};"
         f" grade {summary['grade'] or '–'}; evidence in {summary['run']}",
         markup=False, highlight=False,
     )  # fmt: skip
+
+
+def _useful(summary: dict[str, Any], backwards: int) -> str:
+    """The share of backward passes that could change a result, where it is known of all cells."""
+    shares = [(cell.get("useful_gradients"), cell["backwards"]) for cell in summary["cells"] if cell["backwards"]]
+    if not backwards or any(share is None for share, _ in shares):
+        return ""
+    return f" ({100 * sum(share * count for share, count in shares) / backwards:.1f} % useful)"
+
+
+def _memory(summary: dict[str, Any]) -> str:
+    peaks = [cell["peak_memory"] for cell in summary["cells"] if cell.get("peak_memory") is not None]
+    return f", peak memory {max(peaks) / 2**30:.2f} GiB" if peaks else ""
 
 
 def _cell(cell: dict[str, Any] | None) -> str:

@@ -23,6 +23,8 @@ from torch import nn
 from harness import evidence
 from harness.doctor.probe import changed_buffers, snapshot
 from harness.errors import BadRun, HarnessError, UsageError
+from harness.fast.calibrate import make_copy
+from harness.fast.copies import Recipe
 from harness.model import ReferenceModel
 from harness.plan import device_name, versions
 from harness.store import RunStore
@@ -40,6 +42,8 @@ class Parcel:
     threads: int
     key: str
     versions: dict[str, str]
+    recipe: Recipe
+    """How the copy that is attacked is made; every worker makes its own."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,9 @@ def pack(worker: Worker, key: str) -> Parcel:
     module = reference.module
     if reference.device.type != "cpu":
         module = copy.deepcopy(module).cpu()
-    setting = replace(worker.setting, reference=None)  # type: ignore[arg-type]  # each worker enters its own
+    recipe = worker.setting.copy.recipe if worker.setting.copy is not None else Recipe()
+    # Each worker enters its own reference and makes its own copy; a budget ends between units here.
+    setting = replace(worker.setting, reference=None, copy=None, deadline=None)  # type: ignore[arg-type]
     bare = copy.copy(worker)
     bare.forget()
     bare.setting = setting
@@ -82,6 +88,7 @@ def pack(worker: Worker, key: str) -> Parcel:
         torch.get_num_threads() if reference.device.type == "cpu" else 0,
         key,
         versions(),
+        recipe,
     )
 
 
@@ -152,7 +159,8 @@ class Remote:
         device = torch.device("cuda", 0) if parcel.device == "cuda" else torch.device(parcel.device)
         # Entered for as long as the process lives.
         reference = ReferenceModel(parcel.model, device, worker.setting.batch_size).__enter__()
-        worker.setting = replace(worker.setting, reference=reference)
+        images, _ = worker.part.take(0)
+        worker.setting = replace(worker.setting, reference=reference, copy=make_copy(reference, parcel.recipe, images))
         self._buffers = snapshot(reference.module)
         return worker
 
