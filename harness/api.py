@@ -32,6 +32,7 @@ def evaluate(
     witnesses: str | None = None,
     fresh: bool = False,
     force: bool = False,
+    unit_timeout: float | None = None,
     progress: bool = True,
 ) -> Result:
     """Attack `model` with `suite` on `data`; the same call again continues, or only reads what is on disk.
@@ -54,6 +55,7 @@ def evaluate(
         witnesses: ``all``, ``worst`` or ``none``; None keeps all of them up to 20,000.
         fresh: Start over instead of continuing an earlier run.
         force: Run a model that the doctor refuses; marks the row.
+        unit_timeout: Give up an attack on a chunk of samples at an epsilon after this many seconds; None never.
         progress: Show progress, on standard error or in the notebook.
 
     Raises:
@@ -72,7 +74,7 @@ def evaluate(
     samples = as_data(data, data_name)
     loaded = as_model(model, samples, name)
     name_classes(samples, loaded.num_classes)
-    options = Options(Path(results), n, seed, device, batch_size, witnesses, fresh, force)
+    options = Options(Path(results), n, seed, device, batch_size, witnesses, fresh, force, unit_timeout=unit_timeout)
     if not progress:
         return Result(run(loaded, chosen, samples, options, Silent()), loaded, samples)
     from harness.cli.report import LiveReport, interrupts

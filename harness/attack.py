@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.errors import BadSuite, MissingPackage
+from harness.errors import BadSuite, MissingPackage, PluginError
 from harness.targets import check_rule
 from harness.types import AttackSpec, Kind, Norm, Problem
 
@@ -127,6 +127,24 @@ class BaseAttack:
     def perturb(self, model: nn.Module, problem: Problem) -> Tensor | None:
         """Run the tool once; see `harness.types.Attack`."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class BrokenAttack(BaseAttack):
+    """Stands for an attack whose plugin failed: its cells are missing and say why, the others go on."""
+
+    error: PluginError
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "params", dict(self.spec.params) | {"restarts": 1})
+
+    def tool_version(self) -> str:
+        """Raises the plugin's error."""
+        raise self.error
+
+    def perturb(self, model: nn.Module, problem: Problem) -> Tensor | None:
+        """Raises the plugin's error."""
+        raise self.error
 
 
 def _check_type(where: str, name: str, value: Any, expected: type | tuple[type, ...]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from harness import facts
-from harness.errors import MissingPackage
+from harness.errors import MissingPackage, PluginError
 from harness.git import revision
 from harness.plan import device_name, versions
 from harness.slices import Slice
@@ -51,6 +51,8 @@ class Options:
     """``on`` compiles the copy, ``off`` and ``auto`` do not."""
     budget: float | None = None
     """Seconds after which the run stops; what is missing is said, and the same call goes on."""
+    unit_timeout: float | None = None
+    """Seconds after which a unit (one attack on one chunk at one epsilon) is given up; None never."""
 
 
 def describe(
@@ -64,6 +66,9 @@ def describe(
         except MissingPackage as error:
             tool_version = None
             findings.append(Finding("not_installed", "error", f"{spec.id}: {error}"))
+        except PluginError as error:
+            tool_version = None
+            findings.append(Finding("plugin", "error", f"{spec.id}: {error}"))
         attack_info.append(
             {
                 "id": spec.id,

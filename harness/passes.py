@@ -92,6 +92,11 @@ class Pass:
         lost = rows[self.outcome[rows] == "survived"]
         self.outcome[lost], self.reason[lost] = outcome, reason
 
+    def void(self, outcome: str, reason: str) -> None:
+        """Say of all rows that were attacked that nothing is known, witnesses included."""
+        lost = np.isin(self.outcome, ("survived", "witness"))
+        self.outcome[lost], self.reason[lost] = outcome, reason
+
 
 def union(passes: Sequence[Pass]) -> Pass:
     """The cascade's own outcome: the first component's witness; not known where one failed and none broke."""

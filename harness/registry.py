@@ -5,7 +5,9 @@ Listing reads package metadata only and imports nothing; `Registry.load` imports
 
 from __future__ import annotations
 
+import sys
 import tomllib
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
@@ -117,9 +119,19 @@ class Registry:
         """
         entry = self.get(name)
         try:
-            return entry.point.load()
-        except Exception as error:  # any failure of a stranger's import is that plugin's, not ours
+            with redirect_stdout(sys.stderr):  # what an import prints is no result
+                return entry.point.load()
+        except (Exception, SystemExit) as error:  # any failure of a stranger's import is that plugin's, not ours
             raise PluginError(
                 f"{self.kind.removesuffix('s')} {name!r} of package {entry.package} cannot be imported:"
                 f" {type(error).__name__}: {error}"
             ) from error
+
+
+OURS = "robustness-harness"
+
+
+def stranger(kind: str, name: str) -> str | None:
+    """The package that registers `name`, if it is exactly one and not this one: who to name when it fails."""
+    owners = {entry.package for entry in Registry(kind).entries() if entry.name == name} - {OURS}
+    return owners.pop() if len(owners) == 1 else None

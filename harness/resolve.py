@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from harness.errors import PluginError, UnknownName, UsageError
+from harness.errors import HarnessError, PluginError, UnknownName, UsageError
 from harness.registry import Registry
 from harness.types import DataRequest, Dataset, LoadedModel, ModelCard
 
@@ -23,15 +25,37 @@ def find_model(text: str) -> LoadedModel:
     """
     models, sources = Registry("models"), Registry("sources")
     if text in models:
-        return _as_model(text, models.load(text)(), models.get(text).package)
+        package = models.get(text).package
+        return as_loaded(text, _called(f"model {text!r} of package {package}", models.load(text)), package)
     for name in sources.names():
-        found = sources.load(name)(text)
+        package = sources.get(name).package
+        found = _called(f"model {text!r} (source {name!r} of package {package})", sources.load(name), text)
         if found is not None:
-            return _as_model(text, found, sources.get(name).package)
+            return as_loaded(text, found, package)
     raise UnknownName("model", text, models.names(), hint="(or a training folder, file.py:function, torchvision:NAME)")
 
 
-def _as_model(name: str, found: Any, package: str) -> LoadedModel:
+def _called(what: str, plugin: Any, *arguments: Any) -> Any:
+    """What a plugin returns; its failure names it, and what it prints is no result.
+
+    Raises:
+        PluginError: it raised something of its own.
+    """
+    try:
+        with redirect_stdout(sys.stderr):
+            return plugin(*arguments)
+    except HarnessError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"{what} failed with {type(error).__name__}: {error}") from error
+
+
+def as_loaded(name: str, found: Any, package: str) -> LoadedModel:
+    """What a model plugin returned, as a model.
+
+    Raises:
+        PluginError: it is none.
+    """
     from torch import nn
 
     if isinstance(found, LoadedModel):
@@ -71,8 +95,9 @@ def find_data(text: str, root: Path | None = None, split: str = "test", seed: in
         root = Path(os.environ["HARNESS_DATA"])
     if root is not None and not root.is_dir():
         raise UsageError(f"data root {str(root)!r} is not a folder; give one with --data-root or HARNESS_DATA")
-    data = plugin(DataRequest(split, root, argument or None, seed))  # type: ignore[arg-type]  # the plugin checks it
+    package = registry.get(name).package
+    request = DataRequest(split, root, argument or None, seed)  # type: ignore[arg-type]  # the plugin checks the split
+    data = _called(f"data set {name!r} of package {package}", plugin, request)
     if not isinstance(data, Dataset):
-        package = registry.get(name).package
         raise PluginError(f"data set {name!r} of package {package} gave {type(data).__name__}, which is no Dataset")
     return data

@@ -15,6 +15,7 @@ from torch import Tensor
 from harness import checks
 from harness import facts as fact
 from harness.budget import Clock
+from harness.contain import Guard
 from harness.cost import fold_costs
 from harness.describe import WITNESSES, Options, describe, now
 from harness.doctor.probe import changed_buffers, snapshot
@@ -124,8 +125,10 @@ def evaluate(
         reference.batch_size = plan.batch_size
         deadline = None if options.budget is None else begun + options.budget
         setting = Setting(
-            reference, suite.norm, suite.mode, options.seed, plan.batch_size, deadline=deadline, copy=copy
-        )
+            reference, suite.norm, suite.mode, options.seed, plan.batch_size,
+            unit_timeout=options.unit_timeout, deadline=deadline, copy=copy,
+            guard=Guard(reference.module, *([copy] if copy is not None else [])),
+        )  # fmt: skip
         worker = Worker(setting, suite, attacks, part, store, run["witnesses"] != "none")
         return _run(worker, run, reporter, execute, options.scale)
 
@@ -148,6 +151,9 @@ def _check(options: Options, suite: Suite) -> None:
         raise UsageError("--compile on makes a copy of the model, --precision exact forbids it; give one of them")
     if options.precision == "tf32" and pick_device(options.device).type != "cuda":
         raise UsageError("--precision tf32 needs a GPU: no other device has this arithmetic; use bf16 or float32")
+
+    if options.unit_timeout is not None and not options.unit_timeout > 0:
+        raise UsageError(f"--unit-timeout {options.unit_timeout:g} must be above 0 seconds; leave it out for no limit")
 
 
 def _continue(store: RunStore, run: dict[str, Any]) -> None:

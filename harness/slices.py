@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.errors import BadData, UsageError
+from harness.errors import BadData, HarnessError, UsageError
 from harness.types import Dataset
 
 ORDER_SEED = 20110701
@@ -75,7 +75,15 @@ def make_slice(data: Dataset, n: int | None, chunk: int) -> Slice:
 
 def checked(data: Dataset, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
     """`data.take(indices)`, refused if it breaks the contract; see `Slice.take`."""
-    images, labels = data.take(indices)
+    try:
+        images, labels = data.take(indices)
+    except HarnessError:
+        raise
+    except Exception as error:  # whatever a stranger's data set raises
+        raise BadData(f"data set {data.name!r} failed with {type(error).__name__}: {error}") from error
+    if not (isinstance(images, Tensor) and isinstance(labels, Tensor)):
+        kinds = f"{type(images).__name__} and {type(labels).__name__}"
+        raise BadData(f"data set {data.name!r} gave {kinds}; expected tensors")
     if images.dtype != torch.float32 or images.ndim != 4 or len(images) != len(indices) or len(labels) != len(indices):
         raise BadData(
             f"data set {data.name!r} gave {tuple(images.shape)} {images.dtype} for {len(indices)} samples;"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
 
-from harness.errors import BadSuite, HarnessError, UsageError
+from harness.attack import BrokenAttack
+from harness.errors import BadSuite, HarnessError, MissingPackage, PluginError, UsageError
 from harness.registry import Registry
 from harness.threat import Epsilon, check_norm, parse_grid
 from harness.types import Attack, AttackSpec, Mode, Norm
@@ -79,15 +81,29 @@ class Suite:
             BadSuite: a parameter is unknown, missing or of the wrong type.
             UnknownName: no plugin gives this tool and method.
         """
-        registry = Registry("attacks")
-        found = []
-        for spec in self.attacks:
-            factory = registry.load(f"{spec.tool}.{spec.method}")
-            try:
-                found.append(factory(spec, self.norm))
-            except BadSuite as error:
-                raise BadSuite(f"suite {self.name!r}: {error}") from None
-        return tuple(found)
+        return tuple(self._attack(Registry("attacks"), spec) for spec in self.attacks)
+
+    def _attack(self, registry: Registry, spec: AttackSpec) -> Attack:
+        """The attack; one whose plugin is broken stays in the suite and fails when it is run, in its own cells."""
+        name = f"{spec.tool}.{spec.method}"
+        try:
+            attack = registry.load(name)(spec, self.norm)
+            if not isinstance(attack, Attack):
+                raise TypeError(f"gave {type(attack).__name__}, which lacks a part of the Attack contract")
+            for epsilon in self.grid:
+                attack.parameters(epsilon.value)
+            with suppress(MissingPackage):
+                attack.tool_version()
+        except BadSuite as error:
+            raise BadSuite(f"suite {self.name!r}: {error}") from None
+        except PluginError as error:
+            return BrokenAttack(spec, self.norm, error)
+        except HarnessError:
+            raise
+        except Exception as error:  # whatever a stranger's factory raises
+            words = f"attack {name!r} of package {registry.get(name).package} cannot be built"
+            return BrokenAttack(spec, self.norm, PluginError(f"{words}: {type(error).__name__}: {error}"))
+        return attack
 
 
 def load_suite(name: str) -> Suite:

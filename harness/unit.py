@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import time
 import traceback
 import warnings
 from collections.abc import Sequence
@@ -16,12 +17,14 @@ from torch import Tensor, nn
 
 from harness import evidence, facts
 from harness.attack import ToolRemark, ToolWarning
-from harness.errors import HarnessError, MissingPackage
+from harness.contain import Guard, UnitTimeout, breaches, kept_settings, time_limit
+from harness.errors import HarnessError, MissingPackage, PluginError
 from harness.fast.copies import FastCopy, Precision, arithmetic
 from harness.memory import is_out_of_memory
 from harness.model import ReferenceModel
 from harness.observe import AllBroken, ObservedModel, Watch, offer_returned
 from harness.passes import Chunk, Pass, broken_rows, fact_table, merge, union, witness_table
+from harness.registry import stranger
 from harness.seeds import derive, forked
 from harness.targets import resolve_targets
 from harness.threat import Epsilon
@@ -48,6 +51,10 @@ class Setting:
     """When the run's budget ends, by `time.time`."""
     copy: FastCopy | None = None
     """What tools differentiate instead of the reference, see `harness.fast.copies`; it only proposes."""
+    unit_timeout: float | None = None
+    """Seconds after which a unit is given up; None never."""
+    guard: Guard | None = None
+    """Puts the model back where an attack changed it."""
 
 
 @dataclass
@@ -108,6 +115,8 @@ class _Running:
         self.result = UnitResult(facts.empty(), evidence.empty())
         self.printed = io.StringIO()
         self.batch_size = job.setting.batch_size
+        limit = job.setting.unit_timeout
+        self.ends = None if limit is None else time.monotonic() + limit
 
     def run(self) -> UnitResult:
         job, chunk = self.job, self.chunk
@@ -125,6 +134,7 @@ class _Running:
                 for earlier in passes:
                     mine &= earlier.outcome != "witness"
             passes.append(self._component(component, mine))
+        self._guard(passes)
 
         def table(done: Pass, component: str | None) -> pa.Table:
             return fact_table(done, chunk, job.spec.id, component, job.grid, self.setting.norm, job.before)
@@ -185,7 +195,9 @@ class _Running:
         place = (int(rows[0]),) if attack.one_by_one else ()
         # The same attack of two tools, ``x`` and ``tool/x``, draws alike.
         name = self.job.spec.id.rpartition("/")[2]
-        error: Exception | None = None
+        error: BaseException | None = None
+        what: list[str] = []
+        faulty = torch.zeros(len(rows), dtype=torch.bool, device=images.device)
         for restart in range(attack.restarts):
             observer.restart = restart
             seed = derive(setting.seed, name, component, epsilon.value, self.chunk.index, restart, *place)
@@ -207,16 +219,22 @@ class _Running:
                     ),
                 )
                 # Observed mode asks only whether there is a witness; the others keep what was returned apart.
+                if found := breaches(back, images, setting.norm, epsilon.value, attack.kind):
+                    faulty |= found[0]
+                    what = found[1]
                 offer_returned(board if watch == "freeze" else returned, back, restart)
             except AllBroken:
                 break
-            except Exception as caught:  # any failure of a tool stays in its cell
+            except (Exception, SystemExit, UnitTimeout) as caught:  # any failure of a tool stays in its cell
                 error = caught
                 break
             if watch == "freeze" and bool(board.safe.all()):
                 break
         best = board if watch == "freeze" else merge(board, returned)
         done.note(rows, best, observer)
+        faulty &= ~best.found
+        if bool(faulty.any()):
+            self._failed(done, rows[faulty.cpu().numpy()], PluginError("; ".join(what)))
         if error is not None:
             self._failed(done, rows, error)
         self.result.unconfirmed += best.unconfirmed
@@ -249,7 +267,9 @@ class _Running:
                     arithmetic(precision),
                     torch.inference_mode(False),
                     torch.enable_grad(),
+                    kept_settings(),
                     contextlib.redirect_stdout(self.printed),
+                    contextlib.redirect_stderr(self.printed),
                     warnings.catch_warnings(record=True) as raised,
                 ):
                     warnings.simplefilter("ignore")
@@ -257,6 +277,10 @@ class _Running:
                     return self.attack.perturb(observer, problem)
             except Exception as error:  # in the tool's own arithmetic, or in the backward pass
                 if not is_out_of_memory(error) or not observer.shrink(len(problem.images)):
+                    with time_limit(None if self.ends is None else self.ends - time.monotonic()):
+                        return self.attack.perturb(observer, problem)
+            except torch.OutOfMemoryError:  # in the tool's own arithmetic, or in the backward pass
+                if not observer.shrink(len(problem.images)):
                     raise
             finally:
                 for warning in raised:
@@ -277,7 +301,21 @@ class _Running:
             return None
         return resolve_targets(rule, self.setting.reference.logits(self.chunk.images), self.chunk.labels)
 
-    def _failed(self, done: Pass, rows: np.ndarray, error: Exception) -> None:
+    def _guard(self, passes: Sequence[Pass]) -> None:
+        """Where the attack changed the model, nothing that was found on it counts."""
+        changed = self.setting.guard.restore() if self.setting.guard is not None else None
+        if changed is None:
+            return
+        for done in passes:
+            done.void("error", "exception")
+        self._finding("exception", "error", f"changed {changed} while attacking; it was put back, the unit is void")
+
+    def _failed(self, done: Pass, rows: np.ndarray, error: BaseException) -> None:
+        if isinstance(error, UnitTimeout):
+            done.lose(rows, "error", "timeout")
+            limit = f"{self.setting.unit_timeout:g} s of --unit-timeout"
+            self._finding("timeout", "error", f"at epsilon {self.job.grid[-1]}: given up after the {limit}")
+            return
         if isinstance(error, MissingPackage):
             done.lose(rows, "not_run", "not_installed")
             self._finding("not_installed", "error", str(error))
@@ -288,6 +326,8 @@ class _Running:
         self.printed.write("\n" + "".join(traceback.format_exception(error)))
 
     def _finding(self, check: str, level: Level, message: str) -> None:
-        finding = Finding(check, level, f"{self.job.spec.id}: {message}")
+        package = stranger("attacks", f"{self.job.spec.tool}.{self.job.spec.method}")
+        of = f" (package {package})" if package else ""
+        finding = Finding(check, level, f"{self.job.spec.id}{of}: {message}")
         if finding not in self.result.findings:
             self.result.findings.append(finding)

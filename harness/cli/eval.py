@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from harness.cli import EXIT_USAGE
 from harness.cli.durations import duration
 from harness.cli.output import print_json
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
 
 
 def evaluate_models(
@@ -48,6 +51,9 @@ def evaluate_models(
     workers: Annotated[int | None, typer.Option(help="ray: workers (default: as many as fit).")] = None,
     gpus_per_worker: Annotated[float | None, typer.Option(help="ray: GPUs for each worker, or a share of one.")] = None,
     ray_address: Annotated[str | None, typer.Option(help="ray: a running cluster, for instance auto.")] = None,
+    unit_timeout: Annotated[
+        float | None, typer.Option(help="Give up an attack on a chunk at an epsilon after this many seconds.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> int:
     """Attack models with a suite and report robust accuracy at every epsilon."""
@@ -69,15 +75,36 @@ def evaluate_models(
     from harness.types import Scale
 
     scale = Scale(workers, gpus_per_worker, ray_address)
-    options = Options(results, n, seed, device, rows, witnesses, fresh, force, executor, scale, precision, compile_)
+    options = Options(
+        results,
+        n,
+        seed,
+        device,
+        rows,
+        witnesses,
+        fresh,
+        force,
+        executor,
+        scale,
+        precision,
+        compile_,
+        unit_timeout=unit_timeout,
+    )
     ends = None if seconds is None else time.monotonic() + seconds
     samples = find_data(data, data_root)
-    runs = []
+    runs, failed = [], 0
     for name in model:
-        loaded = find_model(name)
-        with LiveReport(quiet=False) as report, interrupts(report):
-            left = None if ends is None else max(ends - time.monotonic(), 1e-3)
-            run = evaluate(loaded, chosen, samples, replace(options, budget=left), report)
+        try:
+            # What a model prints is no result.
+            with redirect_stdout(sys.stderr), LiveReport(quiet=False) as report, interrupts(report):
+                left = None if ends is None else max(ends - time.monotonic(), 1e-3)
+                run = evaluate(find_model(name), chosen, samples, replace(options, budget=left), report)
+        except HarnessError as error:
+            if len(model) == 1:
+                raise
+            failed += 1  # one model's failure is not the others'
+            typer.echo(f"harness: {error}", err=True)
+            continue
         runs.append(run)
         if not as_json:
             print_result(run)
@@ -85,7 +112,9 @@ def evaluate_models(
             raise KeyboardInterrupt
     if as_json:
         summaries: list[dict[str, Any]] = [run.summary for run in runs]
-        print_json(summaries[0] if len(summaries) == 1 else summaries)
+        print_json(summaries[0] if len(model) == 1 else summaries)
+    if failed:
+        return EXIT_USAGE
     return 0 if all(run.complete for run in runs) else 3
 
 

@@ -60,10 +60,11 @@ def _print(kind: str, rows: list[dict[str, Any]]) -> None:
         cells = [_show(details, path) for path in columns.values()]
         package = f"{row['package']} {row['version']}"
         table.add_row(*(Text(text) for text in (row["name"], *cells, package)))
-        if "broken" in row:
-            table.add_row(Text(f"  broken: {row['broken']}", style="red"))
     console = Console() if sys.stdout.isatty() else Console(width=160)
     console.print(table)
+    for row in rows:
+        if "broken" in row:
+            console.print(Text(f"broken: {row['broken']}", style="red"), soft_wrap=True)
 
 
 _COLUMNS: dict[str, dict[str, str]] = {

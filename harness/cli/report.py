@@ -35,7 +35,8 @@ class LiveReport:
     """Progress, time left and robust accuracy so far, on stderr or in a notebook; elsewhere a plain line a minute."""
 
     def __init__(self, quiet: bool = False) -> None:
-        self.console = Console(stderr=True, quiet=quiet)
+        # This very stream: while an attack runs, sys.stderr collects what it prints.
+        self.console = Console(file=sys.stderr, quiet=quiet)
         self.interrupted = False
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("units"),
@@ -112,7 +113,7 @@ def interrupts(report: LiveReport) -> Iterator[None]:
         if report.interrupted:
             raise KeyboardInterrupt
         report.interrupted = True
-        print("finishing this unit, then stopping; Ctrl-C again stops at once", file=sys.stderr)
+        report.console.print("finishing this unit, then stopping; Ctrl-C again stops at once")
 
     try:
         before = signal.signal(signal.SIGINT, pressed)
