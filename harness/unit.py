@@ -274,13 +274,10 @@ class _Running:
                 ):
                     warnings.simplefilter("ignore")
                     warnings.simplefilter("always", ToolWarning)
-                    return self.attack.perturb(observer, problem)
-            except Exception as error:  # in the tool's own arithmetic, or in the backward pass
-                if not is_out_of_memory(error) or not observer.shrink(len(problem.images)):
                     with time_limit(None if self.ends is None else self.ends - time.monotonic()):
                         return self.attack.perturb(observer, problem)
-            except torch.OutOfMemoryError:  # in the tool's own arithmetic, or in the backward pass
-                if not observer.shrink(len(problem.images)):
+            except Exception as error:  # in the tool's own arithmetic, or in the backward pass
+                if not is_out_of_memory(error) or not observer.shrink(len(problem.images)):
                     raise
             finally:
                 for warning in raised:
