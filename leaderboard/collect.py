@@ -12,73 +12,60 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from harness import facts as fact
+from harness.diagnose import verdict
 from harness.errors import BadRun
+from harness.ledger import Line, content_hash, read_ledger
 from harness.metrics import cells, clean_accuracy, wilson, worst_case
 from harness.store import RunStore
 from harness.summary import summarize
 from leaderboard.check import check_facts, check_info, check_summary
-from leaderboard.rows import CLEAN, WORST, Score
+from leaderboard.published import ENDING, read_published
+from leaderboard.records import CLEAN_PLACE, Mistakes, Place, Record
+from leaderboard.rows import CLEAN, UNVERIFIED, WORST, Note, Score
 from leaderboard.stats import Survivors
-
-Place = tuple[str, str]
-"""Attack id (or ``clean``, ``worst``) and epsilon label."""
-CLEAN_PLACE: Place = (CLEAN, "0")
-
-
-@dataclass(frozen=True, eq=False)
-class Record:
-    """One run, counted."""
-
-    folder: Path
-    info: Mapping[str, Any]
-    """The content of run.json; the keys that are used were checked."""
-    scores: Mapping[Place, Score]
-    """Clean, every attack and the worst case, at every epsilon of the grid."""
-    survivors: Mapping[Place, Survivors]
-    """Of complete scores: which samples, in the order of `sample_ids`, are right and not broken."""
-    sample_ids: np.ndarray
-    labels: np.ndarray
-
-    @property
-    def complete(self) -> bool:
-        """Whether the run finished and every cell has a number."""
-        return self.info["status"] == "complete" and all(score.status == "ok" for score in self.scores.values())
-
-
-def worst_is_attack(info: Mapping[str, Any]) -> bool:
-    """Whether worst case and attack are the same by construction: a single attack, which inherits its witnesses."""
-    attacks = info["suite"]["attacks"]
-    return len(attacks) == 1 and attacks[0]["iterative"] and info["mode"] != "faithful"
 
 
 def collect(folders: Iterable[Path]) -> list[Record]:
-    """All runs in `folders`, each a run or a folder of runs; one given twice counts once.
+    """All runs in `folders`, each a run, a published file, or a folder of either; one given twice counts once.
 
     Raises:
         BadRun: a folder does not exist or holds no run, or a run is unreadable, contradicts itself, or has a summary
             that its facts do not confirm; names the run.
+        FileError: the ledger of verifications cannot be read.
     """
     found: dict[Path, Path] = {}
     for folder in folders:
         for run in find_runs(folder):
             found.setdefault(run.resolve(), run)
-    return [read_run(run) for run in found.values()]
+    ledger = read_ledger()
+    return [read_published(run) if run.is_file() else read_run(run, ledger) for run in found.values()]
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """The folder itself if it is a run, else the runs in it, by name; raises `BadRun` if there is none."""
+    """The folder itself if it is a run, else the runs and published files in it, by name.
+
+    Raises:
+        BadRun: there is none.
+    """
+    if folder.name.endswith(ENDING) and folder.is_file():
+        return [folder]
     if not folder.is_dir():
         raise BadRun(f"results folder {str(folder)!r} does not exist; measure something first with `harness eval`")
     if (folder / "run.json").is_file():
         return [folder]
-    runs = sorted(path.parent for path in folder.glob("*/run.json"))
+    runs = sorted([*(path.parent for path in folder.glob("*/run.json")), *folder.glob(f"*{ENDING}")])
     if not runs:
         raise BadRun(f"results folder {str(folder)!r} holds no run; measure something first with `harness eval`")
     return runs
 
 
-def read_run(folder: Path) -> Record:
-    """Read and count one run; raises as `collect`."""
+def read_run(folder: Path, ledger: Mapping[str, Line] | None = None) -> Record:
+    """Read and count one run; raises as `collect`.
+
+    Args:
+        folder: The run.
+        ledger: Verifications by content, see `harness.ledger`; None knows of none.
+    """
     store = RunStore(folder)
     info = store.read_json("run.json")
     check_info(info, folder / "run.json")
@@ -86,10 +73,11 @@ def read_run(folder: Path) -> Record:
     check_facts(info, facts, folder)
     if info["status"] == "complete" and (folder / "summary.json").exists():
         check_summary(store.read_json("summary.json"), summarize(info, facts), folder)
-    return _count(folder, info, facts)
+    line = ledger.get(content_hash(folder)) if ledger else None
+    return _count(folder, info, facts, line.verdict if line else UNVERIFIED)
 
 
-def _count(folder: Path, info: Mapping[str, Any], facts: pa.Table) -> Record:
+def _count(folder: Path, info: Mapping[str, Any], facts: pa.Table, verified: str) -> Record:
     n, grid = info["data"]["n"], dict(zip(info["suite"]["grid"], info["suite"]["epsilons"], strict=True))
     attacks = [attack["id"] for attack in info["suite"]["attacks"]]
     whole = facts.filter(pc.is_null(facts["component"]))
@@ -113,8 +101,10 @@ def _count(folder: Path, info: Mapping[str, Any], facts: pa.Table) -> Record:
         complete = complete and all(scores[attack, label].status == "ok" for attack in attacks)
         status = "ok" if complete else "missing"
         scores[WORST, label] = _score(WORST, epsilon, label, n, status, unions[label].surviving if complete else 0)
-    ids, labels, survivors = _survivors(whole, scores, folder)
-    return Record(folder, info, scores, survivors, ids, labels)
+    ids, labels, survivors, mistakes = _samples(whole, scores, folder)
+    findings, grade = verdict(info, facts)
+    notes = tuple(Note(str(f["check"]), str(f["level"]), str(f["message"])) for f in findings)
+    return Record(folder, info, scores, survivors, ids, labels, mistakes, notes, grade, verified)
 
 
 def _score(
@@ -125,33 +115,63 @@ def _score(
     return Score(attack, epsilon, label, n, status, correct, wilson(correct, n), forwards, backwards)
 
 
-def _survivors(
+def _samples(
     whole: pa.Table, scores: Mapping[Place, Score], folder: Path
-) -> tuple[np.ndarray, np.ndarray, dict[Place, Survivors]]:
-    """Sample ids ascending, their labels, and who survives in each complete score."""
+) -> tuple[np.ndarray, np.ndarray, dict[Place, Survivors], dict[str, Mistakes]]:
+    """Sample ids ascending, their labels, who survives in each complete score, and who is read as what.
+
+    A sample counts as read the way its witness at the smallest epsilon is read, of those the one of the first attack.
+    """
     if scores[CLEAN_PLACE].status != "ok":
-        return np.empty(0, np.int64), np.empty(0, np.int64), {}
-    everyone, outcomes, labels = _column(whole, CLEAN_PLACE)
-    right = outcomes == "survived"
-    found = {CLEAN_PLACE: right}
-    broken = np.zeros(len(everyone), bool)
-    for place, score in sorted(scores.items(), key=lambda item: (item[1].epsilon, item[0][0] == WORST)):
+        return np.empty(0, np.int64), np.empty(0, np.int64), {}, {}
+    clean = _column(whole, CLEAN_PLACE)
+    right = clean.outcomes == "survived"
+    found, mistakes = {CLEAN_PLACE: right}, {"0": _mistakes(clean.labels, clean.clean_pred, ~right)}
+    broken, read_as = np.zeros(len(right), bool), np.full(len(right), -1)
+    attacks = [attack for attack, _ in scores]
+    for place, score in sorted(scores.items(), key=lambda item: (item[1].epsilon, attacks.index(item[0][0]))):
         if score.status != "ok" or place == CLEAN_PLACE:
             continue
         if place[0] == WORST:
             found[place] = right & ~broken
+            mistakes[score.epsilon_label] = _mistakes(clean.labels, read_as, broken)
             continue
-        ids, outcomes, _ = _column(whole, place)
-        if not np.array_equal(ids, everyone) or not np.array_equal(outcomes != "clean_wrong", right):
+        column = _column(whole, place)
+        same = np.array_equal(column.ids, clean.ids) and np.array_equal(column.outcomes != "clean_wrong", right)
+        if not same:
             raise BadRun(f"run {folder}: {place[0]} at {place[1]} does not fit its clean pass; run it with --fresh")
-        found[place] = outcomes == "survived"
-        broken |= np.isin(outcomes, fact.BROKEN)
-    return everyone, labels, found
+        found[place] = column.outcomes == "survived"
+        new = np.isin(column.outcomes, fact.BROKEN) & ~broken
+        read_as[new] = column.adv_pred[new]
+        broken |= new
+    return clean.ids, clean.labels, found, mistakes
 
 
-def _column(whole: pa.Table, place: Place) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sample ids ascending, with outcomes and labels, of one attack at one epsilon."""
+def _mistakes(labels: np.ndarray, read_as: np.ndarray, wrong: np.ndarray) -> Mistakes:
+    """Pairs of classes with their numbers; samples whose prediction was not kept (below 0) are left out."""
+    known = wrong & (read_as >= 0)
+    pairs, counts = np.unique(np.stack([labels[known], read_as[known]], 1), axis=0, return_counts=True)
+    return tuple((int(a), int(b), int(count)) for (a, b), count in zip(pairs, counts, strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class _Column:
+    """One attack at one epsilon, by ascending sample id; predictions that were not kept are -1."""
+
+    ids: np.ndarray
+    labels: np.ndarray
+    outcomes: np.ndarray
+    clean_pred: np.ndarray
+    adv_pred: np.ndarray
+
+
+def _column(whole: pa.Table, place: Place) -> _Column:
     part = whole.filter(pc.and_(pc.equal(whole["attack"], place[0]), pc.equal(whole["epsilon_label"], place[1])))
     order = np.argsort(part["sample_id"].to_numpy(), kind="stable")
-    outcomes = part["outcome"].to_numpy(zero_copy_only=False)
-    return part["sample_id"].to_numpy()[order], outcomes[order], part["label"].to_numpy()[order]
+    return _Column(
+        part["sample_id"].to_numpy()[order],
+        part["label"].to_numpy()[order],
+        part["outcome"].to_numpy(zero_copy_only=False)[order],
+        part["clean_pred"].fill_null(-1).to_numpy()[order],
+        part["adv_pred"].fill_null(-1).to_numpy()[order],
+    )

@@ -10,10 +10,10 @@ import numpy as np
 
 from harness.errors import UnknownName, UsageError
 from leaderboard import wording
-from leaderboard.collect import Place, Record
 from leaderboard.json_file import score_data
 from leaderboard.markdown import escape, grid
 from leaderboard.paired import PairedCell, paired_cells
+from leaderboard.records import Place, Record
 from leaderboard.rows import CLEAN, WORST, Table
 from leaderboard.stats import ALPHA
 from leaderboard.tables import choose, grouped, labels_of, make_tables

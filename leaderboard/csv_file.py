@@ -12,8 +12,8 @@ from leaderboard.text import one_line
 COLUMNS = (
     "data", "slice", "n", "norm", "suite", "definition", "mode", "ranked_at", "rank_low", "rank_high", "model", "label",
     "weights", "seed", "defense", "trained_for", "attack", "tool", "tool_version", "epsilon", "epsilon_label", "status",
-    "correct", "accuracy", "ci95_low", "ci95_high", "forwards", "backwards", "run_seconds", "findings", "versions",
-    "device", "run", "finished",
+    "correct", "accuracy", "ci95_low", "ci95_high", "forwards", "backwards", "run_seconds", "grade", "findings",
+    "verified", "versions", "device", "run", "finished",
 )  # fmt: skip
 
 
@@ -42,7 +42,9 @@ def _values(table: Table, row: Row, score: Score) -> Iterator[object]:
     interval = score.ci95 or (None, None)
     yield from (None if value is None else repr(value) for value in (score.correct, score.accuracy, *interval))
     yield from (None, None) if score.attack == WORST else (score.forwards, score.backwards)
-    yield from (row.seconds, len(row.findings), " ".join(f"{k}={v}" for k, v in sorted(row.versions.items())))
+    findings = "; ".join(f"{note.level} {note.check}: {note.message}" for note in row.findings)
+    versions = " ".join(f"{name}={value}" for name, value in sorted(row.versions.items()))
+    yield from (row.seconds, row.grade, findings, row.verified, versions)
     yield from (row.device, row.run, row.finished)
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from harness.errors import UnknownName, UsageError
 from leaderboard import wording
-from leaderboard.collect import Record
 from leaderboard.curves import security_panels, step_panels
 from leaderboard.plots import Panel
+from leaderboard.records import Record
 from leaderboard.rows import WORST, Table
 from leaderboard.tables import make_tables
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from harness.errors import BadEpsilon, UnknownName, UsageError
 from harness.threat import parse_epsilon
 from leaderboard import wording
-from leaderboard.collect import CLEAN_PLACE, Record, collect
+from leaderboard.collect import collect
 from leaderboard.paired import paired_cells, places
+from leaderboard.records import CLEAN_PLACE, Record
 from leaderboard.rows import CLEAN, Score
 from leaderboard.tables import choose, grouped, labels_of, make_tables, row_key, table_key
 

@@ -1,4 +1,4 @@
-"""Tables as JSON: everything the other formats show, with full names and unrounded numbers."""
+"""Tables as JSON: everything the other formats show but pictures, with full names and unrounded numbers."""
 
 from __future__ import annotations
 
@@ -29,8 +29,10 @@ def score_data(score: Score) -> dict[str, Any]:
 
 
 def _row(row: Row) -> dict[str, Any]:
+    content = asdict(row)
+    content["detail"] = {key: value for key, value in content["detail"].items() if "pictures" not in key}
     return {
-        **asdict(row),
+        **content,
         "clean": score_data(row.clean),
         "cells": [score_data(score) for score in row.cells],
         "worst": [score_data(score) for score in row.worst],

@@ -15,6 +15,8 @@ _ESCAPES = {
     "|": r"\textbar{}", '"': r"\textquotedbl{}", "`": r"\textasciigrave{}", "–": r"\textendash{}", "…": r"\ldots{}",
 }  # fmt: skip
 _LONG = 400
+_NAMES = ("rank", "model", "defense", "trained for")
+_COSTS = ("fwd", "bwd", "s", "grade", "findings", "verified")
 
 
 def render(tables: Sequence[Table]) -> str:
@@ -50,11 +52,11 @@ def _float(table: Table, title: str) -> str:
             r"\begin{table*}",
             r"\centering\scriptsize",
             rf"\caption{{{caption} {_versions(table)}}}",
-            rf"\begin{{tabular}}{{rlllr{'r' * numbers}rrrr}}",
+            rf"\begin{{tabular}}{{rlllr{'r' * numbers}rrrlll}}",
             r"\toprule",
-            " & ".join([" & & & &", *groups, r"& & & \\"]),
+            " & ".join([" & & & &", *groups, r"& & & & & \\"]),
             "".join(rules),
-            " & ".join(["rank", "model", "defense", "trained for", "clean", *shown, "fwd", "bwd", "s", r"findings \\"]),
+            " & ".join([*_NAMES, "clean", *shown, *_COSTS]) + r" \\",
             r"\midrule",
             *(_line(table, row) for row in table.rows),
             r"\bottomrule",
@@ -67,7 +69,8 @@ def _float(table: Table, title: str) -> str:
 def _line(table: Table, row: Row) -> str:
     shown = (row.clean, *row.cells, *(() if table.worst_is_attack else row.worst))
     named = [wording.rank_text(row), row.label, row.defense or "–", row.trained_for or "–"]
-    cost = [f"{row.forwards:,}", f"{row.backwards:,}", f"{row.seconds:,.1f}", wording.findings_text(row)]
+    cost = [f"{row.forwards:,}", f"{row.backwards:,}", f"{row.seconds:,.1f}", row.grade or "–"]
+    cost += [wording.findings_text(row), row.verified]
     scores = [wording.score_text(score) for score in shown]
     return " & ".join(escape(text) for text in (*named, *scores, *cost)) + r" \\"
 

@@ -21,7 +21,14 @@ def render(tables: Sequence[Table]) -> str:
     if not tables:
         parts.append("No runs.")
     for table, title in zip(tables, wording.titles(tables), strict=True):
-        parts += [f"## {escape(title, _LONG)}", _intro(table), _scores(table), _evidence(table), *_notes(table)]
+        parts += [
+            f"## {escape(title, _LONG)}",
+            _intro(table),
+            _scores(table),
+            *_twins(table),
+            _evidence(table),
+            *_notes(table),
+        ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -49,20 +56,34 @@ def _intro(table: Table) -> str:
 
 
 def _scores(table: Table) -> str:
-    header = ["rank", "model", "defense", "trained for", "clean"]
+    header = ["rank", "model", "defense", "trained for", "grade", "clean"]
     header += [escape(f"{attack.attack} {label}") for attack in table.attacks for label in table.grid]
     if not table.worst_is_attack:
         header += [f"worst case {label}" for label in table.grid]
     rows = []
     for row in table.rows:
         shown = (row.clean, *row.cells, *(() if table.worst_is_attack else row.worst))
-        named = [wording.rank_text(row), escape(row.label), escape(row.defense or "–"), escape(row.trained_for or "–")]
+        named = [wording.rank_text(row), escape(row.label), escape(row.defense or "–")]
+        named += [escape(row.trained_for or "–"), escape(row.grade or "–")]
         rows.append(named + [wording.score_text(score) for score in shown])
-    return grid(header, rows, left=4)
+    return grid(header, rows, left=5)
+
+
+def _twins(table: Table) -> list[str]:
+    """Contrastive pre-training against its twin without, where the table has both."""
+    found = []
+    for pair in table.pairs:
+        if not pair.twins:
+            continue
+        header = ["cell", "difference, points", "95 % interval", "only here", "only there", "p", "significant"]
+        rows = [[escape(text) for text in wording.difference_texts(cell)] for cell in pair.cells]
+        found += [escape(wording.twins_text(table, pair), _LONG), grid(header, rows, left=1)]
+    return found
 
 
 def _evidence(table: Table) -> str:
-    header = ["model", "weights", "run", "mode", "slice", "device", "versions", "findings", "seed", "n"]
+    header = ["model", "weights", "run", "mode", "slice", "device", "versions", "findings", "verified"]
+    header += ["seed", "n"]
     header += ["forwards", "backwards", "seconds"]
     rows = [
         [
@@ -74,6 +95,7 @@ def _evidence(table: Table) -> str:
             escape(row.device),
             escape(wording.versions_text(table, row), _LONG),
             escape(wording.findings_text(row)),
+            escape(row.verified),
             str(row.seed),
             f"{table.n:,}",
             f"{row.forwards:,}",
@@ -82,7 +104,7 @@ def _evidence(table: Table) -> str:
         ]
         for row in table.rows
     ]
-    return grid(header, rows, left=8)
+    return grid(header, rows, left=9)
 
 
 def _notes(table: Table) -> list[str]:

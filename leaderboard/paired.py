@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
 from harness.errors import BadRun
-from leaderboard.collect import CLEAN_PLACE, Place, Record, worst_is_attack
-from leaderboard.rows import WORST, Score
+from leaderboard.records import CLEAN_PLACE, Place, Record, worst_is_attack
+from leaderboard.rows import WORST, Difference, Pair, Score
 from leaderboard.stats import ALPHA, Paired, compare_pair, holm
 
 
@@ -37,6 +39,40 @@ def places(record: Record) -> list[Place]:
     attacks = [attack["id"] for attack in suite["attacks"]]
     attacks += [] if worst_is_attack(record.info) else [WORST]
     return [CLEAN_PLACE, *((attack, label) for attack in attacks for label in suite["grid"])]
+
+
+def pairs_of(records: Sequence[Record]) -> list[Pair]:
+    """Every pair of records of one table, which are given in its order; raises as `paired_cells`."""
+    found = []
+    for i, j in combinations(range(len(records)), 2):
+        a, b = (j, i) if _pretrained(records[j], records[i]) else (i, j)
+        cells, _ = paired_cells(records[a], records[b])
+        twins = _pretrained(records[a], records[b])
+        found.append(Pair(a, b, twins, tuple(_difference(cell) for cell in cells)))
+    return found
+
+
+def _pretrained(a: Record, b: Record) -> bool:
+    """Whether a's card says: contrastive pre-training, then fine-tuned by the defense that b's card names."""
+    mine, theirs = (record.info["card"] or {} for record in (a, b))
+    recipe = mine.get("recipe")
+    options = recipe.get("options") if isinstance(recipe, Mapping) else None
+    finetuned = options.get("finetune") if isinstance(options, Mapping) else None
+    return isinstance(finetuned, str) and finetuned == theirs.get("defense")
+
+
+def _difference(cell: PairedCell) -> Difference:
+    return Difference(
+        cell.a.attack,
+        cell.a.epsilon_label,
+        cell.paired.difference,
+        cell.paired.interval,
+        cell.paired.only_a,
+        cell.paired.only_b,
+        cell.p_holm,
+        cell.significant,
+        cell.paired.needed,
+    )
 
 
 def paired_cells(a: Record, b: Record) -> tuple[list[PairedCell], list[Place]]:

@@ -42,6 +42,86 @@ class Note:
     message: str
 
 
+UNVERIFIED = "not verified"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A sample that was broken, as a gallery shows it; images are PNG files."""
+
+    sample: int
+    label: int
+    attack: str
+    epsilon_label: str
+    distance: float
+    clean_pred: int
+    adv_pred: int
+    clean_confidence: float | None
+    """Softmax of the predicted class; None if the model was not there to ask."""
+    adv_confidence: float | None
+    gain: float
+    """By how much the perturbation is magnified; gray is no change."""
+    clean: bytes
+    perturbation: bytes
+    adversarial: bytes
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """One class: how many of its samples are right, unperturbed and in the worst case."""
+
+    label: int
+    name: str
+    n: int
+    clean: int
+    worst: tuple[int | None, ...]
+    """Up the epsilon grid; None where the worst case is not complete."""
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Samples of one class that are read as another."""
+
+    epsilon_label: str
+    """``0`` for unperturbed samples; else in the worst case at this epsilon, without those wrong unperturbed."""
+    label: int
+    read_as: int
+    count: int
+    danger: int
+    """0 (the data set has no ranking) to 4; see `leaderboard.danger`."""
+    why: str
+    """What the danger is, in a few words."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One point of the checklist for evaluations of robustness, answered from the run."""
+
+    question: str
+    answer: str
+    """``yes``, ``partly`` or ``no``."""
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What a row's own page says beyond the table."""
+
+    card: Mapping[str, Any]
+    """The model card as the run kept it."""
+    classes: tuple[ClassScore, ...]
+    confusions: tuple[Confusion, ...]
+    """Most dangerous first at each epsilon."""
+    checklist: tuple[Answer, ...]
+    command: str
+    """Measures the row again."""
+    facts: Mapping[str, str]
+    """How the run was made: name to value, in reading order."""
+    pictures: tuple[Picture, ...]
+    no_pictures: str
+    """Why there are none."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One model in one table."""
@@ -69,11 +149,17 @@ class Row:
     tools: Mapping[str, str | None]
     """Attack id to the version of its tool; None if it was not installed."""
     findings: tuple[Note, ...]
+    """Of the run and of the diagnosis of its facts."""
+    grade: str | None
+    """A to D, see `harness.diagnose.grade`; None while cells are missing."""
+    verified: str
+    """What the ledger of whoever made the table says: ``no``, ``breaks verified``, ``replayed K``, or `UNVERIFIED`."""
     status: str
     """Of the run: ``complete``, ``interrupted``, ..."""
     run: str
     """Name of the run's folder."""
     finished: str
+    detail: Detail
 
     @property
     def complete(self) -> bool:
@@ -119,6 +205,34 @@ class Ranking:
 
 
 @dataclass(frozen=True)
+class Difference:
+    """Two rows in one cell, sample by sample: accuracy of a minus accuracy of b."""
+
+    attack: str
+    epsilon_label: str
+    difference: float
+    ci95: tuple[float, float]
+    """Paired bootstrap; covers the sampling of images."""
+    only_a: int
+    only_b: int
+    p_holm: float
+    """Exact McNemar, corrected over all cells of the pair."""
+    significant: bool
+    needed: int | None
+    """Samples needed to separate the two with a power of 80 %."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two rows of a table, by place; `twins` if a is b's recipe after contrastive pre-training."""
+
+    a: int
+    b: int
+    twins: bool
+    cells: tuple[Difference, ...]
+
+
+@dataclass(frozen=True)
 class Other:
     """A run that is not shown because a better one of the same model is."""
 
@@ -149,3 +263,7 @@ class Table:
     ranking: Ranking | None
     rows: tuple[Row, ...]
     others: tuple[Other, ...]
+    pairs: tuple[Pair, ...]
+    """Every pair of rows; twins the pre-trained row first, else the better row first."""
+    classes: tuple[str, ...]
+    """Names of the classes, by label; empty if no run kept them."""

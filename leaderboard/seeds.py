@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from harness.errors import UnknownName, UsageError
 from leaderboard import wording
-from leaderboard.collect import Place, Record
 from leaderboard.markdown import escape, grid
 from leaderboard.paired import places
+from leaderboard.records import Place, Record
 from leaderboard.rows import Table
 from leaderboard.tables import choose, grouped, make_tables
 

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.store import key_of
-from leaderboard.collect import CLEAN_PLACE, Record, worst_is_attack
-from leaderboard.rows import WORST, Column, Note, Other, Ranking, Row, Table
+from leaderboard.detail import detail_of
+from leaderboard.paired import pairs_of
+from leaderboard.records import CLEAN_PLACE, Record, worst_is_attack
+from leaderboard.rows import WORST, Column, Other, Ranking, Row, Table
 from leaderboard.stats import ALPHA, rank_intervals
 from leaderboard.text import short_hash
 
@@ -73,7 +75,8 @@ def _table(group: Sequence[Record]) -> Table:
     info = chosen[0].info
     suite = info["suite"]
     ranking, ranks = _rank(chosen)
-    rows = [_row(record, labels[place], ranks.get(place)) for place, record in enumerate(chosen)]
+    rows = [(_row(record, labels[place], ranks.get(place)), record) for place, record in enumerate(chosen)]
+    rows.sort(key=lambda pair: _order(pair[0], ranking))
     by_key = {row_key(record.info): label for record, label in zip(chosen, labels, strict=True)}
     return Table(
         norm=suite["norm"],
@@ -90,11 +93,13 @@ def _table(group: Sequence[Record]) -> Table:
         ),
         worst_is_attack=worst_is_attack(info),
         ranking=ranking,
-        rows=tuple(sorted(rows, key=lambda row: _order(row, ranking))),
+        rows=tuple(row for row, _ in rows),
         others=tuple(
             Other(by_key[row_key(o.info)], o.folder.name, o.info["finished"] or "", o.info["status"], reason)
             for o, reason in others
         ),
+        pairs=tuple(pairs_of([record for _, record in rows])),
+        classes=next((tuple(r.info["classes"]) for r in chosen if r.info.get("classes")), ()),
     )
 
 
@@ -156,10 +161,13 @@ def _row(record: Record, label: str, rank: tuple[int, int] | None) -> Row:
         device=info["device"]["name"],
         versions=dict(info["versions"]),
         tools={attack["id"]: attack["tool_version"] for attack in suite["attacks"]},
-        findings=tuple(Note(str(f["check"]), str(f["level"]), str(f["message"])) for f in info["findings"]),
+        findings=record.findings,
+        grade=record.grade,
+        verified=record.verified,
         status=info["status"],
         run=record.folder.name,
         finished=info["finished"] or "",
+        detail=detail_of(record),
     )
 
 

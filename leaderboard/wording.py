@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from harness.cli.output import percent
-from leaderboard.rows import Row, Score, Table
+from leaderboard.rows import CLEAN, Difference, Pair, Row, Score, Table
 from leaderboard.text import short_hash
 
 MODES = {
@@ -84,6 +84,24 @@ def findings_text(row: Row) -> str:
     """``0``, or how many findings of which level."""
     counts = Counter(note.level for note in row.findings)
     return ", ".join(f"{count} {level}" for level, count in sorted(counts.items())) or "0"
+
+
+def twins_text(table: Table, pair: Pair) -> str:
+    """What a pair of twins compares, and how."""
+    a, b = (table.rows[place].label for place in (pair.a, pair.b))
+    return (
+        f"Contrastive pre-training against its twin without: {a} minus {b}, on the same samples; paired bootstrap over"
+        " images, exact McNemar, Holm over these cells."
+    )
+
+
+def difference_texts(cell: Difference) -> list[str]:
+    """Cell, difference, interval, samples only one of the two gets right, p and whether it is significant."""
+    low, high = cell.ci95
+    where = cell.attack if cell.attack == CLEAN else f"{cell.attack} {cell.epsilon_label}"
+    numbers = [f"{100 * cell.difference:+.1f}", f"[{100 * low:+.1f}, {100 * high:+.1f}]"]
+    counts = [f"{cell.only_a:,}", f"{cell.only_b:,}"]
+    return [where, *numbers, *counts, f"{cell.p_holm:.2g}", "yes" if cell.significant else "no"]
 
 
 def versions_text(table: Table, row: Row) -> str:

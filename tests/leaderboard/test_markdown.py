@@ -81,8 +81,8 @@ def test_hostile_names_stay_text(runs, name: str) -> None:
     runs.write("harmless", {}, data=name)
     text = build(runs)
     shown = cells(text)
-    assert len(shown) % (7 + 13) == 0, "no cell more or less: header and two rows of both tables"
-    assert len(shown) == 3 * (7 + 13)
+    assert len(shown) % (8 + 14) == 0, "no cell more or less: header and two rows of both tables"
+    assert len(shown) == 3 * (8 + 14)
     assert one_line(name) in shown
     tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(text)
     assert {t.type for t in tokens if t.type.endswith("_open")} <= {
@@ -104,7 +104,7 @@ def test_escape_leaves_ordinary_names_readable() -> None:
 def test_incomplete_cells_show_no_number(runs) -> None:
     runs.write("a", {}, unknown={("pgd-20", E1): [1]}, without=[("pgd-20", E8)], status="interrupted")
     (row,) = [line for line in build(runs).splitlines() if line.startswith("| –")]
-    assert row == "| – | a | – | – | 100.0 [83.9, 100.0] | partial | missing |"
+    assert row == "| – | a | – | – | – | 100.0 [83.9, 100.0] | partial | missing |"
 
 
 def test_no_runs_is_said() -> None:
