@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli import EXIT_DONE, EXIT_MISSING
 from harness.cli.output import envelope, print_json
 from harness.errors import UsageError
 from harness.registry import Registry
+
+if TYPE_CHECKING:
+    from leaderboard.records import Record
 
 _RESULTS = Path("results")
 _SUFFIXES = {"tex": "latex", "markdown": "md"}
@@ -21,22 +25,94 @@ def leaderboard(
     ] = None,
     format_: Annotated[
         str | None,
-        typer.Option("--format", help="md, csv, json, latex or a plugin's (default: by the file's ending, or md)."),
+        typer.Option(
+            "--format", help="md, html, csv, json, latex or a plugin's (default: by the file's ending, or md)."
+        ),
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write instead of stdout.")] = None,
+    pictures: Annotated[
+        int, typer.Option(min=0, help="Pictures of what broke on each model's page (html, --publish); 0 for none.")
+    ] = 6,
+    data_root: Annotated[
+        Path | None, typer.Option(help="Folder with local copies of data sets (or HARNESS_DATA), for the pictures.")
+    ] = None,
+    publish: Annotated[
+        Path | None, typer.Option(help="Write every complete run as a small file into this folder instead.")
+    ] = None,
 ) -> int:
     """Rank measured models: a table for each threat model, data slice, suite, epsilon grid and mode."""
-    render = Registry("renderers").load(format_ or _format_of(output))  # first: a typo is told at once
+    chosen = format_ or _format_of(output)
+    render = Registry("renderers").load(chosen)  # first: a typo is told at once
 
     from leaderboard.collect import collect
     from leaderboard.tables import make_tables
 
-    text = render(make_tables(collect(results or [_RESULTS])))
+    if publish is not None and (format_ or output):
+        raise UsageError("--publish writes files of its own; leave out --format and --output")
+    records = collect(results or [_RESULTS])
+    if pictures and (chosen == "html" or publish is not None):
+        records = _with_pictures(records, pictures, data_root)
+    if publish is not None:
+        return _publish(records, publish)
+    text = render(make_tables(records))
     if output is None:
         typer.echo(text, nl=False)
     else:
         _write(output, text)
         typer.echo(output)
+    return 0
+
+
+def _with_pictures(records: list[Record], count: int, root: Path | None) -> list[Record]:
+    from harness.proof.subject import Subjects
+    from leaderboard.gallery import with_pictures
+
+    subjects = Subjects(root=root)
+    return [with_pictures(record, count, subjects) for record in records]
+
+
+def _publish(records: list[Record], folder: Path) -> int:
+    from leaderboard.published import publish_all
+
+    written, incomplete = publish_all(records, folder)
+    for path in written:
+        typer.echo(path)
+    for record in incomplete:
+        typer.echo(f"not published, for cells are missing: {record.folder}", err=True)
+    return EXIT_MISSING if incomplete else EXIT_DONE
+
+
+def show(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write (.png).")] = Path("gallery.png"),
+    pictures: Annotated[int, typer.Option(min=1, max=100, help="How many images that broke.")] = 8,
+    model: Annotated[
+        str | None, typer.Option(help="Where the run's model is, if it is no installed name; as for eval.")
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="Where the run's data are; as for eval.")] = None,
+    data_root: Annotated[Path | None, typer.Option(help="Folder with local copies of data sets.")] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="Also draw data whose card does not allow it: for your own eyes.")
+    ] = False,
+) -> int:
+    """Draw what broke: clean image, magnified perturbation and adversarial image, with labels and confidences."""
+    from harness.proof.subject import Subjects
+    from leaderboard.collect import read_run
+    from leaderboard.gallery import may_be_shown
+    from leaderboard.gallery import pictures as find
+    from leaderboard.gallery_figure import draw_gallery
+
+    if output.suffix.lower() != ".png":
+        raise UsageError(f"{str(output)!r} does not end with .png; galleries are PNG")
+    record = read_run(run)
+    name = str(record.info["data"]["name"])
+    if not private and not may_be_shown(name):
+        raise UsageError(f"images of {name!r} are not shown: its card does not say pictures = true; see --private")
+    found = find(record, pictures, Subjects(model, data, data_root))
+    if not found:
+        raise UsageError(f"run {run} keeps no witness: nothing broke, or it was measured with --witnesses none")
+    draw_gallery(found, record, output)
+    typer.echo(output)
     return 0
 
 
