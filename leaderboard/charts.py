@@ -160,5 +160,6 @@ def _confusions() -> dict[str, Any]:
 def _finish(chart: Any) -> dict[str, Any]:
     found: dict[str, Any] = chart.to_dict(validate=True)
     found.pop("$schema", None)  # an address, of which the page needs none
+    found["autosize"] = {"type": "fit-x", "contains": "padding"}
     found.pop("config", None)  # colors of axes and text follow the page's theme
     return found

@@ -63,6 +63,7 @@ class Page:
 def render(tables: Sequence[Table]) -> str:
     """The leaderboard as HTML."""
     named = titles_and_tables(tables)
+    first = max(range(len(tables)), key=lambda place: _weight(tables[place]), default=None)
     numbers = model_keys(tables)
     measured = [Measured(title, table, row, 0) for title, table in named for row in table.rows]
     measured = [Measured(m.title, m.table, m.row, place) for place, m in enumerate(measured)]
@@ -76,6 +77,7 @@ def render(tables: Sequence[Table]) -> str:
     template = _environment().get_template("leaderboard.html")
     return template.render(
         named=named,
+        first=first,
         numbers=numbers,
         pages=_pages(measured, numbers),
         data=data,
@@ -83,11 +85,17 @@ def render(tables: Sequence[Table]) -> str:
     )
 
 
+def _weight(table: Table) -> tuple[int, int, int]:
+    """What a visitor sees first: the table with the most models, of those with the most tools, then the most images."""
+    return len(table.rows), len({column.tool for column in table.attacks}), table.n
+
+
 def _pages(measured: Sequence[Measured], numbers: Mapping[ModelKey, int]) -> list[Page]:
     found = []
     for (name, weights), number in numbers.items():
-        runs = tuple(m for m in measured if (m.row.model, m.row.weights) == (name, weights))
-        found.append(Page(number, name, weights, runs))
+        runs = [m for m in measured if (m.row.model, m.row.weights) == (name, weights)]
+        runs.sort(key=lambda m: _weight(m.table), reverse=True)
+        found.append(Page(number, name, weights, tuple(runs)))
     return found
 
 

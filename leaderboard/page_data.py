@@ -35,11 +35,13 @@ def model_keys(tables: Sequence[Table]) -> dict[ModelKey, int]:
 def table_data(table: Table, numbers: Mapping[ModelKey, int]) -> dict[str, Any]:
     """Curves, curves over steps and paired differences of one table."""
     places = {row.label: numbers[row.model, row.weights] for row in table.rows}
+    steps = step_panels(table)
+    curves = [] if steps and len(table.grid) == 1 else security_panels(table)
     return {
         "names": [one_line(name) for name in table.classes],
         "rows": [[one_line(row.label), numbers[row.model, row.weights]] for row in table.rows],
-        "curves": [_panel(panel, places) for panel in security_panels(table)],
-        "steps": [_panel(panel, places) for panel in step_panels(table)],
+        "curves": [_panel(panel, places) for panel in curves],
+        "steps": [_panel(panel, places) for panel in steps],
         "pairs": [
             {"a": pair.a, "b": pair.b, "twins": pair.twins, "cells": [_difference(cell) for cell in pair.cells]}
             for pair in table.pairs

@@ -53,12 +53,15 @@ def pairs_of(records: Sequence[Record]) -> list[Pair]:
 
 
 def _pretrained(a: Record, b: Record) -> bool:
-    """Whether a's card says: contrastive pre-training, then fine-tuned by the defense that b's card names."""
+    """Whether a's card says: contrastive pre-training, then fine-tuning by b's defense, at the same threat model."""
     mine, theirs = (record.info["card"] or {} for record in (a, b))
     recipe = mine.get("recipe")
     options = recipe.get("options") if isinstance(recipe, Mapping) else None
     finetuned = options.get("finetune") if isinstance(options, Mapping) else None
-    return isinstance(finetuned, str) and finetuned == theirs.get("defense")
+    same = mine.get("trained_for") == theirs.get("trained_for") and mine.get("architecture") == theirs.get(
+        "architecture"
+    )
+    return isinstance(finetuned, str) and finetuned == theirs.get("defense") and same
 
 
 def _difference(cell: PairedCell) -> Difference:

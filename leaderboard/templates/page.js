@@ -34,7 +34,7 @@
     const box = place.querySelector(".plot") || place.appendChild(document.createElement("div"));
     box.className = "plot";
     const options = {
-      ast: true, actions: false, renderer: "svg", config: theme(), tooltip: { theme: dark() ? "dark" : "light" },
+      ast: true, actions: false, renderer: "svg", logLevel: 1, config: theme(), tooltip: { theme: dark() ? "dark" : "light" },
     };
     const made = await window.vegaEmbed(box, spec, options);
     place.view = made;
@@ -50,7 +50,7 @@
       if (!chart) {
         chart = box.appendChild(document.createElement("div"));
         chart.className = "chart";
-        chart.appendChild(document.createElement("h4")).textContent = panel.title;
+        chart.appendChild(document.createElement("h5")).textContent = panel.title;
       }
       const points = [];
       panel.lines.forEach(([model, number, line], row) => {
@@ -67,7 +67,7 @@
         }
       });
     });
-    if (kind === "steps") section.querySelector(".steps").hidden = !D.tables[table].steps.length;
+    box.parentElement.hidden = !D.tables[table][kind].length;
   }
 
   function pairChart(place, table, index, turned) {
@@ -273,7 +273,10 @@
     section.querySelector("select.epsilon")?.addEventListener("change", () => drawRun(section));
   }
   if (controls) {
-    for (const name of ["data", "norm", "suite"]) fill(controls[name], values(name).map((value) => [value, value]));
+    const first = sections.find((section) => "first" in section.dataset);
+    for (const name of ["data", "norm", "suite"]) {
+      fill(controls[name], values(name).map((value) => [value, value]), first.dataset[name]);
+    }
     controls.addEventListener("submit", (event) => event.preventDefault());
     controls.addEventListener("change", (event) => {
       if (["data", "norm", "suite"].includes(event.target.name)) switchTables(event.target.name);

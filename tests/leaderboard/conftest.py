@@ -49,10 +49,13 @@ def write_run(
     finished: str | None = "2024-01-01T00:00:00+00:00",
     without: Sequence[tuple[str, str]] = (),
     unknown: Mapping[tuple[str, str], Sequence[int]] | None = None,
+    classes: Sequence[str] | None = None,
+    witnesses: Any = None,
 ) -> Path:
     """One run. `without` leaves out units (attack, epsilon label); `unknown` marks samples of a cell as not run.
 
-    Sample ids are 0..n-1 and labels id % 43.
+    Sample ids are 0..n-1 and labels id % 43; what is wrong or broken is read as the next class. `witnesses` is a table
+    of `harness.evidence`.
     """
     attacks = list(attacks or [attack_info("pgd-20", steps=20)])
     epsilons = [parse_epsilon(label, norm) for label in grid]
@@ -67,6 +70,8 @@ def write_run(
         "mode": mode,
         "seed": seed,
     }  # fmt: skip
+    if classes is not None:
+        info["classes"] = list(classes)
     key = key_of({**info, "finished": finished, "status": status})
     name = run_name(model, suite.partition("@")[0], key)
     info |= {
@@ -78,7 +83,7 @@ def write_run(
     ids = np.arange(n)
     right = ~np.isin(ids, list(wrong))
     tables = [_clean(ids, right)]
-    store.write(Unit(fact.CLEAN, "0", 0), tables[0], None)
+    store.write(Unit(fact.CLEAN, "0", 0), tables[0], witnesses)
     for attack in attacks:
         lethal = {i: parse_epsilon(label, norm).value for i, label in (falls or {}).get(attack["id"], {}).items()}
         for epsilon in epsilons:
@@ -105,7 +110,8 @@ def _clean(ids: np.ndarray, right: np.ndarray) -> Any:
         len(ids),
         {
             "sample_id": ids, "label": ids % 43, "attack": fact.CLEAN, "epsilon": 0.0, "epsilon_label": "0",
-            "outcome": outcomes, "forwards": np.ones(len(ids), np.int64), "backwards": np.zeros(len(ids), np.int64),
+            "clean_pred": np.where(right, ids % 43, (ids + 1) % 43), "outcome": outcomes,
+            "forwards": np.ones(len(ids), np.int64), "backwards": np.zeros(len(ids), np.int64),
         },
     )  # fmt: skip
 
@@ -118,6 +124,7 @@ def _attacked(ids: np.ndarray, attack: str, epsilon: float, label: str, outcomes
         {
             "sample_id": ids, "label": ids % 43, "attack": attack, "epsilon": epsilon, "epsilon_label": label,
             "outcome": list(outcomes), "distance": np.ma.masked_array(np.full(len(ids), epsilon), ~broken),
+            "adv_pred": np.ma.masked_array((ids + 1) % 43, ~broken),
             "reason": ["budget" if o == "not_run" else None for o in outcomes],
             "forwards": ran.astype(np.int64) * 20, "backwards": ran.astype(np.int64) * 19,
         },
@@ -142,6 +149,12 @@ class Results:
 @pytest.fixture
 def runs(tmp_path: Path) -> Results:
     return Results(tmp_path / "results")
+
+
+@pytest.fixture(scope="module")
+def module_runs(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """A results folder that all tests of a file share."""
+    return Results(tmp_path_factory.mktemp("module") / "results")
 
 
 @pytest.fixture
