@@ -7,7 +7,7 @@ shown, so that ten models share one specification. Names from strangers are data
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 COLORS = (
     "#2a86c7", "#e0701f", "#1d9e73", "#c867a0", "#8f7ad1", "#c49a00", "#4bb3d8", "#b05b5b", "#7d8790", "#7a9a2e",
@@ -25,7 +25,7 @@ def scripts() -> str:
     import vl_convert
 
     version = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    bundle: str = vl_convert.javascript_bundle(vl_version=version)
+    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", version)
     return bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
@@ -41,7 +41,7 @@ def specifications() -> dict[str, Any]:
     }
 
 
-def _curve(scale: str) -> dict[str, Any]:
+def _curve(scale: Literal["linear", "log"]) -> dict[str, Any]:
     """`points`: x, accuracy, low, high in percent, model, c (its place), cell; null where there is no number."""
     import altair as alt
 

@@ -113,6 +113,7 @@ def check_ending(path: Path) -> str:
 
 def _figure(panels: Sequence[Panel], caption: str) -> Figure:
     from matplotlib.figure import Figure
+    from matplotlib.font_manager import FontProperties
 
     columns = min(len(panels), _COLUMNS)
     rows = -(-len(panels) // columns)
@@ -139,7 +140,7 @@ def _figure(panels: Sequence[Panel], caption: str) -> Figure:
         text.set_parse_math(False)
         text.set_text(one_line(label, LABEL_LIMIT))
     if caption:
-        legend.set_title(one_line(caption, None), prop={"size": 7})
+        legend.set_title(one_line(caption, None), prop=FontProperties(size=7))
         legend.get_title().set(color="0.35", parse_math=False)
     return figure
 

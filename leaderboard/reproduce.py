@@ -13,10 +13,10 @@ from typing import Any
 
 from harness.cli.output import percent
 from leaderboard import wording
-from leaderboard.collect import CLEAN_PLACE, Place, Record
 from leaderboard.json_file import score_data
 from leaderboard.markdown import escape, grid
 from leaderboard.plots import Curve, Panel, Point
+from leaderboard.records import CLEAN_PLACE, Place, Record
 from leaderboard.rows import Score
 from leaderboard.stats import ALPHA, Paired, compare_pair, holm
 from leaderboard.tables import choose, grouped
