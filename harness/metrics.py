@@ -49,6 +49,8 @@ class Cell:
     """Samples whose outcome is not known; the cell has no accuracy then."""
     forwards: int
     backwards: int
+    transferred: int = 0
+    """Broken ones whose witness another attack found (mode ``worst-case``)."""
     skipped: int = 0
     """Samples an earlier component of the cascade had broken; of the incomplete ones."""
 
@@ -98,6 +100,7 @@ def cells(facts: pa.Table, samples: int | None = None) -> list[Cell]:
     counts = {name: facts[name].to_numpy(zero_copy_only=False) for name in ("forwards", "backwards")}
     outcomes = np.asarray(columns["outcome"], dtype=object)
     reasons = np.asarray(columns["reason"], dtype=object)
+    sources = facts["source"].to_numpy(zero_copy_only=False)
     groups: dict[tuple[str, str | None, float, str], list[int]] = {}
     for row, key in enumerate(
         zip(columns["attack"], columns["component"], columns["epsilon"], columns["epsilon_label"], strict=True)
@@ -119,6 +122,7 @@ def cells(facts: pa.Table, samples: int | None = None) -> list[Cell]:
                 incomplete=int((~np.isin(mine, KNOWN)).sum()) + absent,
                 forwards=int(np.nansum(counts["forwards"][rows].astype(float))),
                 backwards=int(np.nansum(counts["backwards"][rows].astype(float))),
+                transferred=int((sources[rows] == "transfer").sum()),
                 skipped=int((reasons[rows] == "cascade").sum()),
             )
         )

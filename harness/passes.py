@@ -14,6 +14,7 @@ from torch import Tensor
 from harness import evidence, facts
 from harness.observe import ObservedModel
 from harness.threat import Epsilon, radius
+from harness.transfer import Offered, transferred
 from harness.types import Norm
 from harness.witness import SOURCES, WitnessBoard
 
@@ -146,8 +147,12 @@ def fact_table(
     grid: Sequence[Epsilon],
     norm: Norm,
     before: pa.Table | None,
+    offered: Offered | None = None,
 ) -> pa.Table:
-    """Facts of one pass at every epsilon of `grid`; `before` holds those the whole attack inherits from."""
+    """Facts of one pass at every epsilon of `grid`.
+
+    The whole attack inherits from the facts `before`, and takes over what other attacks have `offered`.
+    """
     inherited = np.zeros(len(done.outcome), dtype=bool)
     if component is None and before is not None:
         inherited = broken_rows(before, len(inherited))
@@ -180,7 +185,11 @@ def fact_table(
             spent = getattr(done, name)
             columns[name] = spent if paid else np.zeros_like(spent)
         made = facts.table(len(outcome), columns)
-        tables.append(made if before is None or not inherited.any() else _inherit(made, before, inherited))
+        if before is not None and inherited.any():
+            made = _inherit(made, before, inherited)
+        if component is None and offered is not None:
+            made = transferred(made, offered, offered.within(epsilon.value) & chunk.correct & ~inherited)
+        tables.append(made)
     return facts.concat(tables)
 
 

@@ -77,6 +77,7 @@ def _cell(
         "components": [_component(part) for part in mine] or None,
         "forwards": cell.forwards,
         "backwards": cell.backwards,
+        **({"transferred": cell.transferred} if run["mode"] == "worst-case" else {}),
         **of_cell(run, cell.attack, cell.epsilon_label, cell.backwards),
     }
 

@@ -28,6 +28,7 @@ from harness.registry import stranger
 from harness.seeds import derive, forked
 from harness.targets import resolve_targets
 from harness.threat import Epsilon
+from harness.transfer import Offered
 from harness.types import Attack, AttackSpec, Finding, Level, Mode, Norm, Problem
 from harness.witness import WitnessBoard
 
@@ -87,6 +88,7 @@ class Job:
         before: Facts of the same attack and chunk at the next smaller epsilon, whose witnesses are inherited; None at
             the smallest, for single-step attacks and in faithful mode.
         stored: Chunk rows, bool [n], whose witness under this attack is on disk from a smaller epsilon.
+        offered: Witnesses of other attacks, whose rows are not attacked; None if they are not shared.
         deadline: When `time.time` reaches it, the unit is given up at the tool's next query.
     """
 
@@ -98,6 +100,7 @@ class Job:
     before: pa.Table | None = None
     stored: np.ndarray | None = None
     deadline: float | None = None
+    offered: Offered | None = None
 
 
 def run_unit(job: Job) -> UnitResult:
@@ -126,6 +129,8 @@ class _Running:
         alive = chunk.correct
         if job.before is not None:
             alive &= ~broken_rows(job.before, n)
+        if job.offered is not None:
+            alive &= ~job.offered.within(job.grid[-1].value)
         components = self.attack.components
         passes: list[Pass] = []
         for component in components:
@@ -137,7 +142,8 @@ class _Running:
         self._guard(passes)
 
         def table(done: Pass, component: str | None) -> pa.Table:
-            return fact_table(done, chunk, job.spec.id, component, job.grid, self.setting.norm, job.before)
+            norm = self.setting.norm
+            return fact_table(done, chunk, job.spec.id, component, job.grid, norm, job.before, job.offered)
 
         parts = list(zip(passes, components, strict=True))
         of_components = [table(*part) for part in parts] if components != (None,) else []
@@ -288,7 +294,7 @@ class _Running:
         if self.setting.mode == "faithful":
             return "count"
         fixed_ball = self.attack.kind in ("budget", "targeted")
-        if self.setting.mode == "observed" and fixed_ball and self.attack.freezes(component):
+        if self.setting.mode != "watch" and fixed_ball and self.attack.freezes(component):
             return "freeze"
         return "judge"
 

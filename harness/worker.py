@@ -23,9 +23,12 @@ from harness.slices import Slice
 from harness.store import RunStore, Unit
 from harness.suite import Suite
 from harness.threat import Epsilon
+from harness.transfer import Offered
 from harness.types import Attack
 from harness.unit import GRID, Job, Setting, UnitResult, run_unit
 
+ALL = -1
+"""The attack of a lane of all attacks, one after the other: in mode ``worst-case`` each is given what others found."""
 CLEAN_UNIT = "0"
 RANGED = 64
 """Images of a chunk from which the model's usual logit range is taken."""
@@ -33,7 +36,7 @@ RANGED = 64
 
 @dataclass(frozen=True)
 class Lane:
-    """Units that depend on each other: one attack on one chunk; attack None is the clean pass."""
+    """Units that depend on each other: one attack on one chunk. Attack None is the clean pass, `ALL` every attack."""
 
     attack: int | None
     chunk: int
@@ -58,6 +61,8 @@ class Trail:
     """Facts whose witnesses are inherited."""
     stored: np.ndarray | None = None
     """Chunk rows, bool [n], whose witness is on disk."""
+    offered: Offered | None = None
+    """Witnesses of the attacks before, in mode ``worst-case``."""
 
 
 class Worker:
@@ -132,11 +137,13 @@ class Worker:
             if lane.attack is None:
                 return self._clean(lane.chunk)
             trail = self._trail_to(lane, place)
-            attack, spec = self.attacks[lane.attack], self.suite.attacks[lane.attack]
+            which = self._attack(unit)
+            attack, spec = self.attacks[which], self.suite.attacks[which]
             chunk = self._load(lane.chunk)
             meter = Meter(self.setting.reference.device)
             deadline = self.setting.deadline if self._computed else None
-            job = Job(self.setting, attack, spec, grid, chunk, trail.before, trail.stored, deadline)
+            offered = trail.offered if _takes(attack) else None
+            job = Job(self.setting, attack, spec, grid, chunk, trail.before, trail.stored, deadline, offered)
             result = run_unit(job)
             self._computed += 1
             useful = None if self.setting.mode == "faithful" else result.useful
@@ -165,13 +172,26 @@ class Worker:
         if lane.attack is None:
             return
         trail.place += 1
-        if self._inherits(lane.attack):
+        n = len(self.part.ids(lane.chunk))
+        if self._inherits(self.attacks[self._attack(done.unit)]):
             trail.before = done.facts
-        broken = broken_rows(done.facts, len(self.part.ids(lane.chunk)), grid[-1].value)
+        broken = broken_rows(done.facts, n, grid[-1].value)
         trail.stored = broken if trail.stored is None else trail.stored | broken
+        if lane.attack != ALL:
+            return
+        trail.offered = trail.offered or Offered.nothing(n)
+        trail.offered.take(done.facts)
+        units = self.units(lane)
+        if trail.place < len(units) and units[trail.place][0].attack != done.unit.attack:
+            trail.before, trail.stored = None, None  # the next attack begins at the smallest epsilon
 
-    def _inherits(self, attack: int) -> bool:
-        return self.setting.mode != "faithful" and self.attacks[attack].iterative
+    def _attack(self, unit: Unit) -> int:
+        """Which attack of the suite the unit is of."""
+        return next(place for place, spec in enumerate(self.suite.attacks) if spec.id == unit.attack)
+
+    def _inherits(self, attack: Attack) -> bool:
+        """Whether a witness at a smaller epsilon counts; in mode ``worst-case`` a single step's does too."""
+        return self.setting.mode == "worst-case" or (self.setting.mode != "faithful" and attack.iterative)
 
     def _clean(self, index: int) -> Done:
         unit = Unit(facts.CLEAN, CLEAN_UNIT, index)
@@ -218,6 +238,11 @@ class Worker:
         return self._chunk
 
 
+def _takes(attack: Attack) -> bool:
+    """Whether another attack's witness settles a sample: not if the nearest is looked for, or a target."""
+    return attack.kind == "budget" and attack.target is None
+
+
 def _fits(found: pa.Table, unit: Unit, grid: Sequence[Epsilon], ids: np.ndarray) -> bool:
     """Whether facts are those of the unit: its attack, and each of its samples once at each of its epsilons."""
     whole = found.filter(pc.is_null(found["component"]))
@@ -233,6 +258,8 @@ def lane_units(suite: Suite, attacks: Sequence[Attack], lane: Lane) -> list[tupl
     """The units of a lane in order, each with the epsilons it covers."""
     if lane.attack is None:
         return [(Unit(facts.CLEAN, CLEAN_UNIT, lane.chunk), ())]
+    if lane.attack == ALL:
+        return [unit for one in range(len(attacks)) for unit in lane_units(suite, attacks, Lane(one, lane.chunk))]
     name = suite.attacks[lane.attack].id
     if attacks[lane.attack].kind in ("minimum", "decision"):
         return [(Unit(name, GRID, lane.chunk), suite.grid)]
@@ -242,4 +269,5 @@ def lane_units(suite: Suite, attacks: Sequence[Attack], lane: Lane) -> list[tupl
 def all_lanes(suite: Suite, chunks: int) -> list[Lane]:
     """All lanes, chunk by chunk, the clean pass of every chunk first."""
     lanes = [Lane(None, chunk) for chunk in range(chunks)]
-    return lanes + [Lane(attack, chunk) for chunk in range(chunks) for attack in range(len(suite.attacks))]
+    attacks = [ALL] if suite.mode == "worst-case" else range(len(suite.attacks))
+    return lanes + [Lane(attack, chunk) for chunk in range(chunks) for attack in attacks]

@@ -12,6 +12,8 @@ from leaderboard.text import short_hash
 MODES = {
     "observed": "every query of the tool is judged, and samples with a witness leave the attack",
     "watch": "every query of the tool is judged, nothing leaves the attack",
+    "worst-case": "as observed, but no attack runs on what another one broke: only the worst case is a result, an"
+    " attack's cell is the union of it and those before it",
     "faithful": "only what the tool returns is judged, every attack on all samples: the tool's own numbers",
 }
 INTERVALS = (

@@ -34,8 +34,14 @@ def evaluate_models(
     batch_size: Annotated[str, typer.Option(help="Rows through the network at once: auto or a number.")] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of the attacks.")] = 0,
     results: Annotated[Path, typer.Option(help="Folder for results.")] = Path("results"),
-    mode: Annotated[str | None, typer.Option(help="observed, watch or faithful (default: the suite's).")] = None,
+    mode: Annotated[
+        str | None, typer.Option(help="observed, watch, faithful or worst-case (default: the suite's).")
+    ] = None,
     faithful: Annotated[bool, typer.Option("--faithful", help="Short for --mode faithful.")] = False,
+    worst_case_only: Annotated[
+        bool,
+        typer.Option("--worst-case-only", help="Short for --mode worst-case: no attack on what another one broke."),
+    ] = False,
     witnesses: Annotated[str | None, typer.Option(help="Which to store: all, worst (one a sample) or none.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of continuing an earlier run.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Run a model that the doctor refuses; marks the row.")] = False,
@@ -57,16 +63,20 @@ def evaluate_models(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> int:
     """Attack models with a suite and report robust accuracy at every epsilon."""
-    if faithful and mode not in (None, "faithful"):
-        raise UsageError(f"--faithful contradicts --mode {mode}; give one of them")
+    shorts = {"--faithful": "faithful"} if faithful else {}
+    shorts |= {"--worst-case-only": "worst-case"} if worst_case_only else {}
+    for option, short in shorts.items():
+        if mode not in (None, short):
+            raise UsageError(f"{option} contradicts --mode {mode}; give one of them")
+        mode = short
     from harness.suite import load_suite
 
     seconds = None if budget is None else duration("--budget", budget)
     chosen = load_suite(suite)  # before torch is imported: a typo is told at once
     if eps is not None:
         chosen = chosen.with_grid([part for part in eps.split(",") if part.strip()])
-    if faithful or mode is not None:
-        chosen = chosen.with_mode("faithful" if faithful else str(mode))
+    if mode is not None:
+        chosen = chosen.with_mode(mode)
     rows = _batch_size(batch_size)
 
     from harness.cli.report import LiveReport, interrupts, print_result

@@ -152,6 +152,13 @@ def print_result(run: Run) -> None:
         rows = [worst.get(label, {}) for label in grid]
         table.add_row("worst case", "", *(percent(r.get("robust_accuracy"), r.get("ci95")) for r in rows))
     console.print(table)
+    if summary["mode"] == "worst-case":
+        taken = sum(cell.get("transferred", 0) for cell in summary["cells"])
+        console.print(
+            "mode worst-case: attacks are not run on what others broke, so only the worst case is a result; an attack's"
+            f" row is the union of it and those above it ({taken:,} witnesses taken over)",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
     for finding in summary["findings"]:
         console.print(f"{finding['level']}: {finding['check']}: {finding['message']}", markup=False, highlight=False)
     forwards = sum(cell["forwards"] for cell in summary["cells"])

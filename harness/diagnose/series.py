@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from harness.facts import BROKEN, CLEAN
+from harness.transfer import TRANSFER
 
 ITERATED = ("pgd", "apgd", "bim", "eotpgd", "upgd")
 """Beginnings of methods that maximize a loss step by step; they must not be beaten by a single step."""
@@ -53,13 +54,13 @@ class Series:
 
     @cached_property
     def attacked(self) -> NDArray[np.bool_]:
-        """Samples attacked at this very epsilon: what was inherited from a smaller one is left out."""
-        return np.isin(self.outcome, ("witness", "survived"))
+        """Samples attacked at this very epsilon: what a smaller one or another attack settled is left out."""
+        return np.isin(self.outcome, ("witness", "survived")) & (self.source != TRANSFER)
 
     @cached_property
     def broke(self) -> NDArray[np.bool_]:
-        """Samples broken at this very epsilon."""
-        return np.asarray(self.outcome == "witness")
+        """Samples that this attack itself broke, at this very epsilon."""
+        return np.asarray((self.outcome == "witness") & (self.source != TRANSFER))
 
     @cached_property
     def survived(self) -> NDArray[np.bool_]:

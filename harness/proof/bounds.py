@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import facts as fact
+from harness.proof.coherence import takes
 from harness.proof.prove import Proof
 from harness.proof.records import Records
 from harness.proof.verdict import Bound, Mask
@@ -28,7 +29,7 @@ def bounds(records: Records, proof: Proof, counted: Mapping[str, Any]) -> list[B
     nearest = np.minimum.reduce(list(proof.holds.values()))
     said = {name: _said(records, name) for name in proof.holds}
     anyone = np.minimum.reduce(list(said.values()))
-    rows = [(name, proof.holds[name], None) for name in proof.holds] + [(None, nearest, anyone)]
+    rows = [(name, _holds(records, proof, name), None) for name in proof.holds] + [(None, nearest, anyone)]
     for name, holds, worst in rows:
         for at, epsilon in enumerate(records.grid):
             broken = worst <= at if worst is not None else _broken(records, str(name), at)
@@ -45,6 +46,16 @@ def bounds(records: Records, proof: Proof, counted: Mapping[str, Any]) -> list[B
                 )
             )
     return found
+
+
+def _holds(records: Records, proof: Proof, attack: str) -> NDArray[np.int64]:
+    """What holds of an attack; in mode ``worst-case`` its cell is the union of it and those before it."""
+    if records.info["mode"] != "worst-case":
+        return proof.holds[attack]
+    names = [info["id"] for info in records.attacks]
+    before = names[: names.index(attack)] if takes(records.attacks[names.index(attack)]) else []
+    shared: NDArray[np.int64] = np.minimum.reduce([proof.holds[name] for name in (*before, attack)])
+    return shared
 
 
 def _broken(records: Records, attack: str, at: int) -> Mask:

@@ -12,6 +12,7 @@ from harness.proof.records import CLEAN_PLACE, Records, Rows
 from harness.proof.verdict import Mask, Problems
 from harness.threat import radius
 
+_TRANSFERRED = ("distance", "margin", "adv_pred")
 _OF_WITNESS = ("distance", "margin", "adv_pred", "source")
 _WHOLE_GRID = ("minimum", "decision")
 SOURCES = ("query", "returned", "transfer")
@@ -30,12 +31,15 @@ def check_coherence(records: Records, problems: Problems) -> None:
             _targets(records, attack, component, problems)
         for at in range(len(records.grid)):
             _ladder(records, attack, at, problems)
+            _transfers(records, attack, at, problems)
             _components(records, attack, at, problems)
 
 
 def inherits(info: Mapping[str, Any], attack: Mapping[str, Any]) -> bool:
     """Whether witnesses of a smaller epsilon are inherited, as `harness.worker.Worker` does it."""
-    return bool(attack["iterative"]) and info["mode"] != "faithful" and attack["kind"] not in _WHOLE_GRID
+    if info["mode"] == "faithful" or attack["kind"] in _WHOLE_GRID:
+        return False
+    return bool(attack["iterative"]) or info["mode"] == "worst-case"
 
 
 def runs_once(attack: Mapping[str, Any]) -> bool:
@@ -46,6 +50,11 @@ def runs_once(attack: Mapping[str, Any]) -> bool:
 def targeted(attack: Mapping[str, Any]) -> bool:
     """Whether success is a target class."""
     return attack["kind"] == "targeted" or "target" in attack["params"]
+
+
+def takes(attack: Mapping[str, Any]) -> bool:
+    """Whether another attack's witness settles a sample for this one, in mode ``worst-case``."""
+    return attack["kind"] == "budget" and not targeted(attack)
 
 
 def _clean(records: Records, clean: Rows, problems: Problems) -> None:
@@ -141,6 +150,22 @@ def _ladder(records: Records, attack: Mapping[str, Any], at: int, problems: Prob
             problems.rows("nested", name, records.ids, was & here & ~_same_witness(rows, before), what)
 
 
+def _transfers(records: Records, attack: Mapping[str, Any], at: int, problems: Problems) -> None:
+    """A transferred witness is an earlier attack's own, at this or a smaller epsilon; only in mode ``worst-case``."""
+    place = (attack["id"], None, at)
+    if (rows := records.rows.get(place)) is None:
+        return
+    taken = (rows["source"] == "transfer") & (rows["outcome"] == "witness")
+    known = np.zeros(len(records.ids), bool)
+    for earlier in records.attacks[: records.attacks.index(attack)] if records.info["mode"] == "worst-case" else []:
+        for step in range(at + 1):
+            if (other := records.rows.get((earlier["id"], None, step))) is not None:
+                own = (other["outcome"] == "witness") & (other["source"] != "transfer")
+                known |= own & np.all([other[name] == rows[name] for name in _TRANSFERRED], axis=0)
+    what = "taken over from another attack, of which there is no such witness"
+    problems.rows("transfer", records.name(place), records.ids, taken & ~known, what)
+
+
 def _components(records: Records, attack: Mapping[str, Any], at: int, problems: Problems) -> None:
     """A cascade's outcome is that of the first component that breaks the sample."""
     whole = records.rows.get((attack["id"], None, at))
@@ -150,7 +175,7 @@ def _components(records: Records, attack: Mapping[str, Any], at: int, problems: 
         return
     name, ids = records.name((attack["id"], None, at)), records.ids
     outcome = whole["outcome"]
-    left, agrees = np.ones(len(ids), bool), outcome != "witness"
+    left, agrees = np.ones(len(ids), bool), (outcome != "witness") | (whole["source"] == "transfer")
     for part in known:
         # Of attacks that run once, the first component to succeed may do so at a larger epsilon only.
         first = (left | runs_once(attack)) & (part["outcome"] == "witness")
