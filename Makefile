@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One BLAS thread a test process: two processes with several threads each slow one another down.
 TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
-.PHONY: demo test check format clean
+.PHONY: demo test check format clean leaderboard
 
 demo: $(VENV)/.installed  ## the main job on the bundled data, then its leaderboard
 	$(BIN)/harness eval --model trades --suite pgd
@@ -18,6 +18,9 @@ check: $(VENV)/.installed  ## format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+leaderboard: $(VENV)/.installed  ## LEADERBOARD.md, its curves and leaderboard.html, from leaderboard/published
+	$(BIN)/python -m leaderboard.site
 
 format: $(VENV)/.installed
 	$(BIN)/ruff format .

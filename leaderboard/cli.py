@@ -72,9 +72,9 @@ def _with_pictures(records: list[Record], count: int, root: Path | None) -> list
 
 
 def _publish(records: list[Record], folder: Path) -> int:
-    from leaderboard.published import publish_all
+    from leaderboard.site import publish
 
-    written, incomplete = publish_all(records, folder)
+    written, incomplete = publish(records, folder)
     for path in written:
         typer.echo(path)
     for record in incomplete:

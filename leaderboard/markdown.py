@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from leaderboard import wording
 from leaderboard.rows import Table
@@ -15,20 +15,22 @@ _LONG = 400
 """Characters of a sentence, which may be longer than a name."""
 
 
-def render(tables: Sequence[Table]) -> str:
-    """The leaderboard as markdown, with a section for each table."""
-    parts = ["# Leaderboard"]
+def render(tables: Sequence[Table], pictures: Mapping[int, str] | None = None, about: str = "") -> str:
+    """The leaderboard as markdown, with a section for each table.
+
+    Args:
+        tables: The tables.
+        pictures: For each table by place, the picture that stands above it: a path in the folder of the file.
+        about: A paragraph of markdown under the heading.
+    """
+    parts = ["# Leaderboard", *([about] if about else [])]
     if not tables:
         parts.append("No runs.")
-    for table, title in zip(tables, wording.titles(tables), strict=True):
-        parts += [
-            f"## {escape(title, _LONG)}",
-            _intro(table),
-            _scores(table),
-            *_twins(table),
-            _evidence(table),
-            *_notes(table),
-        ]
+    for place, (table, title) in enumerate(zip(tables, wording.titles(tables), strict=True)):
+        parts += [f"## {escape(title, _LONG)}", _intro(table)]
+        if pictures and place in pictures:
+            parts.append(f"![Curves of {escape(title, _LONG)}]({pictures[place]})")
+        parts += [_scores(table), *_twins(table), _evidence(table), *_notes(table)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import BadRun, FileError
+from harness.errors import BadRun
 from harness.facts import SCHEMA_VERSION
 from harness.metrics import wilson
 from leaderboard.check import check_info
@@ -47,31 +47,11 @@ def dump(record: Record) -> str:
         "mistakes": record.mistakes,
         "pictures": [_picture(picture) for picture in record.pictures],
         "no_pictures": record.no_pictures,
-        "info": dict(record.info),
+        # Where the run lies on the publisher's disk is nobody's business.
+        "info": dict(record.info) | {"run": record.folder.name},
     }
     lines = (f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in content.items())
     return "{\n" + ",\n".join(lines) + "\n}\n"
-
-
-def publish_all(records: Iterable[Record], folder: Path) -> tuple[list[Path], list[Record]]:
-    """Write every complete record into `folder`, and return the files and the records that were left out.
-
-    Raises:
-        FileError: the folder cannot be written.
-    """
-    written, incomplete = [], []
-    for record in records:
-        if not record.complete:
-            incomplete.append(record)
-            continue
-        path = folder / f"{record.folder.name}{ENDING}"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            path.write_text(dump(record), encoding="utf-8")
-        except OSError as error:
-            raise FileError(f"{path} cannot be written: {error.strerror or error}; choose another folder") from None
-        written.append(path)
-    return written, incomplete
 
 
 def read_published(path: Path) -> Record:
