@@ -88,7 +88,7 @@ def test_pictures_are_the_images_and_the_models_own_answers(run) -> None:
     with Image.open(io.BytesIO(first.perturbation)) as image:
         assert 100 < np.asarray(image).mean() < 155, "gray is no change"
     assert first.gain == pytest.approx(0.5 / E8)
-    logits = Found("x").model.module(data.take([14])[0])
+    logits = Found("x").model.module(data.take([14])[0]).detach()
     assert first.clean_confidence == pytest.approx(float(torch.softmax(logits, 1).max()), abs=1e-5)
     assert first.clean_pred == int(logits.argmax())
 
