@@ -29,8 +29,8 @@ class Linear(torch.nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layer = torch.nn.Linear(3, 43)
         torch.manual_seed(0)
+        self.layer = torch.nn.Linear(3, 43)
         torch.nn.init.normal_(self.layer.weight, std=3)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
