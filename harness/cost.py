@@ -26,6 +26,8 @@ class Cost:
     seconds: float
     peak_memory: int
     """Bytes: of the device on a GPU, else of the whole process."""
+    backwards: int
+    """Backward passes of single samples."""
     useful: int | None
     """Backward passes of samples that had no safe witness yet, with a gradient that was finite and not zero; None where
     queries are not judged (faithful mode)."""
@@ -107,13 +109,13 @@ def fold_costs(folder: Path, units: Iterable[tuple[str, str, str]]) -> list[dict
         entry["peak_memory"] = max(cost.peak_memory for cost in known) if complete else None
         useful = [cost.useful for cost in known if cost.useful is not None]
         entry["useful"] = sum(useful) if complete and len(useful) == len(costs) else None
-        for name in ("unconfirmed", "again"):
+        for name in ("backwards", "unconfirmed", "again"):
             entry[name] = sum(getattr(cost, name) for cost in known) if complete else None
         found.append(entry)
     return found
 
 
-def of_cell(run: Mapping[str, Any], attack: str, label: str, backwards: int) -> dict[str, Any]:
+def of_cell(run: Mapping[str, Any], attack: str, label: str) -> dict[str, Any]:
     """The ledger's part of a summary's cell, from ``compute`` of run.json; nothing for runs that have none.
 
     ``useful_gradients`` is a share of all backward passes, None where there were none or they were not judged.
@@ -121,7 +123,7 @@ def of_cell(run: Mapping[str, Any], attack: str, label: str, backwards: int) -> 
     entries: Sequence[Mapping[str, Any]] = run.get("compute", ())
     for entry in entries:
         if (entry["attack"], entry["epsilon_label"]) == (attack, label):
-            useful = entry["useful"]
+            useful, backwards = entry["useful"], entry["backwards"]
             share = None if useful is None or not backwards else useful / backwards
             told = {name: entry[name] for name in ("seconds", "peak_memory", "unconfirmed", "again")}
             return {**told, "useful_gradients": share}

@@ -131,6 +131,7 @@ def describe(
         "sessions": 0,
         "out_of_memory": 0,
         "unconfirmed": 0,
+        "reused": 0,
     }
 
 

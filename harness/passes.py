@@ -29,7 +29,7 @@ BOARD: dict[str, type] = {
 """What a pass keeps of the witness board, by attribute name."""
 COUNTS = ("forwards", "backwards", "dead_gradients")
 """What the observer counts for each sample, by attribute name; columns of the facts."""
-_INHERITED = ("source", "query_index", "restart", "distance", "margin", "adv_pred")
+INHERITED = ("source", "query_index", "restart", "distance", "margin", "adv_pred")
 
 
 @dataclass
@@ -241,7 +241,7 @@ def _inherit(made: pa.Table, before: pa.Table, inherited: np.ndarray) -> pa.Tabl
     whole = _whole(before)
     mask = pa.array(inherited)
     origin = pc.coalesce(whole["origin_epsilon"], whole["epsilon"])
-    for name in ("origin_epsilon", *_INHERITED):
+    for name in ("origin_epsilon", *INHERITED):
         known = (origin if name == "origin_epsilon" else whole[name]).combine_chunks()
         column = pc.if_else(mask, known, made[name].combine_chunks())
         made = made.set_column(made.schema.get_field_index(name), made.schema.field(name), column)

@@ -15,6 +15,7 @@ from torch import Tensor
 from harness import checks
 from harness import facts as fact
 from harness.budget import Clock
+from harness.cache import UnitCache
 from harness.contain import Guard
 from harness.cost import fold_costs
 from harness.describe import WITNESSES, Options, describe, now
@@ -129,7 +130,8 @@ def evaluate(
             unit_timeout=options.unit_timeout, deadline=deadline, copy=copy,
             guard=Guard(reference.module, *([copy] if copy is not None else [])),
         )  # fmt: skip
-        worker = Worker(setting, suite, attacks, part, store, run["witnesses"] != "none")
+        cache = UnitCache(options.results, run, read=not options.fresh)
+        worker = Worker(setting, suite, attacks, part, store, run["witnesses"] != "none", cache)
         return _run(worker, run, reporter, execute, options.scale)
 
 
@@ -163,7 +165,17 @@ def _continue(store: RunStore, run: dict[str, Any]) -> None:
         return
     if before.get("key") != run["key"]:
         raise BadRun(f"{store.folder} belongs to another run; remove it, or start over with --fresh")
-    for name in ("plan", "calibration", "witnesses", "started", "seconds", "sessions", "out_of_memory", "unconfirmed"):
+    for name in (
+        "plan",
+        "calibration",
+        "witnesses",
+        "started",
+        "seconds",
+        "sessions",
+        "out_of_memory",
+        "unconfirmed",
+        "reused",
+    ):
         if name in before:
             run[name] = before[name]
     old = [finding for finding in before.get("findings", []) if finding["check"] not in ("not_installed", "budget")]
@@ -319,6 +331,7 @@ def _take_note(run: dict[str, Any], done: Done) -> None:
     assert done.result is not None
     run["out_of_memory"] += done.result.out_of_memory
     run["unconfirmed"] += done.result.unconfirmed
+    run["reused"] += done.result.reused
     for finding in done.result.findings:
         if finding.as_dict() not in run["findings"]:
             run["findings"].append(finding.as_dict())

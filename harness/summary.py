@@ -78,7 +78,7 @@ def _cell(
         "forwards": cell.forwards,
         "backwards": cell.backwards,
         **({"transferred": cell.transferred} if run["mode"] == "worst-case" else {}),
-        **of_cell(run, cell.attack, cell.epsilon_label, cell.backwards),
+        **of_cell(run, cell.attack, cell.epsilon_label),
     }
 
 

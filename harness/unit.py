@@ -72,6 +72,8 @@ class UnitResult:
     """Samples that were therefore attacked again, through the reference itself."""
     useful: int = 0
     """Backwards that could change a result, see `harness.observe.ObservedModel.useful`."""
+    reused: bool = False
+    """Whether an earlier run had computed the unit."""
     out_of_memory: int = 0
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from harness import facts
+from harness.cache import UnitCache
 from harness.cost import Cost, Meter, OutOfBudget, write_cost
 from harness.describe import now
 from harness.errors import BadRun
@@ -75,6 +76,7 @@ class Worker:
         part: The data slice.
         store: Where facts go.
         keep_witnesses: Whether witness images are stored.
+        cache: Units that other runs have computed; None looks for none.
     """
 
     def __init__(
@@ -85,7 +87,9 @@ class Worker:
         part: Slice,
         store: RunStore,
         keep_witnesses: bool = True,
+        cache: UnitCache | None = None,
     ) -> None:
+        self.cache = cache
         self.setting, self.suite, self.attacks, self.part, self.store = setting, suite, attacks, part, store
         self.keep_witnesses = keep_witnesses
         self._chunk: Chunk | None = None
@@ -140,21 +144,43 @@ class Worker:
             which = self._attack(unit)
             attack, spec = self.attacks[which], self.suite.attacks[which]
             chunk = self._load(lane.chunk)
-            meter = Meter(self.setting.reference.device)
             deadline = self.setting.deadline if self._computed else None
             offered = trail.offered if _takes(attack) else None
             job = Job(self.setting, attack, spec, grid, chunk, trail.before, trail.stored, deadline, offered)
-            result = run_unit(job)
-            self._computed += 1
-            useful = None if self.setting.mode == "faithful" else result.useful
-            cost = Cost(*meter.read(), useful, result.unconfirmed, result.again)
-            write_cost(self.store.folder, unit.filename, cost)
-            self.store.write(unit, result.facts, result.witnesses if self.keep_witnesses else None)
+            result = self._reused(job, unit) or self._run(job, unit)
         if result.log.strip():
             self.store.log(f"--- {unit.filename}\n{result.log}")
         done = Done(unit, result.facts, result)
         self._follow(trail, done, grid)
         return done
+
+    def _run(self, job: Job, unit: Unit) -> UnitResult:
+        """Compute a unit and store facts, witnesses and cost."""
+        meter = Meter(self.setting.reference.device)
+        result = run_unit(job)
+        self._computed += 1
+        useful = None if self.setting.mode == "faithful" else result.useful
+        backwards = int(pc.sum(_whole(result.facts)["backwards"]).as_py())
+        cost = Cost(*meter.read(), backwards, useful, result.unconfirmed, result.again)
+        write_cost(self.store.folder, unit.filename, cost)
+        self.store.write(unit, result.facts, result.witnesses if self.keep_witnesses else None)
+        if self.cache is not None:
+            self.cache.keep(self._key(job), unit, self.store, result, cost)
+        return result
+
+    def _reused(self, job: Job, unit: Unit) -> UnitResult | None:
+        """The unit as an earlier run of the results folder computed it."""
+        known = self.cache.fetch(self._key(job), unit, self.store) if self.cache is not None else None
+        if known is None:
+            return None
+        result, cost = known
+        write_cost(self.store.folder, unit.filename, cost)
+        return result
+
+    def _key(self, job: Job) -> str:
+        assert self.cache is not None
+        clean = self.known(Lane(None, job.chunk.index), 0)
+        return self.cache.key(job, clean.facts if clean is not None else facts.empty())
 
     def _trail_to(self, lane: Lane, place: int) -> Trail:
         """What the units before `place` hand on: remembered, or read from the disk if another worker computed them."""
@@ -243,9 +269,14 @@ def _takes(attack: Attack) -> bool:
     return attack.kind == "budget" and attack.target is None
 
 
+def _whole(found: pa.Table) -> pa.Table:
+    """Without the facts of components."""
+    return found.filter(pc.is_null(found["component"]))
+
+
 def _fits(found: pa.Table, unit: Unit, grid: Sequence[Epsilon], ids: np.ndarray) -> bool:
     """Whether facts are those of the unit: its attack, and each of its samples once at each of its epsilons."""
-    whole = found.filter(pc.is_null(found["component"]))
+    whole = _whole(found)
     epsilons = np.array([epsilon.value for epsilon in grid] or [0.0])
     return (
         pc.unique(found["attack"]).to_pylist() == [unit.attack]

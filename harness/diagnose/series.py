@@ -55,7 +55,7 @@ class Series:
     @cached_property
     def attacked(self) -> NDArray[np.bool_]:
         """Samples attacked at this very epsilon: what a smaller one or another attack settled is left out."""
-        return np.isin(self.outcome, ("witness", "survived")) & (self.source != TRANSFER)
+        return np.asarray(np.isin(self.outcome, ("witness", "survived")) & (self.source != TRANSFER))
 
     @cached_property
     def broke(self) -> NDArray[np.bool_]:

@@ -65,10 +65,10 @@ def test_useful_gradients_are_those_before_the_witness(tmp_path, monkeypatch):
 
 def test_costs_survive_and_lost_ones_are_not_made_up(tmp_path):
     (tmp_path / "costs").mkdir()
-    cost = Cost(1.5, 1000, 7, 2, 1)
+    cost = Cost(1.5, 1000, 9, 7, 2, 1)
     write_cost(tmp_path, "a@1_255-00000.parquet", cost)
     assert read_cost(tmp_path, "a@1_255-00000.parquet") == cost
-    write_cost(tmp_path, "a@1_255-00001.parquet", Cost(2.0, 4000, 1, 0, 0))
+    write_cost(tmp_path, "a@1_255-00001.parquet", Cost(2.0, 4000, 1, 1, 0, 0))
     units = [(f"a@1_255-0000{i}.parquet", "a", "1/255") for i in range(2)]
     (entry,) = fold_costs(tmp_path, units)
     assert (entry["seconds"], entry["peak_memory"], entry["useful"], entry["unconfirmed"]) == (3.5, 4000, 8, 2)
