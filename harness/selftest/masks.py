@@ -49,7 +49,12 @@ class _Backward(torch.autograd.Function):
 
 def with_gradient(change: Change) -> Change:
     """The identity on images, whose gradient is changed."""
-    return lambda images: _Backward.apply(images, change)
+
+    def unchanged(images: Tensor) -> Tensor:
+        out: Tensor = _Backward.apply(images, change)
+        return out
+
+    return unchanged
 
 
 def zeroed(gradient: Tensor) -> Tensor:
@@ -66,7 +71,8 @@ def scrambled(gradient: Tensor) -> Tensor:
     """Gradients of the right size that point nowhere."""
     generator = torch.Generator().manual_seed(7)
     noise = torch.randn(gradient.shape, generator=generator).to(gradient)
-    return noise * gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    scaled: Tensor = noise * gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    return scaled
 
 
 def quantized(images: Tensor) -> Tensor:
@@ -129,6 +135,8 @@ class Training(nn.Module):
 
 class Counting(nn.Module):
     """A network whose logits depend on how many queries it has answered."""
+
+    queries: Tensor
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

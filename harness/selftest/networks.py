@@ -21,6 +21,9 @@ MEAN, STD = (0.5, 0.5, 0.5), (0.12, 0.12, 0.12)
 class Normalize(nn.Module):
     """Images [n,3,H,W] in [0,1] to what the networks were trained on."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(MEAN).view(1, -1, 1, 1))
@@ -28,8 +31,7 @@ class Normalize(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """The images, normalized."""
-        normalized: Tensor = (images - self.mean) / self.std
-        return normalized
+        return (images - self.mean) / self.std
 
 
 def convolutional(width: int = 8, classes: int = CLASSES) -> nn.Sequential:
