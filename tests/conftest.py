@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, settings
 
 torch.set_num_threads(1)
 
+collect_ignore = ["plugin_example"]  # a package of its own, with tests of its own
+
 settings.register_profile(
     "ci", derandomize=True, deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
 )

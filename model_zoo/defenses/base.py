@@ -73,13 +73,13 @@ class Defense:
         Raises:
             UsageError: an unknown option or a value that does not parse; names the known ones.
         """
-        types = {field.name: field.type for field in fields(cls)}
+        types = {field.name: _type_name(field.type) for field in fields(cls)}
         values = {}
         for key, value in options.items():
             if key not in types:
                 known = ", ".join(types) or "none"
                 raise UsageError(f"{cls.__name__} has no option {key!r}; its options: {known}")
-            values[key] = _parse(f"option {key}", str(types[key]), value)
+            values[key] = _parse(f"option {key}", types[key], value)
         return cls(**values)
 
     def options(self) -> dict[str, Any]:
@@ -112,6 +112,11 @@ def check_ball(epsilon: float, steps: int = 1, step_size: float = 1.0) -> None:
     require(0 < epsilon <= 1, f"epsilon is {epsilon}; images are in [0,1], so give for instance 8/255")
     require(steps >= 1, f"steps is {steps}; give at least 1")
     require(0 < step_size <= 2, f"step_size is {step_size}; give a share of [0,1] such as 2/255")
+
+
+def _type_name(kind: Any) -> str:
+    """A field's type as a word, whether its module postpones the evaluation of annotations or not."""
+    return kind if isinstance(kind, str) else str(getattr(kind, "__name__", kind))
 
 
 def _parse(what: str, kind: str, value: Any) -> Any:

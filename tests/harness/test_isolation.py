@@ -122,7 +122,10 @@ def measured(tmp_path, *names, timeout=None, folder="results"):
 
 
 def cells(run, name):
-    return [cell for cell in run.summary["cells"] if cell["attack"] == name]
+    """An attack's cells, but for what they cost."""
+    costs = {"seconds", "peak_memory"}
+    mine = [cell for cell in run.summary["cells"] if cell["attack"] == name]
+    return [{key: value for key, value in cell.items() if key not in costs} for cell in mine]
 
 
 def facts_of(run, name):

@@ -1,0 +1,50 @@
+"""``harness new-defense``: packages that install, whose own tests pass, and whose plugins are short."""
+
+import ast
+
+import pytest
+from overlay import Overlay
+
+from harness.cli import main
+from harness.scaffold import KINDS
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("new")
+    for kind in KINDS:
+        assert main(["new-defense", f"my-{kind}", "--kind", kind, "-o", str(folder)]) == 0
+    return folder
+
+
+@pytest.mark.slow
+def test_they_install_are_listed_and_their_tests_pass(packages, tmp_path):
+    overlay = Overlay.create(tmp_path / "overlay")
+    overlay.install(*(packages / f"my-{kind}" for kind in KINDS), cwd=packages)
+    listed = overlay.run("-m", "harness", "list", "defenses", cwd=tmp_path)
+    assert "my-defense 0.1.0" in listed.stdout
+    tests = [str(packages / f"my-{kind}" / "tests") for kind in KINDS]
+    done = overlay.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib", *tests, cwd=tmp_path)
+    assert "6 passed" in done.stdout
+
+
+def test_the_defense_takes_ten_lines(packages):
+    text = (packages / "my-defense" / "my_defense" / "__init__.py").read_text()
+    (defense,) = [node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
+    first = min(part.lineno for part in defense.decorator_list)
+    lines = [line for line in text.splitlines()[first - 1 : defense.end_lineno] if line.strip()]
+    assert len(lines) <= 10
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["Bad Name"], "must be lower-case"),
+        (["trades"], "is registered by package robustness-harness already"),
+        (["mine", "--kind", "thing"], "unknown kind of plugin 'thing'"),
+        (["my-defense"], "exists already"),
+    ],
+)
+def test_bad_names_are_one_line(packages, words, message, capsys):
+    assert main(["new-defense", *words, "-o", str(packages)]) == 2
+    assert message in capsys.readouterr().err
