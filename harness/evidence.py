@@ -81,8 +81,3 @@ def read(path: Path) -> pa.Table:
         BadRun: not parquet, torn, too large, or of another schema.
     """
     return parquet.read(path, SCHEMA, "harness.witnesses", "witnesses")
-
-
-def is_whole(path: Path) -> bool:
-    """Whether a witness file is there and whole, or not there at all."""
-    return not path.exists() or parquet.is_whole(path)

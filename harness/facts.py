@@ -19,6 +19,7 @@ OUTCOMES = ("clean_wrong", "witness", "inherited", "survived", "not_run", "error
 BROKEN = ("witness", "inherited")
 KNOWN = ("clean_wrong", "witness", "inherited", "survived")
 """Outcomes that say what happened; the others leave the cell incomplete."""
+PROMISE = b"harness.witnesses_stored"
 NEVER_NULL = ("sample_id", "label", "attack", "epsilon", "epsilon_label", "outcome")
 REASONS = ("cascade", "budget", "timeout", "not_installed", "exception")
 CLEAN = "clean"
@@ -82,6 +83,16 @@ def concat(tables: Iterable[pa.Table]) -> pa.Table:
 def write(path: Path, facts: pa.Table) -> None:
     """Write facts as parquet (not atomically; see `harness.store`)."""
     parquet.write(path, facts)
+
+
+def promising(facts: pa.Table, witnesses: int) -> pa.Table:
+    """The same facts, with a note of how many witnesses were stored along with them."""
+    return facts.replace_schema_metadata({**(facts.schema.metadata or {}), PROMISE: str(witnesses)})
+
+
+def promised(facts: pa.Table) -> bool:
+    """Whether witnesses were stored along with `facts`, as their file says; False where it says nothing."""
+    return (facts.schema.metadata or {}).get(PROMISE, b"0") != b"0"
 
 
 def read(path: Path) -> pa.Table:

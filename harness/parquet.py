@@ -28,7 +28,7 @@ def write(path: Path, table: pa.Table, **options: Any) -> None:
 
 
 def read(path: Path, schema: pa.Schema, key: str, what: str) -> pa.Table:
-    """The table in `path`.
+    """The table in `path`, with the metadata of the file.
 
     Args:
         path: The file.
@@ -57,7 +57,7 @@ def read(path: Path, schema: pa.Schema, key: str, what: str) -> pa.Table:
             table = _plain(table, name, path, what)
         table = table.cast(schema)
         table.validate(full=True)
-        return table
+        return table.replace_schema_metadata(found.metadata)
     except (OSError, pa.ArrowException, MemoryError, OverflowError, UnicodeDecodeError) as error:
         raise TornFile(f"{path} is not a readable {what} file: {type(error).__name__}: {str(error)[:200]}") from None
 

@@ -28,7 +28,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from harness import evidence, facts, lock
+from harness import evidence, facts, lock, parquet
 from harness.atomic import sweep, write_atomically
 from harness.errors import BadRun, TornFile
 from harness.running import running, take_left
@@ -131,7 +131,7 @@ class RunStore:
     def facts_of(self, unit: Unit) -> pa.Table | None:
         """Facts of a finished unit, or None; a shard that cannot be read is set aside and its unit counts as undone.
 
-        So is a unit whose witnesses are torn.
+        So is a unit whose witnesses are gone or torn.
         """
         path = self.folder / "facts" / unit.filename
         if not path.exists():
@@ -141,10 +141,16 @@ class RunStore:
         except BadRun:
             self.set_aside(unit, "could not be read")
             return None
-        if not evidence.is_whole(self.folder / "witnesses" / unit.filename):
-            self.set_aside(unit, "has witnesses that cannot be read")
+        if facts.promised(found) and not self._has_witnesses(unit):
+            self.set_aside(unit, "has lost its witnesses")
             return None
         return found
+
+    def _has_witnesses(self, unit: Unit) -> bool:
+        """Whether the unit's witnesses are there and whole: its own file, or the chunk's (see `harness.thin`)."""
+        names = (unit.filename, f"worst-{unit.chunk:05d}.parquet")
+        paths = [path for name in names if (path := self.folder / "witnesses" / name).exists()]
+        return bool(paths) and all(parquet.is_whole(path) for path in paths)
 
     def set_aside(self, unit: Unit, reason: str) -> None:
         """Keep the facts of `unit`, which are no good, as ``*.torn``: the unit is not done any more.
@@ -166,9 +172,10 @@ class RunStore:
 
     def write(self, unit: Unit, found: pa.Table, witnesses: pa.Table | None) -> None:
         """Store a finished unit."""
+        promising = facts.promising(found, 0 if witnesses is None else len(witnesses))
         if witnesses is not None and len(witnesses):
             write_atomically(self.folder / "witnesses" / unit.filename, lambda path: evidence.write(path, witnesses))
-        write_atomically(self.folder / "facts" / unit.filename, lambda path: facts.write(path, found))
+        write_atomically(self.folder / "facts" / unit.filename, lambda path: facts.write(path, promising))
 
     def write_witnesses(self, filename: str, witnesses: pa.Table, instead_of: list[str]) -> None:
         """Store a witness shard and then remove those it replaces."""
@@ -199,7 +206,7 @@ class RunStore:
         text = json.dumps(value, indent=2, allow_nan=False) + "\n"
         write_atomically(self.folder / name, lambda path: path.write_text(text, encoding="utf-8"))
 
-    def read_json(self, name: str) -> Any:
+    def read_json(self, name: str) -> dict[str, Any]:
         """Read ``run.json`` or ``summary.json``.
 
         Raises:

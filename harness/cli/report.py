@@ -107,23 +107,29 @@ class LiveReport:
 
 @contextmanager
 def interrupts(report: LiveReport) -> Iterator[None]:
-    """The first Ctrl-C finishes the unit and stops, the second stops at once; units on disk stay in either case."""
+    """The first Ctrl-C finishes the unit and stops, the second stops at once; units on disk stay in either case.
+
+    SIGTERM, by which batch systems announce the end of a job, counts like Ctrl-C.
+    """
 
     def pressed(_signal: int, _frame: object) -> None:
         if report.interrupted:
             raise KeyboardInterrupt
         report.interrupted = True
-        report.console.print("finishing this unit, then stopping; Ctrl-C again stops at once")
+        report.console.print("finishing what is running, then stopping; Ctrl-C again stops at once")
 
+    before = {}
     try:
-        before = signal.signal(signal.SIGINT, pressed)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, pressed)
     except ValueError:  # not the main thread: nobody presses Ctrl-C here
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def print_result(run: Run) -> None:
