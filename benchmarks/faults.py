@@ -5,7 +5,7 @@ Every trial does something to a run, starts it again, and compares with an undis
     python benchmarks/faults.py --kills 150 --worker-kills 30 --driver-kills 10 -o benchmarks/results/faults.json
 
 *Lost* are finished units that were computed again or are gone, *different* are runs whose facts or witnesses are not
-those of the undisturbed run, bit for bit; *again* is the largest number of units that a worker computed twice for a kill.
+those of the undisturbed run, bit for bit; *again* is the largest number of units that a worker computed twice a kill.
 Most runs live in children forked off this process, which has imported everything and computed nothing.
 """
 

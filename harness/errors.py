@@ -28,15 +28,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+LONGEST = 1500
+"""Characters of a message; a file from anywhere may have put more into it."""
+
 
 class HarnessError(Exception):
-    """Base of all errors meant for the user; the message is one line."""
+    """Base of all errors meant for the user; the message is one line, and none that fills the screen."""
 
     check: str | None = None
     """Code of the doctor's check that refused, where one did."""
 
     def __str__(self) -> str:
-        return " ".join(super().__str__().split())
+        text = " ".join(super().__str__().split())
+        return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 class UsageError(HarnessError):

@@ -44,6 +44,9 @@ class Line:
     schema: int = SCHEMA_VERSION
 
 
+_TYPES = {"content": str, "run": str, "verdict": str, "evidence": str, "replayed": int, "problems": int}
+
+
 def ledger_path() -> Path:
     """``HARNESS_LEDGER`` if set, else ``robustness-harness/verified.jsonl`` in the user's state folder."""
     if own := os.environ.get("HARNESS_LEDGER"):
@@ -140,6 +143,9 @@ def _line(row: str, path: Path, number: int) -> Line:
         value: Any = json.loads(row)
         if value["schema"] != SCHEMA_VERSION:
             raise ValueError(f"schema {value['schema']}")
-        return Line(**value)
-    except (ValueError, TypeError, KeyError) as error:
+        line = Line(**value)
+        if not all(isinstance(getattr(line, name), kind) for name, kind in _TYPES.items()):
+            raise ValueError("a value of the wrong type")
+        return line
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise FileError(f"ledger {path}, line {number}: not a verification of this version ({error})") from None

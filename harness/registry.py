@@ -5,6 +5,7 @@ Listing reads package metadata only and imports nothing; `Registry.load` imports
 
 from __future__ import annotations
 
+import re
 import sys
 import tomllib
 from contextlib import redirect_stdout
@@ -29,6 +30,11 @@ GROUPS = {
     "executors": "harness.executors",
     "speedups": "harness.speedups",
 }
+
+
+def is_plain_name(text: str) -> bool:
+    """Whether `text` can be a name: it is printed and becomes part of file names, so it must lead nowhere else."""
+    return 0 < len(text) <= 80 and not re.search(r"[/\\\x00-\x1f\x7f]", text) and not text.startswith(".")
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ class Entry:
             if path.is_file():
                 try:
                     return tomllib.loads(path.read_text(encoding="utf-8"))
-                except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+                except (ValueError, RecursionError) as error:
                     raise PluginError(f"{path} of package {self.package} is not valid TOML: {error}") from None
         return {}
 

@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 from harness.attack import BrokenAttack
 from harness.errors import BadSuite, HarnessError, MissingPackage, PluginError, UsageError
-from harness.registry import Registry
+from harness.registry import Registry, is_plain_name
 from harness.threat import Epsilon, check_norm, parse_grid
 from harness.types import Attack, AttackSpec, Mode, Norm
 
@@ -131,11 +131,11 @@ def read_suite(path: Path) -> Suite:
     """Read a suite file; see `load_suite`."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise BadSuite(f"suite file {path} cannot be read: {error}") from None
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # no TOML, or a number of thousands of digits
         raise BadSuite(f"suite file {path} is not valid TOML: {error}") from None
     return _Reader(path, text).suite(raw)
 
@@ -166,6 +166,8 @@ class _Reader:
 
     def suite(self, raw: dict[str, Any]) -> Suite:
         self.keys(raw, _TYPES, required=("name", "version", "norm", "epsilons", "attack"))
+        if not is_plain_name(raw["name"]):
+            raise self.fail(f"name {raw['name']!r:.100} must be a plain name without / and \\", "name")
         try:
             norm = check_norm(raw["norm"])
         except UsageError as error:
@@ -196,7 +198,8 @@ class _Reader:
         if not isinstance(table, dict):
             raise self.fail("attack must be a list of tables [[attack]]", "attack")
         self.keys(table, _ATTACK_TYPES, required=("id", "tool", "method"), place=place)
-        if not _ID.match(table["id"]) or table["id"] == "clean":
+        parts = table["id"].split("/")
+        if not _ID.fullmatch(table["id"]) or table["id"] == "clean" or not all(part.strip(".") for part in parts):
             raise self.fail(
                 f"attack id {table['id']!r} must be letters, digits and ._+/@- and not 'clean'", "id", place
             )

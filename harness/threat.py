@@ -21,7 +21,7 @@ LINF_SLACK = 1e-6
 RELATIVE_SLACK = 1e-5
 """Relative slack of l1 and l2, which sum the rounding of all pixels."""
 
-_FRACTION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*$")
+_FRACTION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*$", re.ASCII)
 
 
 @dataclass(frozen=True, order=True)
@@ -70,6 +70,8 @@ def parse_grid(texts: Sequence[str | float], norm: Norm = "linf") -> tuple[Epsil
     for first, second in pairwise(grid):
         if first.value == second.value:
             raise BadEpsilon(f"epsilon {second.label!r} stands twice in the list; name each once")
+        if first.label == second.label:
+            raise BadEpsilon(f"epsilons {first.value!r} and {second.value!r} are both {first.label}; name one of them")
     return tuple(grid)
 
 
@@ -78,7 +80,8 @@ def _label(value: float, norm: Norm) -> str:
     steps = value * 255
     if norm == "linf" and 0 < steps <= 255 and abs(steps - round(steps)) < 1e-6:
         return f"{round(steps)}/255"
-    return f"{value:g}"
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def check_norm(norm: str) -> Norm:

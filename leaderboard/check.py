@@ -57,7 +57,9 @@ def check_info(info: Mapping[str, Any], path: Path) -> None:
         for place, entry in enumerate(entries):
             _check_form(entry, form, path, f"{name}[{place}].")
     grid, epsilons = info["suite"]["grid"], info["suite"]["epsilons"]
-    if len(grid) != len(epsilons) or not all(isinstance(e, _NUMBER) for e in epsilons) or epsilons != sorted(epsilons):
+    numbers = all(isinstance(e, _NUMBER) and not isinstance(e, bool) for e in epsilons)
+    words = all(isinstance(label, str) for label in grid)
+    if len(grid) != len(epsilons) or not numbers or not words or epsilons != sorted(epsilons):
         raise BadRun(f"{path}: suite.grid and suite.epsilons do not fit together; the file was altered")
 
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from harness import facts as fact
 from harness.diagnose import verdict
-from harness.errors import BadRun
+from harness.errors import BadRun, HarnessError
 from harness.ledger import Line, content_hash, read_ledger
 from harness.metrics import cells, clean_accuracy, wilson, worst_case
 from harness.store import RunStore
@@ -66,6 +66,18 @@ def read_run(folder: Path, ledger: Mapping[str, Line] | None = None) -> Record:
         folder: The run.
         ledger: Verifications by content, see `harness.ledger`; None knows of none.
     """
+    try:
+        return _read(folder, ledger)
+    except HarnessError:
+        raise
+    except Exception as error:  # a run may come from anybody, and its parameters may be anything
+        raise BadRun(
+            f"run {folder} cannot be counted ({type(error).__name__}: {str(error)[:200]}); it was altered or is of"
+            " another version"
+        ) from error
+
+
+def _read(folder: Path, ledger: Mapping[str, Line] | None) -> Record:
     store = RunStore(folder)
     info = store.read_json("run.json")
     check_info(info, folder / "run.json")

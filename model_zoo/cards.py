@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -9,8 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BadCard
+from harness.registry import is_plain_name
 from harness.types import Claim, ModelCard
 
+MAX_CLASSES = 1_000_000
+MAX_PIXELS = 1 << 28
+"""Numbers in one input; a card that claims more is refused before anything is allocated for it."""
 _TABLES = ("trained_for", "recipe", "data", "weights", "provenance")
 _REQUIRED = ("name", "defense", "architecture", "num_classes", "input_shape")
 _KEYS = tuple(field.name for field in fields(ModelCard) if field.name != "path")
@@ -26,7 +31,7 @@ def read_card(path: Path) -> ModelCard:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadCard(f"card {path} cannot be read: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, no text, a number of thousands of digits
         raise BadCard(f"card {path} is not valid TOML: {error}") from None
     return card_from(content, path)
 
@@ -41,16 +46,22 @@ def card_from(content: Mapping[str, Any], path: Path) -> ModelCard:
         if key not in content:
             raise read.bad(key, "is missing")
     shape = read.numbers("input_shape", whole=True)
-    if len(shape) != 3 or min(shape) < 1:
-        raise read.bad("input_shape", f"is {list(shape)}; expected [channels, height, width]")
+    if len(shape) != 3 or min(shape) < 1 or math.prod(shape) > MAX_PIXELS:
+        raise read.bad("input_shape", f"is {list(shape)}; expected [channels, height, width] of a possible image")
     mean, std = read.numbers("mean"), read.numbers("std")
     if len(mean) != len(std) or (mean and len(mean) != shape[0]):
         raise read.bad("mean", f"has {len(mean)} values and std {len(std)}; both need one a channel, or none")
-    if any(value <= 0 for value in std):
-        raise read.bad("std", f"is {list(std)}; standard deviations are above 0")
+    if not all(0 < value < math.inf for value in std):
+        raise read.bad("std", f"is {list(std)}; standard deviations are finite and above 0")
+    if not all(math.isfinite(value) for value in mean):
+        raise read.bad("mean", f"is {list(mean)}; expected finite numbers")
     classes = content["num_classes"]
-    if not isinstance(classes, int) or isinstance(classes, bool) or classes < 2:
-        raise read.bad("num_classes", f"is {classes!r}; expected a whole number of at least 2")
+    if not isinstance(classes, int) or isinstance(classes, bool) or not 2 <= classes <= MAX_CLASSES:
+        raise read.bad("num_classes", f"is {classes!r}; expected a whole number from 2 to {MAX_CLASSES:,}")
+    if not is_plain_name(read.text("name")):
+        raise read.bad(
+            "name", f"is {content['name']!r:.100}; expected a name without / and \\, not that of a file elsewhere"
+        )
     tables = {key: read.table(key) for key in _TABLES}
     return ModelCard(
         name=read.text("name"),

@@ -78,7 +78,7 @@ def _contradiction(info: Mapping[str, Any]) -> str:
         epsilons = [float(value) for value in suite["epsilons"]]
     except (HarnessError, TypeError, ValueError) as error:
         return f"a value is not possible ({error})"
-    # Labels of decimals are rounded to six digits.
+    # Older versions rounded labels of decimals to six digits.
     fits = len(labeled) == len(epsilons) and all(
         math.isclose(a, b, rel_tol=1e-5) for a, b in zip(labeled, epsilons, strict=True)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from harness.errors import BadData, UsageError
 from harness.types import DataRequest
 
 SPLITS = ("train", "val", "test")
+MAX_PIXELS = 1 << 26
+"""Of one image; it is decoded only if its header claims no more."""
 
 
 class ImageFiles:
@@ -107,7 +110,15 @@ def _held_out(path: str, root: Path, seed: int) -> bool:
 
 def _read(path: Path) -> NDArray[np.uint8]:
     try:
-        with Image.open(path) as image:
+        with warnings.catch_warnings(), Image.open(path) as image:
+            warnings.simplefilter("ignore")  # of odd metadata; what matters is refused
+            if image.width * image.height > MAX_PIXELS:
+                raise BadData(
+                    f"image {path} claims {image.width}x{image.height} pixels, more than the {MAX_PIXELS:,} one"
+                    " may have"
+                )
             return np.asarray(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BadData(f"image {path} cannot be read ({error}); remove or replace it") from None
+    except BadData:
+        raise
+    except Exception as error:  # decoders raise whatever comes to hand
+        raise BadData(f"image {path} cannot be read ({type(error).__name__}: {error}); remove or replace it") from None

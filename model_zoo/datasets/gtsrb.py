@@ -7,7 +7,6 @@ to 30 times) look alike, so the validation split takes whole tracks.
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from harness.errors import BadData
 from harness.types import DataRequest
 from model_zoo.datasets.base import ArrayDataset
 from model_zoo.datasets.classes import TRAFFIC_SIGNS
+from model_zoo.npz import read_arrays
 
 SIZE = 32
 VALIDATION_SHARE = 0.1
@@ -84,27 +84,19 @@ def read_npz(path: Path, keys: tuple[str, ...]) -> Arrays:
         BadData: missing, not an npz file, truncated, or arrays of another shape or type; names the file.
     """
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            missing = [key for key in keys if key not in archive.files]
-            if missing:
-                raise BadData(f"{path} has no array {missing[0]!r} (it has {', '.join(archive.files)})")
-            arrays = {key: archive[key] for key in keys}
+        arrays: Arrays = read_arrays(path, keys)
     except FileNotFoundError:
         raise BadData(f"{path} is missing; the folder needs {', '.join((*TRAIN_FILES, TEST_FILE))}") from None
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        raise BadData(f"{path} cannot be read as an npz file ({error}); fetch it again") from None
-    except Exception as error:  # zlib.error and what else a flipped bit brings about
-        if isinstance(error, BadData):
-            raise
-        raise BadData(f"{path} is corrupt ({type(error).__name__}: {error}); fetch it again") from None
     images, labels = arrays["images"], arrays["labels"]
     if images.dtype != np.uint8 or images.shape[1:] != (SIZE, SIZE, 3):
         raise BadData(f"{path}: images are {images.dtype} {images.shape}; expected uint8 (N, {SIZE}, {SIZE}, 3)")
     for key in keys[1:]:
         if arrays[key].shape != (len(images),) or not np.issubdtype(arrays[key].dtype, np.integer):
             raise BadData(f"{path}: {key} is {arrays[key].dtype} {arrays[key].shape}; expected {len(images)} integers")
-    if len(labels) and labels.max() >= len(TRAFFIC_SIGNS):
-        raise BadData(f"{path}: label {labels.max()} is outside the {len(TRAFFIC_SIGNS)} classes")
+    if len(labels) and not 0 <= labels.min() <= labels.max() < len(TRAFFIC_SIGNS):
+        raise BadData(
+            f"{path}: a label of {labels.min()} to {labels.max()} is outside the {len(TRAFFIC_SIGNS)} classes"
+        )
     return arrays
 
 

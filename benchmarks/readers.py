@@ -1,0 +1,235 @@
+"""Every reader of files that may come from a stranger, with good files to start from and what it may do with bad ones.
+
+A reader gets a folder in which one file was changed. It may refuse it with a `HarnessError` in one line, or read what
+the good file says, or, of formats without checksums, something else that is well-formed: nothing else, and never an
+exception of another kind.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from PIL import Image
+from toy import FGSM, case
+
+from harness import evidence, facts
+from harness.errors import HarnessError
+from harness.ledger import read_ledger
+from harness.proof.recount import check_form, check_key
+from harness.proof.verdict import Problems
+from harness.run import Options, evaluate
+from harness.store import RunStore
+from harness.suite import read_suite
+from harness.threat import parse_grid
+from leaderboard.collect import collect
+from model_zoo import checkpoint
+from model_zoo.cards import read_card
+from model_zoo.datasets.folder import ImageFiles
+from model_zoo.datasets.gtsrb import read_npz
+from model_zoo.weights import read_weights
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One reader.
+
+    Attributes:
+        name: Its name in reports.
+        file: The file in `folder` that is changed.
+        folder: Good files.
+        read: Reads the folder.
+        exact: Whether what is read must be what the good file says, checksums being there.
+    """
+
+    name: str
+    file: str
+    folder: Path
+    read: Callable[[Path], Any]
+    exact: bool = False
+
+    def good(self) -> bytes:
+        """The good file."""
+        return (self.folder / self.file).read_bytes()
+
+    def feed(self, content: bytes, place: Path) -> str:
+        """Read `content` in place of the good file, in a copy of the folder at `place`: ``read`` or ``refused``.
+
+        Raises:
+            Exception: the reader did what it may not do.
+        """
+        if not place.exists():
+            shutil.copytree(self.folder, place)
+        (place / self.file).write_bytes(content)
+        refusal = ""
+        try:
+            found = self.read(place)
+        except HarnessError as error:
+            refusal = str(error)
+        if refusal:
+            assert len(refusal.splitlines()) == 1, "more than one line"
+            assert len(refusal) < 2000, "a message too long to be read"
+            return "refused"
+        if self.exact:
+            assert found.equals(self.read(self.folder)), "another table was read"
+        return "read"
+
+
+def readers(top: Path) -> list[Reader]:
+    """All readers, with their good files under `top`."""
+    model, suite, data = case(n=16, chunk=8, attacks=(FGSM,))
+    run = evaluate(model, suite, data, Options(top / "results", device="cpu", batch_size=8)).folder
+    shard = sorted((run / "facts").iterdir())[0].name
+    proof = sorted((run / "witnesses").iterdir())[0].name
+    good = top / "good"
+    good.mkdir()
+    shutil.copy(sorted((ROOT / "model_zoo/cards/models").glob("*.toml"))[0], good / "card.toml")
+    shutil.copy(ROOT / "harness/suites/standard.toml", good / "suite.toml")
+    safetensors.torch.save_file(
+        {"a": torch.ones(3, 4), "b": torch.ones(2, dtype=torch.float16)}, good / "w.safetensors"
+    )
+    np.savez(good / "d.npz", images=np.zeros((4, 32, 32, 3), np.uint8), labels=np.arange(4), track=np.arange(4))
+    np.savez_compressed(good / "c.npz", images=np.zeros((4, 32, 32, 3), np.uint8), labels=np.arange(4))
+    for kind in ("png", "jpeg", "ppm"):
+        Image.new("RGB", (8, 8), (10, 200, 30)).save(good / f"image.{kind}")
+    checkpoint.save(good / "resume.pt", {"settings": "x", "model": {"w": torch.ones(3)}, "epoch": 3})
+    (good / "ledger.jsonl").write_text(
+        json.dumps(
+            {"content": "sha256:0", "run": "r", "verdict": "no", "evidence": "all", "replayed": 0, "at_most": None,
+             "problems": 1, "by": None, "device": "cpu", "at": "2026-01-01T00:00:00+00:00", "schema": 1}
+        ) + "\n"
+    )  # fmt: skip
+    found = [
+        Reader("card", "card.toml", good, lambda here: read_card(here / "card.toml")),
+        Reader("suite", "suite.toml", good, lambda here: read_suite(here / "suite.toml").resolve()),
+        Reader("facts", f"facts/{shard}", run, lambda here: facts.read(here / "facts" / shard), exact=True),
+        Reader(
+            "witnesses", f"witnesses/{proof}", run, lambda here: evidence.read(here / "witnesses" / proof), exact=True
+        ),
+        Reader("run.json", "run.json", run, _read_run),
+        Reader("summary.json", "summary.json", run, lambda here: collect([here])),
+        Reader("weights", "w.safetensors", good, lambda here: read_weights(here / "w.safetensors")),
+        Reader("data (npz)", "d.npz", good, lambda here: read_npz(here / "d.npz", ("images", "labels", "track"))),
+        Reader("data (npz, deflated)", "c.npz", good, lambda here: read_npz(here / "c.npz", ("images", "labels"))),
+        Reader("checkpoint", "resume.pt", good, lambda here: checkpoint.load(here / "resume.pt", "x")),
+        Reader("ledger", "ledger.jsonl", good, lambda here: read_ledger(here / "ledger.jsonl")),
+    ]
+    for kind in ("png", "jpeg", "ppm"):
+        name = f"image.{kind}"
+        found.append(Reader(f"image ({kind})", name, good, lambda here, name=name: _read_image(here / name)))
+    (good / "epsilons.txt").write_text("1/255,0.03,8/255")
+    found.append(Reader("epsilons", "epsilons.txt", good, _read_grid))
+    return found
+
+
+def _read_run(here: Path) -> None:
+    info = RunStore(here).read_json("run.json")
+    problems = Problems()
+    if check_form(info, problems):
+        check_key(info, problems)
+    collect([here])
+
+
+def _read_image(path: Path) -> Any:
+    return ImageFiles("folder", [(str(path), 0)], ["0"]).take([0])
+
+
+def _read_grid(here: Path) -> None:
+    grid = parse_grid((here / "epsilons.txt").read_text(errors="replace").split(","))
+    assert len({epsilon.label for epsilon in grid}) == len(grid), "two epsilons of one label"
+
+
+TOKENS = (
+    b"null", b"true", b"-1", b"0", b"1e999", b"NaN", b"Infinity", b"[]", b"{}", b'""', b'"../../x"', b"[[[[",
+    b"9" * 400,
+    b"\x00", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"'''", b"=", b"[[attack]]", b"../x", b"\n", b"1" * 5000,
+)  # fmt: skip
+
+
+def mutate(content: bytes, chance: random.Random) -> bytes:
+    """A bad file: bytes changed, cut out, doubled, moved, or replaced by what readers stumble over."""
+    if chance.random() < 0.4 and (changed := _mutate_json(content, chance)) is not None:
+        return changed
+    made = bytearray(content)
+    for _ in range(chance.choice((1, 1, 1, 2, 4, 16))):
+        at = chance.randrange(len(made) + 1)
+        end = min(len(made), at + chance.choice((1, 1, 2, 4, 8, 64, 512)))
+        kind = chance.randrange(7)
+        if kind == 0 and at < len(made):
+            made[at] ^= 1 << chance.randrange(8)
+        elif kind == 1:
+            made[at:end] = chance.randbytes(end - at)
+        elif kind == 2:
+            del made[at:end]
+        elif kind == 3:
+            made[at:at] = made[at:end]
+        elif kind == 4:
+            made[at:end] = chance.choice(TOKENS)
+        elif kind == 5:
+            del made[at:]
+        else:
+            made[at:end] = bytes(end - at)
+    return bytes(made)
+
+
+def _mutate_json(content: bytes, chance: random.Random) -> bytes | None:
+    """One value of a JSON file replaced, removed or doubled; None if it is none."""
+    try:
+        value = json.loads(content)
+    except (ValueError, UnicodeDecodeError):
+        return None
+    places: list[tuple[Any, Any]] = []
+
+    def walk(node: Any) -> None:
+        for key in node if isinstance(node, dict) else range(len(node)):
+            places.append((node, key))
+            if isinstance(node[key], (dict, list)):
+                walk(node[key])
+
+    if not isinstance(value, (dict, list)) or not value:
+        return None
+    walk(value)
+    strange = (
+        None,
+        True,
+        -1,
+        0,
+        2**70,
+        1e308,
+        0.5,
+        "",
+        "x" * 300,
+        "../../x",
+        "<script>",
+        [],
+        {},
+        [None],
+        {"a": []},
+        "\x00",
+    )
+    for _ in range(chance.choice((1, 1, 2))):
+        node, key = chance.choice(places)
+        if chance.random() < 0.3:
+            other, name = chance.choice(places)
+            with_key = name in other if isinstance(other, dict) else name < len(other)
+            replacement = other[name] if with_key and other[name] is not node else None
+        else:
+            replacement = chance.choice(strange)
+        if isinstance(node, dict) and chance.random() < 0.2:
+            node.pop(key, None)
+        elif isinstance(node, dict) or key < len(node):
+            node[key] = replacement
+    try:
+        return json.dumps(value).encode()
+    except ValueError:  # a circle
+        return None
