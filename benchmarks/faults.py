@@ -78,7 +78,12 @@ def start(results: Path, attempts: Path | None = None, executor: str = "local", 
 
         Worker.compute = noted  # type: ignore[method-assign]
     options = Options(
-        results, device="cpu", batch_size=8, executor=executor, scale=Scale(2 if executor == "ray" else None)
+        results,
+        device="cpu",
+        batch_size=8,
+        precision="exact",
+        executor=executor,
+        scale=Scale(2 if executor == "ray" else None),
     )
     with LiveReport(quiet=True) as report, interrupts(report):
         return evaluate(model, suite, data, options, report)
@@ -162,8 +167,11 @@ class Campaign:
     def finish(
         self, row: Row, results: Path, before: dict[str, int], kills: int = 1, torn: int = 0, run: Any = None
     ) -> None:
-        """Start the run again, undisturbed, and judge what comes out; `torn` units may be computed again besides."""
-        row.trials += 1
+        """Start the run again, undisturbed, and judge what comes out; `torn` units may be computed again besides.
+
+        A trial is one of `kills` that the run saw.
+        """
+        row.trials += kills
         code = wait(fork(run or partial(start, results, results / "attempts")))
         folder = next((path for path in results.iterdir() if path.is_dir()), results)
         if code != 0:
@@ -185,7 +193,7 @@ class Campaign:
             row.unexpected.append(f"left behind: {left[0]}")
         row.lost += lost
         row.different += not same
-        row.survived += same and not lost and not left
+        row.survived += kills if same and not lost and not left else 0
         shutil.rmtree(results, ignore_errors=True)
 
     def random_kills(self, kills: int) -> None:
@@ -200,8 +208,6 @@ class Campaign:
                 wait(child)
                 before |= shards(results)
             self.finish(row, results, before, here)
-            row.trials += here - 1
-            row.survived += here - 1 if not (row.lost or row.different or row.unexpected) else 0
             done += here
 
     def kills_at_steps(self, stride: int) -> None:
@@ -394,7 +400,7 @@ class Campaign:
             code = wait(child)
             if code not in (0, STOPPED):
                 row.unexpected.append(f"ended with {code}")
-            self.finish(row, results, shards(results), kills=presses)
+            self.finish(row, results, shards(results))
 
     def memory(self, trials: int) -> None:
         """The host has too little memory for the batch: the run finishes, and says how often it went on with less."""

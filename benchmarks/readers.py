@@ -88,7 +88,7 @@ class Reader:
 def readers(top: Path) -> list[Reader]:
     """All readers, with their good files under `top`."""
     model, suite, data = case(n=16, chunk=8, attacks=(FGSM,))
-    run = evaluate(model, suite, data, Options(top / "results", device="cpu", batch_size=8)).folder
+    run = evaluate(model, suite, data, Options(top / "results", device="cpu", batch_size=8, precision="exact")).folder
     shard = sorted((run / "facts").iterdir())[0].name
     proof = sorted((run / "witnesses").iterdir())[0].name
     good = top / "good"

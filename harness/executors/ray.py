@@ -211,7 +211,7 @@ class _Drive:
         self._farewell()
         if self.given_up:
             raise BadRun(
-                f"{len(self.given_up)} units took down {ATTEMPTS} workers each, {self.given_up[0]} first (out of"
+                f"{len(self.given_up)} unit(s) took down {ATTEMPTS} workers each, {self.given_up[0]} first (out of"
                 " memory? try a smaller --batch-size); all other units are on disk, the same command goes on from there"
             )
 

@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from harness import evidence
+from harness.contain import Guard
 from harness.doctor.probe import changed_buffers, snapshot
 from harness.errors import BadRun, HarnessError, UsageError
 from harness.fast.calibrate import make_copy
@@ -76,7 +77,7 @@ def pack(worker: Worker, key: str) -> Parcel:
         module = copy.deepcopy(module).cpu()
     recipe = worker.setting.copy.recipe if worker.setting.copy is not None else Recipe()
     # Each worker enters its own reference and makes its own copy; a budget ends between units here.
-    setting = replace(worker.setting, reference=None, copy=None, deadline=None)  # type: ignore[arg-type]
+    setting = replace(worker.setting, reference=None, copy=None, guard=None, deadline=None)  # type: ignore[arg-type]
     bare = copy.copy(worker)
     bare.forget()
     bare.setting = setting
@@ -160,7 +161,9 @@ class Remote:
         # Entered for as long as the process lives.
         reference = ReferenceModel(parcel.model, device, worker.setting.batch_size).__enter__()
         images, _ = worker.part.take(0)
-        worker.setting = replace(worker.setting, reference=reference, copy=make_copy(reference, parcel.recipe, images))
+        copied = make_copy(reference, parcel.recipe, images)
+        guard = Guard(reference.module, *([copied] if copied is not None else []))
+        worker.setting = replace(worker.setting, reference=reference, copy=copied, guard=guard)
         self._buffers = snapshot(reference.module)
         return worker
 

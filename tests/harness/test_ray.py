@@ -1,0 +1,223 @@
+"""The Ray executor: the local one's facts, whoever computes them and whoever dies meanwhile; one cluster for all."""
+
+import json
+import os
+import signal
+import threading
+import time
+import warnings
+
+import pytest
+from toys import SmallNet, labeled, loaded
+
+from harness.errors import BadRun, MissingPackage, UsageError
+from harness.executors import local, ray
+from harness.executors.remote import Failed, Remote, homeless, pack
+from harness.run import Options, Silent, evaluate
+from harness.store import RunStore
+from harness.suite import Suite
+from harness.threat import parse_grid
+from harness.types import AttackSpec, Scale
+
+BY = [("attack", "ascending"), ("epsilon", "ascending"), ("sample_id", "ascending")]
+PGD = AttackSpec("pgd", "torchattacks", "pgd", {"steps": 5, "step_size": "epsilon/4", "random_start": True})
+TWO = Scale(workers=2)
+
+
+def suite(*attacks, chunk=12):
+    attacks = attacks or (AttackSpec("fgsm", "torchattacks", "fgsm", {}), PGD)
+    return Suite("toy", 1, "linf", parse_grid(["2/255", "8/255"], "linf"), "observed", chunk, tuple(attacks))
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    module = pytest.importorskip("ray")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        module.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        yield module
+        module.shutdown()
+
+
+@pytest.fixture(scope="module")
+def case():
+    model = SmallNet()
+    return loaded(model, 5), labeled(model, 48, wrong=3)
+
+
+def options(folder, executor="ray", **changes):
+    scale = TWO if executor == "ray" else Scale()
+    return Options(folder, device="cpu", batch_size=12, precision="exact", executor=executor, scale=scale, **changes)
+
+
+def both(run):
+    witnesses = sorted((row for table in RunStore(run.folder).all_witnesses() for row in table.to_pylist()), key=str)
+    return run.facts.sort_by(BY), witnesses
+
+
+@pytest.fixture(scope="module")
+def whole(case, tmp_path_factory):
+    return both(evaluate(case[0], suite(), case[1], options(tmp_path_factory.mktemp("local"), "local")))
+
+
+@pytest.mark.slow
+@pytest.mark.torchattacks
+def test_facts_and_witnesses_are_the_local_executors(cluster, case, whole, tmp_path):
+    seen = []
+
+    class Watch(Silent):
+        def finished(self, done):
+            seen.append(done)
+
+    run = evaluate(case[0], suite(), case[1], options(tmp_path), Watch())
+    facts, witnesses = both(run)
+    assert run.complete
+    assert facts.equals(whole[0])
+    assert witnesses == whole[1]
+    assert len(seen) == 4 * (1 + 2 * 2), "every unit is reported once"
+    assert not list(run.folder.glob(".running-*"))
+    again = evaluate(case[0], suite(), case[1], options(tmp_path, "local"))
+    assert again.folder == run.folder, "the executor is no part of the key"
+
+
+@pytest.mark.slow
+@pytest.mark.torchattacks
+def test_a_killed_workers_unit_runs_again_and_nothing_else(cluster, case, whole, tmp_path):
+    killed = []
+
+    def killer():
+        end = time.monotonic() + 60
+        while not killed and time.monotonic() < end:
+            for note in tmp_path.glob("*/.running-*.json"):
+                try:
+                    about = json.loads(note.read_text())
+                except (OSError, ValueError):
+                    continue
+                before = {path.name: path.stat().st_ino for path in tmp_path.glob("*/facts/*.parquet")}
+                os.kill(about["pid"], signal.SIGKILL)
+                killed.append((about["unit"], before))
+                break
+            time.sleep(0.002)
+
+    thread = threading.Thread(target=killer)
+    thread.start()
+    run = evaluate(case[0], suite(), case[1], options(tmp_path))
+    thread.join()
+    facts, witnesses = both(run)
+    assert run.complete
+    assert facts.equals(whole[0])
+    assert witnesses == whole[1]
+    ((unit, before),) = killed
+    after = {path.name: path.stat().st_ino for path in (run.folder / "facts").iterdir()}
+    assert before.items() <= after.items(), "what was finished stays"
+    assert any(f["check"] == "died" and unit in f["message"] for f in run.info["findings"])
+
+
+@pytest.mark.slow
+@pytest.mark.torchattacks
+def test_stopping_finishes_what_runs_and_any_executor_goes_on(cluster, case, whole, tmp_path):
+    class Stop(Silent):
+        count = 0
+
+        def finished(self, done):
+            self.count += 1
+
+        def stop(self):
+            return self.count >= 5
+
+    first = evaluate(case[0], suite(), case[1], options(tmp_path), Stop())
+    assert first.info["status"] == "interrupted"
+    assert not list(first.folder.glob(".running-*"))
+    run = evaluate(case[0], suite(), case[1], options(tmp_path, "local"))
+    assert both(run)[0].equals(whole[0])
+
+
+@pytest.mark.slow
+@pytest.mark.torchattacks
+def test_a_unit_that_kills_every_worker_is_given_up_and_the_others_finish(cluster, case, tmp_path, monkeypatch):
+    """As one does that needs more memory than there is."""
+    monkeypatch.setattr(ray, "ATTEMPTS", 2)
+    deadly = loaded(Deadly(case[0].module, tmp_path), 5)
+    with pytest.raises(
+        BadRun, match=r"1 unit\(s\) took down 2 workers each, pgd@2_255-00000 first.*other units are on disk"
+    ):
+        evaluate(
+            deadly, suite(PGD, AttackSpec("fgsm", "torchattacks", "fgsm", {}), chunk=24), case[1], options(tmp_path)
+        )
+    done = {path.name for path in tmp_path.glob("*/facts/*.parquet")}
+    assert {"fgsm@8_255-00000.parquet", "fgsm@8_255-00001.parquet", "pgd@8_255-00001.parquet"} <= done
+    assert not any(name.startswith("pgd@") and "-00000" in name for name in done)
+
+
+class Deadly(SmallNet):
+    """Kills its process where it is differentiated in one certain unit, which its note names."""
+
+    def __init__(self, inner, results):
+        super().__init__()
+        self.load_state_dict(inner.state_dict())
+        self.results = results
+
+    def forward(self, images):
+        if images.requires_grad:
+            for note in self.results.glob(f"*/.running-*-{os.getpid()}.json"):
+                if json.loads(note.read_text())["unit"] == "pgd@2_255-00000":
+                    os.kill(os.getpid(), signal.SIGKILL)
+        return super().forward(images)
+
+
+def test_what_cannot_be_had_is_said_in_one_line(case, tmp_path):
+    data = case[1]
+    for scale, words in (
+        (Scale(workers=0), "--workers 0 must be at least 1"),
+        (Scale(gpus_per_worker=-1), "--gpus-per-worker -1 is no number"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            ray.run(None, [], lambda: False, scale)
+    with pytest.raises(UsageError, match="add --executor ray"):
+        local.run(None, [], lambda: False, Scale(workers=2))
+    with pytest.raises(UsageError, match="unknown executor 'rya'"):
+        evaluate(case[0], suite(), data, Options(tmp_path, executor="rya"))
+
+
+def test_without_ray_one_is_told_what_to_install(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(MissingPackage, match=r"pip install 'robustness-harness\[ray\]'"):
+        ray.run(None, [], lambda: False, Scale())
+
+
+def test_a_worker_elsewhere_says_what_is_wrong(case, tmp_path, monkeypatch):
+    """Other versions, and a results folder that it does not see; nothing is raised across the wire."""
+    parcels = []
+
+    def capture(worker, lanes, stop, scale):
+        parcels.append(pack(worker, worker.store.read_json("plan.json")["key"]))
+        return iter(())
+
+    monkeypatch.setattr(local, "run", capture)
+    evaluate(case[0], suite(), case[1], options(tmp_path, "local"))
+    (parcel,) = parcels
+    assert not isinstance(Remote(lambda: parcel).hello(), Failed)
+    monkeypatch.setitem(parcel.versions, "torch", "1.0")
+    answer = Remote(lambda: parcel).hello()
+    assert "has torch" in answer.message
+    assert "the driver 1.0" in answer.message
+    monkeypatch.undo()
+    parcel.worker.store = RunStore(tmp_path / "elsewhere")
+    assert "does not see" in Remote(lambda: parcel).hello().message
+
+    def broken():
+        raise ModuleNotFoundError("No module named 'mine'")
+
+    answer = Remote(broken).hello()
+    assert "ModuleNotFoundError: No module named 'mine'" in answer.message
+    assert answer.trace
+
+
+def test_classes_of_a_lone_file_travel_with_the_model():
+    import types
+
+    lone = types.ModuleType("harness_model_lone")
+    exec("from torch import nn\nclass Net(nn.Linear):\n    pass\n", lone.__dict__)
+    assert homeless(lone.Net(1, 1), {"harness_model_lone": lone}) == [lone]
+    assert homeless(SmallNet(), dict(__import__("sys").modules)) == []
