@@ -92,7 +92,7 @@ def readers(top: Path) -> list[Reader]:
     shard = sorted((run / "facts").iterdir())[0].name
     proof = sorted((run / "witnesses").iterdir())[0].name
     good = top / "good"
-    good.mkdir()
+    good.mkdir(parents=True)
     shutil.copy(sorted((ROOT / "model_zoo/cards/models").glob("*.toml"))[0], good / "card.toml")
     shutil.copy(ROOT / "harness/suites/standard.toml", good / "suite.toml")
     safetensors.torch.save_file(
