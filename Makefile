@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One BLAS thread a test process: two processes with several threads each slow one another down.
 TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
-.PHONY: demo test check format clean leaderboard
+.PHONY: demo test check format docs clean leaderboard
 
 demo: $(VENV)/.installed  ## the main job on the bundled data, then its leaderboard
 	$(BIN)/harness eval --model trades --suite pgd
@@ -26,10 +26,18 @@ format: $(VENV)/.installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: .venv-docs/.installed  ## the site, in site/; warnings are errors
+	.venv-docs/bin/mkdocs build --strict --quiet
+
+.venv-docs/.installed: docs/requirements.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-docs site build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torchvision
 
 from harness.errors import BadWeights, MissingPackage, UnknownName, UsageError
@@ -45,22 +47,21 @@ def torchvision_model(text: str) -> LoadedModel | None:
 
 
 def timm_model(text: str) -> LoadedModel | None:
-    """``timm:resnet18.a1_in1k``, any pretrained classifier of timm, with the normalization of its configuration.
+    """``timm:resnet18.a1_in1k`` or ``hf-hub:timm/resnet18.a1_in1k``: timm's classifiers, normalized as configured.
+
+    Resizing and cropping are the data set's business: images come at the size the weights were trained for.
 
     Raises:
         MissingPackage: timm is not installed.
-        UnknownName: timm has no pretrained model of that name.
+        UnknownName: timm has no model of that name.
         BadWeights: its weights cannot be fetched.
     """
-    if not text.startswith("timm:"):
+    if not text.startswith(("timm:", "hf-hub:")):
         return None
-    name = text.removeprefix("timm:").partition("?")[0]
+    name = text.partition("?")[0].removeprefix("timm:")
     _only(options(text), {}, text)
-    try:
-        import timm  # type: ignore[import-not-found,unused-ignore]
-    except ModuleNotFoundError:
-        raise MissingPackage(f"{text} needs timm; install it with: pip install 'robustness-harness[timm]'") from None
-    if not timm.is_model(name):
+    timm = timm_package(text)
+    if text.startswith("timm:") and not timm.is_model(name):
         raise UnknownName("timm model", name, timm.list_models(pretrained=True))
     try:
         network = timm.create_model(name, pretrained=True)
@@ -69,7 +70,21 @@ def timm_model(text: str) -> LoadedModel | None:
     settings = network.pretrained_cfg
     model = Normalized(network, settings["mean"], settings["std"]).eval()
     channels, height, width = settings["input_size"]
-    return LoadedModel(name, model, int(network.num_classes), (channels, height, width), state_sha256(model))
+    called = name.rpartition("/")[2]
+    return LoadedModel(called, model, int(network.num_classes), (channels, height, width), state_sha256(model))
+
+
+def timm_package(text: str) -> Any:
+    """The package timm; `text` is what needs it.
+
+    Raises:
+        MissingPackage: it is not installed.
+    """
+    try:
+        import timm  # type: ignore[import-not-found,unused-ignore]
+    except ModuleNotFoundError:
+        raise MissingPackage(f"{text} needs timm; install it with: pip install 'robustness-harness[timm]'") from None
+    return timm
 
 
 def _only(given: dict[str, str], defaults: dict[str, str], text: str) -> dict[str, str]:

@@ -29,8 +29,9 @@ def resolve(text: str) -> LoadedModel | None:
         HarnessError: a source knows it and cannot load it; the message says why.
     """
     from model_zoo.pretrained import timm_model, torchvision_model
+    from model_zoo.state_dict import state_dict_model
 
-    for source in (torchvision_model, timm_model, python_file, card_file, training_folder):
+    for source in (torchvision_model, timm_model, state_dict_model, python_file, card_file, training_folder):
         model = source(text)
         if model is not None:
             return model
@@ -75,19 +76,30 @@ def python_file(text: str) -> LoadedModel | None:
             raise UsageError(f"model {text!r} names no function; write {text}:function")
         return None
     path = Path(path_text)
-    function = _function(path, function_name)
-    try:
-        made = function()
-    except HarnessError:
-        raise
-    except Exception as error:  # whatever the user's code raises is reported as theirs
-        raise PluginError(f"{text}: the function failed with {type(error).__name__}: {error}") from error
+    made = call_file(text)
     if isinstance(made, LoadedModel):
         return made
     module, contract = made if isinstance(made, tuple) and len(made) == 2 else (made, {})
     if not isinstance(module, nn.Module) or not isinstance(contract, Mapping):
         raise PluginError(f"{text} returns {type(made).__name__}; expected a torch.nn.Module or (module, dict)")
     return with_contract(module, contract, f"{path.stem}:{function_name}", text)
+
+
+def call_file(text: str) -> Any:
+    """What the function in ``path/to/file.py:function`` returns.
+
+    Raises:
+        UsageError: no such file or function.
+        PluginError: the file or the function fails.
+    """
+    path_text, _, name = text.rpartition(":")
+    function = _function(Path(path_text), name)
+    try:
+        return function()
+    except HarnessError:
+        raise
+    except Exception as error:  # whatever the user's code raises is reported as theirs
+        raise PluginError(f"{text}: the function failed with {type(error).__name__}: {error}") from error
 
 
 def with_contract(module: nn.Module, contract: Mapping[str, Any], name: str, where: str) -> LoadedModel:
