@@ -7,7 +7,8 @@
 
 Linear classifiers have a closed form in linf and l2; tiny ReLU networks are solved by integer programming
 (`harness.selftest.exact`; the tests compare the solver with an enumeration of all activation patterns). The harness
-must not find more broken than can be broken (soundness), and may miss as many samples as `GAP` says (completeness).
+must not find more broken than can be broken (soundness), and a single tool may miss as many samples as `GAP` says
+(completeness); a cell that is off is marked with an exclamation mark.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ from harness.suite import Suite
 from harness.threat import Epsilon, parse_grid
 from harness.types import AttackSpec, LoadedModel, Norm
 
-GAP = 0.0
-"""Share of the samples that a tool's strongest attacks may miss."""
+GAP = 0.02
+"""Share of the samples that one tool's strongest attacks may miss; all of them together, the worst case, none."""
 ROUNDING = 1e-5
 """Margins nearer to zero than this are undecided: the harness predicts in float32, the exact answer is in float64."""
 CLASSES, SHAPE = 5, (1, 4, 4)
@@ -160,7 +161,7 @@ class Answer:
     @property
     def ok(self) -> bool:
         """Whether it is sound and within the gap."""
-        return self.impossible == 0 and self.missed <= GAP * self.n
+        return self.impossible == 0 and self.missed <= (0 if self.tool == "all" else GAP * self.n)
 
 
 def answers(case: Case, quick: bool) -> list[Answer]:
@@ -219,7 +220,7 @@ def main() -> int:
         good &= all(answer.ok for answer in found)
         for epsilon in case.grid:
             row = [answer for answer in found if answer.epsilon == epsilon]
-            shown = " | ".join(f"{100 * a.found:.1f}" + ("" if a.ok else f" (!{a.missed},{a.impossible})") for a in row)
+            shown = " | ".join(f"{100 * a.found:.1f}" + ("" if a.ok else " !") for a in row)
             head = f"| {case.name} | {case.norm} | {epsilon} | {row[0].n} | {100 * row[0].exact:.1f} |"
             print(head, shown, "|", flush=True)
     return 0 if good else 1

@@ -27,6 +27,7 @@ CHECKS: Mapping[str, str] = {
     "P23": "restarts still helping",
     "P24": "silent success",
     "P25": "tools disagree",
+    "P26": "transfer",
 }
 """Code to title. Numbers are never given another meaning; those missing belong to checks that are made elsewhere."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,6 +51,9 @@ class Options:
     """``on`` compiles the copy, ``off`` and ``auto`` do not."""
     budget: float | None = None
     """Seconds after which the run stops; what is missing is said, and the same call goes on."""
+    transfer: Sequence[Path] = ()
+    """Runs, or folders of runs, of other models on the same samples: their witnesses are offered to this model when it
+    has been measured. No number depends on it; what they break is a finding."""
     unit_timeout: float | None = None
     """Seconds after which a unit (one attack on one chunk at one epsilon) is given up; None never."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from harness.cache import UnitCache
 from harness.contain import Guard
 from harness.cost import fold_costs
 from harness.describe import WITNESSES, Options, describe, now
+from harness.diagnose.foreign import find_runs, transfer
 from harness.doctor.probe import changed_buffers, snapshot
 from harness.errors import BadRun, TornFile, UsageError
 from harness.executors import Executor
@@ -113,6 +114,7 @@ def evaluate(
     check_data(model, data)
     attacks = suite.resolve()
     device = pick_device(options.device)
+    others = find_runs(options.transfer)
     part = make_slice(data, options.n, suite.chunk)
     run = describe(model, suite, attacks, part, options, device)
     check_model(model, data, run, options, device)
@@ -132,7 +134,7 @@ def evaluate(
         )  # fmt: skip
         cache = UnitCache(options.results, run, read=not options.fresh)
         worker = Worker(setting, suite, attacks, part, store, run["witnesses"] != "none", cache)
-        return _run(worker, run, reporter, execute, options.scale)
+        return _run(worker, run, reporter, execute, options.scale, others)
 
 
 def _check(options: Options, suite: Suite) -> None:
@@ -255,7 +257,14 @@ def _plan(
     return plan, copy
 
 
-def _run(worker: Worker, run: dict[str, Any], reporter: Reporter, execute: Executor, scale: Scale) -> Run:
+def _run(
+    worker: Worker,
+    run: dict[str, Any],
+    reporter: Reporter,
+    execute: Executor,
+    scale: Scale,
+    others: Sequence[Path],
+) -> Run:
     store, suite = worker.store, worker.suite
     lanes = all_lanes(suite, worker.part.chunks)
     units = [unit for lane in lanes for unit, _ in worker.units(lane)]
@@ -291,8 +300,11 @@ def _run(worker: Worker, run: dict[str, Any], reporter: Reporter, execute: Execu
     run["compute"] = fold_costs(store.folder, _places(suite, [unit for unit in units if unit in there]))
     if len(there) < len(units) and clock.over():
         run["findings"].append(clock.finding(run, suite, units, there).as_dict())
-    _end(run, worker, buffers, earlier + time.monotonic() - begun)
     found = fact.concat(tables)
+    if others and run["status"] == "complete":
+        told = transfer(worker.setting.reference, worker.part, run, found, others)
+        run["findings"] = [old for old in run["findings"] if old["check"] != "P26"] + [new.as_dict() for new in told]
+    _end(run, worker, buffers, earlier + time.monotonic() - begun)
     if run["status"] == "complete" and run["witnesses"] == "worst":
         thin_witnesses(store, worker.part)
     summary = summarize(run, found)

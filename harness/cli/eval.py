@@ -60,6 +60,10 @@ def evaluate_models(
     unit_timeout: Annotated[
         float | None, typer.Option(help="Give up an attack on a chunk at an epsilon after this many seconds.")
     ] = None,
+    transfer: Annotated[
+        list[Path] | None,
+        typer.Option(help="Afterwards, offer the model the witnesses of these runs of others; repeatable."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> int:
     """Attack models with a suite and report robust accuracy at every epsilon."""
@@ -99,6 +103,7 @@ def evaluate_models(
         precision,
         compile_,
         unit_timeout=unit_timeout,
+        transfer=tuple(transfer or ()),
     )
     ends = None if seconds is None else time.monotonic() + seconds
     samples = find_data(data, data_root)
