@@ -21,12 +21,14 @@
     };
   }
 
-  // The chart `name` with its data in the element `place`; `change` may adapt the specification.
-  async function draw(place, name, data, label, change) {
+  // The chart `name` with its data in the element `place`; `change` may adapt the specification, `rows` is how many a
+  // chart of rows has: Vega-Lite would count them itself, and complain that it cannot fit both ways.
+  async function draw(place, name, data, label, { change, rows } = {}) {
     const spec = structuredClone(D.charts[name]);
     spec.datasets = data;
     spec.description = label;
     if (change) change(spec);
+    if (rows !== undefined) spec.height = Math.max(1, rows) * spec.height.step;
     place.setAttribute("role", "img");
     place.setAttribute("aria-label", label);
     if (!place.clientWidth) return; // hidden: drawn when it is shown
@@ -34,7 +36,7 @@
     const box = place.querySelector(".plot") || place.appendChild(document.createElement("div"));
     box.className = "plot";
     const options = {
-      ast: true, actions: false, renderer: "svg", logLevel: 1, config: theme(), tooltip: { theme: dark() ? "dark" : "light" },
+      ast: true, actions: false, renderer: "svg", config: theme(), tooltip: { theme: dark() ? "dark" : "light" },
     };
     const made = await window.vegaEmbed(box, spec, options);
     place.view = made;
@@ -60,11 +62,15 @@
         }
       });
       const label = `${panel.title}: accuracy in percent against ${panel.xlabel}; the table above has the numbers`;
-      draw(chart, kind === "curves" ? "curve" : "steps", { points }, label, (spec) => {
-        for (const layer of spec.layer) {
-          layer.encoding.x.title = panel.xlabel;
-          layer.encoding.x.axis = { ...layer.encoding.x.axis, values: panel.ticks, format: "~g", labelOverlap: true };
-        }
+      draw(chart, kind === "curves" ? "curve" : "steps", { points }, label, {
+        change: (spec) => {
+          for (const layer of spec.layer) {
+            const { x } = layer.encoding;
+            x.title = panel.xlabel;
+            x.scale = { ...x.scale, domain: [Math.min(...panel.ticks), Math.max(...panel.ticks)] };
+            x.axis = { ...x.axis, values: panel.ticks, format: "~g", labelOverlap: true };
+          }
+        },
       });
     });
     box.parentElement.hidden = !D.tables[table][kind].length;
@@ -77,9 +83,12 @@
       cell, order, p, significant, difference: sign * difference, low: turned ? -high : low, high: turned ? -low : high,
       a: turned ? b : a, b: turned ? a : b,
     }));
+    place.hidden = !cells.length;
+    if (!cells.length) return;
     const rows = D.tables[table].rows;
     const [first, second] = (turned ? [pair.b, pair.a] : [pair.a, pair.b]).map((row) => rows[row][0]);
-    draw(place, "pair", { cells }, `Accuracy of ${first} minus accuracy of ${second}, by cell, with 95 % intervals`);
+    draw(place, "pair", { cells }, `Accuracy of ${first} minus accuracy of ${second}, by cell, with 95 % intervals`,
+      { rows: cells.length });
   }
 
   function picker(section, table) {
@@ -130,7 +139,8 @@
     classes.sort((a, b) => a.worst - b.worst).forEach((one, order) => (one.order = order));
     const epsilon = run.grid[at];
     draw(section.querySelector('[data-chart="classes"]'), "classes", { classes },
-      `Accuracy of each class, unperturbed and in the worst case at ${epsilon}; a table follows`);
+      `Accuracy of each class, unperturbed and in the worst case at ${epsilon}; a table follows`,
+      { rows: classes.length });
     const place = section.querySelector('[data-chart="confusions"]');
     if (!place) return;
     const numbers = run.confusions[at];
@@ -140,7 +150,10 @@
       const [danger, why] = D.dangers[number];
       pairs.push({ sign: name(so), read: name(ro), so, ro, count, danger, why });
     }
-    draw(place, "confusions", { pairs }, `Which class is read as which in the worst case at ${epsilon}`);
+    place.hidden = !pairs.length;
+    if (!pairs.length) return;
+    draw(place, "confusions", { pairs }, `Which class is read as which in the worst case at ${epsilon}`,
+      { rows: new Set(pairs.map((pair) => pair.so)).size });
   }
 
   // --- Switches -----------------------------------------------------------------------------------------------------

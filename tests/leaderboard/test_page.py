@@ -100,6 +100,12 @@ def test_curves_are_drawn_toggled_and_say_their_numbers(browser, page) -> None:
         assert view.page.locator(lines).count() == 3
         view.page.get_by_role("checkbox", name="a2s").uncheck()
         view.page.wait_for_function("q => document.querySelectorAll(q).length === 2", arg=lines)
+        for other in ("trades", "standard"):
+            view.page.get_by_role("checkbox", name=other).uncheck()
+        view.page.wait_for_function("q => document.querySelectorAll(q).length === 0", arg=lines)
+        for other in ("trades", "standard"):
+            view.page.get_by_role("checkbox", name=other).check()
+        view.page.wait_for_function("q => document.querySelectorAll(q).length === 2", arg=lines)
         steps = view.page.locator("section.table:not([hidden]) [data-charts=steps] .chart")
         assert steps.count() == 3, "one for each epsilon"
         mark = view.page.locator("section.table:not([hidden]) [data-charts=curves] .mark-symbol path").last
