@@ -27,7 +27,7 @@ format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .
 
 docs: .venv-docs/.installed  ## the site, in site/; warnings are errors
-	.venv-docs/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
 
 .venv-docs/.installed: docs/requirements.txt
 	$(PYTHON) -m venv .venv-docs

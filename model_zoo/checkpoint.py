@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import random
 from pathlib import Path
 from typing import Any
@@ -87,7 +86,7 @@ def read_tensors(path: Path) -> Any:
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251  # runs no code
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except Exception as error:  # the unpickler raises whatever the bytes make it raise
         reason = " ".join(str(error).split())[:160]
         raise BadWeights(
             f"weights {path} cannot be read as tensors alone ({reason}); save model.state_dict()"

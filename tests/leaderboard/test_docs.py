@@ -21,7 +21,7 @@ def documented() -> list[list[str]]:
     """The words of every `harness` command line in the two pages."""
     text = "\n".join((DOCS / name).read_text(encoding="utf-8") for name in ("ci.md", "leaderboard.md"))
     text = re.sub(r"\n +(?=--)", " ", text)  # the folded lines of the workflow
-    lines = [re.sub(r"^(- run:)?[ >-]*", "", line.strip()) for line in text.splitlines()]
+    lines = [re.sub(r"^(- run:)?[$ >-]*", "", line.strip()) for line in text.splitlines()]
     words = [shlex.split(line.partition(" >> ")[0], comments=True) for line in lines if line.startswith("harness ")]
     return [line for line in words if line[1] in COMMANDS]
 

@@ -1,0 +1,91 @@
+"""Every code block of README and docs is run, or says why not.
+
+A comment ``<!-- not run: REASON -->`` on the line before a block excuses it; REASON is network, GPU, time, or excerpt
+(a part of a file that another test holds to the code). Blocks without a language, or of text, show output.
+"""
+
+import contextlib
+import io
+import json
+import re
+import shlex
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+REASONS = ("network", "GPU", "time", "excerpt")
+BLOCK = re.compile(
+    r"(?:^[ ]*<!-- not run: (?P<reason>[^>]*?) -->\n)?^(?P<pad>[ ]*)```(?P<kind>\S*)\n(?P<text>.*?)^[ ]*```",
+    re.M | re.S,
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    page: Path
+    line: int
+    kind: str
+    text: str
+    reason: str | None
+
+
+def blocks(page):
+    text = page.read_text(encoding="utf-8")
+    for found in BLOCK.finditer(text):
+        body = re.sub(f"^{found['pad']}", "", found["text"], flags=re.M)
+        line = text.count("\n", 0, found.start()) + 1
+        yield Block(page, line, found["kind"], body, found["reason"])
+
+
+ALL = [block for page in PAGES for block in blocks(page)]
+RUN = [
+    page
+    for page in PAGES
+    if any(not b.reason and b.kind in ("python", "console", "toml", "json") for b in blocks(page))
+]
+
+
+def commands(text):
+    """The commands of a console block; lines without a prompt are output."""
+    lines = text.replace("\\\n", " ").splitlines()
+    return [shlex.split(line.removeprefix("$ "), comments=True) for line in lines if line.startswith("$ ")]
+
+
+@pytest.mark.parametrize("block", ALL, ids=lambda b: f"{b.page.name}:{b.line}")
+def test_a_block_is_run_or_excused(block):
+    if block.reason is not None:
+        assert block.reason in REASONS
+        return
+    if block.kind in ("", "text"):
+        assert not re.search(r"^\$ |^harness ", block.text, flags=re.M), "commands stand in a console block"
+        return
+    assert block.kind in ("python", "console", "toml", "json"), f"a block of {block.kind} needs `<!-- not run: ... -->`"
+    for words in commands(block.text) if block.kind == "console" else ():
+        assert words[:1] == ["harness"], f"{words} needs `<!-- not run: ... -->`"
+
+
+@pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
+def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for block in blocks(page):
+        where = f"{page.name}, line {block.line}"
+        if block.reason is not None:
+            continue
+        if block.kind == "toml":
+            tomllib.loads(block.text)
+        elif block.kind == "json":
+            json.loads(block.text)
+        elif block.kind == "python":
+            (tmp_path / "block.py").write_text(block.text)
+            exec(compile(block.text, where, "exec"), {"__name__": "block"})
+        elif block.kind == "console":
+            for words in commands(block.text):
+                with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as told:
+                    code = main(words[1:])
+                assert code == 0, f"{where}: {' '.join(words)}: {told.getvalue()}"
