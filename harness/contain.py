@@ -136,8 +136,8 @@ class Guard:
                     tensor.copy_(before)
                     changed = f"parameter {name}"
             if changed is not None:
-                for tensor, before in self._buffers:
-                    tensor.copy_(before)
+                for buffer, kept in self._buffers:
+                    buffer.copy_(kept)
         return changed
 
 

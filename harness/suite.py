@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from harness.attack import BrokenAttack
 from harness.errors import BadSuite, HarnessError, MissingPackage, PluginError, UsageError
@@ -97,12 +97,12 @@ class Suite:
         except BadSuite as error:
             raise BadSuite(f"suite {self.name!r}: {error}") from None
         except PluginError as error:
-            return BrokenAttack(spec, self.norm, error)
+            return cast(Attack, BrokenAttack(spec, self.norm, error))
         except HarnessError:
             raise
         except Exception as error:  # whatever a stranger's factory raises
             words = f"attack {name!r} of package {registry.get(name).package} cannot be built"
-            return BrokenAttack(spec, self.norm, PluginError(f"{words}: {type(error).__name__}: {error}"))
+            return cast(Attack, BrokenAttack(spec, self.norm, PluginError(f"{words}: {type(error).__name__}: {error}")))
         return attack
 
 

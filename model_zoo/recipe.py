@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,8 +13,8 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from harness.errors import UsageError
-from harness.registry import Registry
+from harness.errors import HarnessError, PluginError, UsageError
+from harness.registry import Registry, stranger
 from harness.types import Claim, DataRequest, Dataset, ModelCard
 from model_zoo import architectures, checkpoint, initial, result
 from model_zoo.augment import Augmentation
@@ -99,7 +100,7 @@ def train(
         std=std,
         data={"sets": list(recipe.data), **data.hashes},
     )
-    with report:
+    with report, _named(recipe.defense):
         context = TrainingContext(data.train, recipe.settings, augment, output, report, fingerprint, card, recipe.init)
         prepared = defense.prepare(model, context)
         history = fit(
@@ -139,6 +140,25 @@ def train(
     )
     result.finish(card, history, output)
     return replace(card, path=output / result.CARD)
+
+
+@contextmanager
+def _named(defense: str) -> Iterator[None]:
+    """A stranger's defense that fails is named with its package.
+
+    Raises:
+        PluginError: it raised something of its own.
+    """
+    try:
+        yield
+    except (HarnessError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        package = stranger("defenses", defense)
+        if package is None:
+            raise
+        words = f"defense {defense!r} of package {package} failed with {type(error).__name__}: {error}"
+        raise PluginError(words) from error
 
 
 def load_dataset(text: str, split: Literal["train", "val", "test"], root: Path | None, seed: int = 0) -> Dataset:

@@ -40,7 +40,7 @@ def check_defense(defense: str | type[Any], options: Mapping[str, Any] | None = 
         advice = f"{', '.join(missing)} is missing; derive the class from model_zoo.defenses.base.Defense"
         faults.require(isinstance(kind, type) and not missing, "contract", advice)
         with faults.running("options", "the defense must be made from its options alone; give every field a default"):
-            made = kind.from_options(options or {})  # type: ignore[union-attr]  # looked at above
+            made = kind.from_options(options or {})
         _options(faults, made)
         _loss(faults, made)
         if not faults.found:
@@ -98,7 +98,7 @@ def _loss(faults: Faults, made: Any) -> None:
         )
     faults.require(first.requires_grad, "loss", "loss has no gradient; do not detach it or compute it under no_grad")
     net.zero_grad()
-    first.backward()  # type: ignore[no-untyped-call]
+    first.backward()
     reached = any(parameter.grad is not None and bool(parameter.grad.any()) for parameter in net.parameters())
     faults.expect(reached, "loss", "no weight gets a gradient; the loss must depend on model(images)")
     state.restore()
@@ -152,6 +152,6 @@ def _trained(loss: Callable[..., Tensor], task: Features) -> Classifier:
             images, labels = task.sample(BATCH, seed=step)
             value = loss(model, images, labels)
             optimizer.zero_grad()
-            value.backward()  # type: ignore[no-untyped-call]
+            value.backward()
             optimizer.step()
     return model.eval()

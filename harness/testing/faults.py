@@ -71,7 +71,7 @@ class _Stop(Exception):
 
 def generators() -> tuple[Any, ...]:
     """The states of the global random generators, comparable."""
-    return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()  # type: ignore[index,union-attr]
+    return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()  # type: ignore[index]
 
 
 class ModuleState:

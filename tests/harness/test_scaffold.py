@@ -3,7 +3,7 @@
 import ast
 
 import pytest
-from overlay import Overlay
+from overlay import ROOT, Overlay
 
 from harness.cli import main
 from harness.scaffold import KINDS
@@ -48,3 +48,22 @@ def test_the_defense_takes_ten_lines(packages):
 def test_bad_names_are_one_line(packages, words, message, capsys):
     assert main(["new-defense", *words, "-o", str(packages)]) == 2
     assert message in capsys.readouterr().err
+
+
+def lines_of_code(text):
+    """Lines but for imports, blank ones, comments and docstrings."""
+    tree = ast.parse(text)
+    skipped = set()
+    for node in ast.walk(tree):
+        documented = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node)
+        for part in [node.body[0]] if documented else [node] if isinstance(node, (ast.Import, ast.ImportFrom)) else []:
+            skipped |= set(range(part.lineno, part.end_lineno + 1))
+    lines = [(place, line.strip()) for place, line in enumerate(text.splitlines(), 1)]
+    return sum(bool(line) and not line.startswith("#") and place not in skipped for place, line in lines)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_documented_sizes_are_those_of_the_packages(packages, kind):
+    module = packages / f"my-{kind}" / f"my_{kind}" / "__init__.py"
+    page = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+    assert f"| {kind} | `harness.{kind}s` | {lines_of_code(module.read_text())} |" in page

@@ -201,3 +201,19 @@ def test_claims_on_the_test_split_join_the_card(finished: Path, images: Path, tm
     (validation,) = before.claims.values()
     assert card.claims["folder-set-test"] == validation  # the same images under another name
     assert replace(card, claims=before.claims) == before
+
+
+def test_a_stranger_s_defense_that_fails_is_named_with_its_package(monkeypatch):
+    from harness.errors import PluginError
+    from model_zoo import recipe
+
+    monkeypatch.setattr(recipe, "stranger", lambda kind, name: "weird" if name == "odd" else None)
+    with (
+        pytest.raises(PluginError, match="defense 'odd' of package weird failed with KeyError: 'x'"),
+        recipe._named("odd"),
+    ):
+        raise KeyError("x")
+    with pytest.raises(KeyError), recipe._named("pgd"):
+        raise KeyError("x")
+    with pytest.raises(UsageError), recipe._named("odd"):
+        raise UsageError("told already")
