@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from harness.cost import of_cell
 from leaderboard.danger import danger, ranked
 from leaderboard.protocol import checklist, command
 from leaderboard.records import CLEAN_PLACE, Record
-from leaderboard.rows import WORST, ClassScore, Confusion, Detail
+from leaderboard.rows import CLEAN, WORST, ClassScore, Confusion, Detail, Spent
 
 
 def detail_of(record: Record) -> Detail:
@@ -24,6 +25,7 @@ def detail_of(record: Record) -> Detail:
         checklist=checklist(record),
         command=command(record.info),
         facts=_facts(record.info),
+        spent=_spent(record),
         pictures=record.pictures,
         no_pictures=record.no_pictures,
     )
@@ -68,6 +70,17 @@ def _confusions(record: Record, names: Sequence[str]) -> tuple[Confusion, ...]:
             here.append(Confusion(label, sign, read_as, count, level, why))
         found += sorted(here, key=lambda c: (-c.danger, -c.count, c.label, c.read_as))
     return tuple(found)
+
+
+def _spent(record: Record) -> tuple[Spent, ...]:
+    found = []
+    for (attack, label), score in record.scores.items():
+        if attack not in (CLEAN, WORST):
+            told = of_cell(record.info, attack, label)
+            numbers = (told.get(name) for name in ("seconds", "peak_memory", "useful_gradients"))
+            found.append(Spent(attack, label, score.forwards, score.backwards, *numbers))
+    attacks = [str(attack["id"]) for attack in record.info["suite"]["attacks"]]
+    return tuple(sorted(found, key=lambda spent: attacks.index(spent.attack)))
 
 
 def _facts(info: Mapping[str, Any]) -> dict[str, str]:

@@ -104,6 +104,22 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Spent:
+    """What one attack cost at one epsilon, from the run's ledger; None where the run did not keep it."""
+
+    attack: str
+    epsilon_label: str
+    forwards: int
+    backwards: int
+    """Passes of single images."""
+    seconds: float | None
+    peak_memory: int | None
+    """Bytes."""
+    useful_gradients: float | None
+    """Share of backward passes whose gradient could still change a result."""
+
+
+@dataclass(frozen=True)
 class Detail:
     """What a row's own page says beyond the table."""
 
@@ -117,6 +133,7 @@ class Detail:
     """Measures the row again."""
     facts: Mapping[str, str]
     """How the run was made: name to value, in reading order."""
+    spent: tuple[Spent, ...]
     pictures: tuple[Picture, ...]
     no_pictures: str
     """Why there are none."""
