@@ -126,16 +126,21 @@ def contents(folder: Path) -> tuple[pa.Table, pa.Table]:
     return store.all_facts().sort_by(BY), found.sort_by(BY)
 
 
+def run_in(results: Path) -> Path:
+    """The one run under `results`; `results` itself if there is none."""
+    return next((path for path in results.glob("[!.]*") if path.is_dir()), results)
+
+
 def shards(folder: Path) -> dict[str, int]:
     """Finished units, each with the identity of its file."""
-    return {path.name: path.stat().st_ino for path in folder.glob("*/facts/*.parquet")}
+    return {path.name: path.stat().st_ino for path in folder.glob("[!.]*/facts/*.parquet")}
 
 
 class Campaign:
     """Runs trials and keeps the rows."""
 
-    def __init__(self, seed: int) -> None:
-        self.chance = random.Random(seed)
+    def __init__(self, seed: int, output: Path | None) -> None:
+        self.chance, self.output = random.Random(seed), output
         self.top = Path(tempfile.mkdtemp(prefix="faults-"))
         self.rows: list[Row] = []
         self.number = 0
@@ -145,7 +150,7 @@ class Campaign:
         child = fork(partial(start, self.top / "whole", self.top / "attempts"))
         assert wait(child) == 0
         self.seconds = time.monotonic() - begun
-        self.whole = contents(next((self.top / "whole").iterdir()))
+        self.whole = contents(run_in(self.top / "whole"))
         self.units = len(shards(self.top / "whole"))
 
     def folder(self) -> Path:
@@ -156,7 +161,8 @@ class Campaign:
         return made
 
     def row(self, fault: str, executor: str = "local") -> Row:
-        """A new row of the table."""
+        """A new row of the table; those before it are written, so that a campaign that is cut short leaves them."""
+        self.save()
         self.rows.append(Row(fault, executor))
         return self.rows[-1]
 
@@ -173,7 +179,7 @@ class Campaign:
         """
         row.trials += kills
         code = wait(fork(run or partial(start, results, results / "attempts")))
-        folder = next((path for path in results.iterdir() if path.is_dir()), results)
+        folder = run_in(results)
         if code != 0:
             row.unexpected.append(f"starting again ended with {code}")
             return
@@ -247,7 +253,7 @@ class Campaign:
             os.kill(child, signal.SIGKILL)
             wait(child)
             before = shards(results)
-            files = [path for path in results.glob("*/**/*") if path.suffix in (".parquet", ".json")]
+            files = [path for path in results.glob("[!.]*/**/*") if path.suffix in (".parquet", ".json")]
             torn = 0
             if files:
                 path = self.chance.choice(files)
@@ -421,7 +427,7 @@ class Campaign:
             if code != 0:
                 row.unexpected.append(f"ended with {code}")
                 continue
-            folder, other = next(results.iterdir()), next(whole.iterdir())
+            folder, other = run_in(results), run_in(whole)
             events = RunStore(folder).read_json("run.json")["out_of_memory"]
             row.out_of_memory += events
             row.survived += 1
@@ -446,6 +452,12 @@ class Campaign:
                 subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
             self.finish(row, results, before, run=again, torn=2 if executor == "ray" else 0)
+
+    def save(self) -> None:
+        """Write the report as it is now."""
+        if self.output is not None:
+            self.output.parent.mkdir(parents=True, exist_ok=True)
+            self.output.write_text(json.dumps(self.report(), indent=2) + "\n")
 
     def report(self) -> dict[str, Any]:
         """The table, and what it was made with."""
@@ -530,11 +542,11 @@ def main() -> None:
         start(arguments.start, executor=arguments.executor)
         return
     if arguments.ray_part:
-        whole = contents(next((arguments.ray_part / "whole").iterdir()))
+        whole = contents(run_in(arguments.ray_part / "whole"))
         row = worker_kills(arguments.ray_part, whole, arguments.worker_kills, arguments.seed)
         (arguments.ray_part / "ray.json").write_text(json.dumps(asdict(row)))
         return
-    campaign, trials = Campaign(arguments.seed), arguments.trials
+    campaign, trials = Campaign(arguments.seed, arguments.output), arguments.trials
     campaign.random_kills(arguments.kills)
     campaign.kills_at_steps(arguments.stride)
     campaign.power_loss(trials)
@@ -563,9 +575,7 @@ def main() -> None:
             f"{row['fault']:44} {row['executor']:8} {' '.join(f'{figure:6}' for figure in figures)}",
             *row["unexpected"][:1],
         )
-    if arguments.output:
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        arguments.output.write_text(json.dumps(report, indent=2) + "\n")
+    campaign.save()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -98,8 +98,14 @@ class UnitCache:
             }
         )
 
-    def fetch(self, key: str, unit: Unit, store: RunStore) -> tuple[UnitResult, Cost] | None:
-        """Put a known unit into the run's folder; None if it is not known or not whole."""
+    def fetch(
+        self, key: str, unit: Unit, store: RunStore, fits: Callable[[pa.Table], bool]
+    ) -> tuple[UnitResult, Cost] | None:
+        """Put a known unit into the run's folder; None if it is not known, not whole, or not this one.
+
+        An entry shares its bytes with the shard of the run that computed it, and what overwrote one overwrote both: so
+        `fits` says whether facts are of this unit at all.
+        """
         entry = self.folder / key
         if not self.read or not (entry / "unit.json").exists():
             return None
@@ -108,7 +114,7 @@ class UnitCache:
             found = facts.read(entry / "facts.parquet")
             path = entry / "witnesses.parquet"
             witnesses = evidence.read(path) if path.exists() else evidence.empty()
-            if note["witnesses"] != len(witnesses):
+            if note["witnesses"] != len(witnesses) or not fits(found):
                 return None
             cost = Cost(**note["cost"])
             findings = [Finding(**finding) for finding in note["findings"]]

@@ -170,7 +170,11 @@ class Worker:
 
     def _reused(self, job: Job, unit: Unit) -> UnitResult | None:
         """The unit as an earlier run of the results folder computed it."""
-        known = self.cache.fetch(self._key(job), unit, self.store) if self.cache is not None else None
+        if self.cache is None:
+            return None
+        known = self.cache.fetch(
+            self._key(job), unit, self.store, lambda found: _fits(found, unit, job.grid, job.chunk.sample_ids)
+        )
         if known is None:
             return None
         result, cost = known

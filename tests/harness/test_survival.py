@@ -136,7 +136,7 @@ def test_a_disk_that_is_full_is_one_line_and_loses_nothing(case, whole, tmp_path
     with pytest.raises(BadRun, match=r"cannot be written: .*what was finished before is safe on disk"):
         evaluate(case[0], SUITE, case[1], options(tmp_path))
     monkeypatch.undo()
-    before = {path: path.stat().st_ino for path in tmp_path.glob("*/facts/*.parquet")}
+    before = {path: path.stat().st_ino for path in tmp_path.glob("toy*/facts/*.parquet")}
     again = evaluate(case[0], SUITE, case[1], options(tmp_path))
     assert contents(again) == whole
     assert all(path.stat().st_ino == inode for path, inode in before.items())
@@ -151,7 +151,7 @@ def test_a_folder_that_vanishes_is_noticed(case, whole, tmp_path):
         def finished(self, done):
             self.count += 1
             if self.count == 4:
-                shutil.rmtree(next(tmp_path.iterdir()))
+                shutil.rmtree(next(tmp_path.glob("toy*")))
 
     with pytest.raises(BadRun):
         evaluate(case[0], SUITE, case[1], options(tmp_path), Remove())
@@ -168,7 +168,7 @@ def test_finished_units_that_vanish_leave_no_complete_run(case, whole, tmp_path)
 
     with pytest.raises(BadRun, match="vanished"):
         evaluate(case[0], SUITE, case[1], options(tmp_path), Remove())
-    (folder,) = tmp_path.iterdir()
+    (folder,) = tmp_path.glob("toy*")
     assert RunStore(folder).read_json("run.json")["status"] == "interrupted"
     assert contents(evaluate(case[0], SUITE, case[1], options(tmp_path))) == whole
 
