@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One BLAS thread a test process: two processes with several threads each slow one another down.
 TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
-.PHONY: demo test check format docs clean leaderboard
+.PHONY: demo test bench check format docs clean leaderboard
 
 demo: $(VENV)/.installed  ## the main job on the bundled data, then its leaderboard
 	$(BIN)/harness eval --model trades --suite pgd
@@ -13,6 +13,27 @@ demo: $(VENV)/.installed  ## the main job on the bundled data, then its leaderbo
 
 test: $(VENV)/.installed  ## all tests that fit into minutes
 	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+# The real benchmark's data: make bench BENCH_DATA="--data gtsrb --data-root DIR"; signs are bundled.
+BENCH_DATA ?= --data signs
+BENCH_N ?= 512
+RESULTS := benchmarks/results
+SWEEP := $(TEST_ENV) $(BIN)/python benchmarks/sweep.py $(BENCH_DATA) -n $(BENCH_N)
+TOOLS := $(TEST_ENV) $(BIN)/python benchmarks/tools.py
+
+bench: $(VENV)/.installed  ## the harness against the bare tools, and docs/performance.md (an hour and more)
+	$(SWEEP) --model standard -o $(RESULTS)/sweep-standard.json
+	$(SWEEP) --model trades -o $(RESULTS)/sweep-trades.json
+	$(SWEEP) --model trades --precision bf16 -o $(RESULTS)/sweep-trades-bf16.json
+	$(SWEEP) --model trades --steps 50 --seeds 1 -o $(RESULTS)/sweep-trades-50x16.json \
+	  --eps $$(seq -s, -f %g/255 1 16)
+	$(SWEEP) --model trades --mode faithful --eps 8/255 -o $(RESULTS)/faithful-trades.json
+	$(TOOLS) autoattack --model trades $(BENCH_DATA) -n 64 -o $(RESULTS)/autoattack-trades.json
+	$(TOOLS) art-pgd --model trades $(BENCH_DATA) -n 256 -o $(RESULTS)/art-pgd-trades.json
+	$(TOOLS) art-pgd-batch --model trades $(BENCH_DATA) -n 256 -o $(RESULTS)/art-pgd-batch-trades.json
+	$(TEST_ENV) $(BIN)/python benchmarks/limit.py --model trades $(BENCH_DATA) -o $(RESULTS)/limit-trades.json
+	$(TEST_ENV) $(BIN)/python benchmarks/proposer.py --model trades $(BENCH_DATA) -o $(RESULTS)/proposer-trades.json
+	$(BIN)/python benchmarks/page.py
 
 check: $(VENV)/.installed  ## format, lint, types
 	$(BIN)/ruff format --check .

@@ -2,33 +2,32 @@
 
 Both are timed in turn in one process, on the same samples and batch, and what only one of the two breaks is counted::
 
-    python benchmarks/sweep.py --model trades --data gtsrb --data-root DIR -n 512 -o sweep-trades.json
+    python benchmarks/sweep.py --model trades --data gtsrb --data-root DIR -n 512 -o benchmarks/results/sweep-X.json
 
 The loop does what a careful user would write: predict the clean images, attack all correct ones at every epsilon,
-predict what came back. The harness's time is that of `harness.run.evaluate` whole, with storage of facts and
-witnesses.
+predict what came back. The harness's time is that of `harness.run.evaluate` whole, with preflight, calibration (in the
+first round) and storage of facts and witnesses. ``--mode faithful`` measures what the harness adds to the tool.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
-import time
 from pathlib import Path
 
 import torch
 import torchattacks
+from common import Clock, machine, own_cache, write
 
 from harness.metrics import sample_outcomes
-from harness.plan import device_name, versions
 from harness.resolve import find_data, find_model
 from harness.run import Options, evaluate
 from harness.seeds import derive, forked
 from harness.slices import Slice, make_slice
-from harness.suite import Suite, load_suite
-from harness.types import LoadedModel
+from harness.suite import Suite
+from harness.threat import parse_grid
+from harness.types import AttackSpec, LoadedModel
 
 
 def bare(
@@ -63,51 +62,70 @@ def main() -> None:
     parser.add_argument("--data", default="signs")
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("-n", type=int, default=512)
+    parser.add_argument("--eps", default="1/255,2/255,4/255,8/255")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--mode", default="observed", choices=["observed", "faithful"])
+    parser.add_argument("--precision", default="auto")
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
 
-    model, suite = find_model(arguments.model), load_suite("pgd")
+    model = find_model(arguments.model)
+    params = {"steps": arguments.steps, "step_size": "epsilon/4", "random_start": True, "restarts": 1}
+    grid = parse_grid(arguments.eps.split(","), "linf")
+    spec = AttackSpec(f"pgd-{arguments.steps}", "torchattacks", "pgd", params)
+    suite = Suite("sweep", 1, "linf", grid, arguments.mode, 512, (spec,))
     part = make_slice(find_data(arguments.data, arguments.data_root), arguments.n, suite.chunk)
-    rows = []
-    for seed in range(arguments.seeds):
-        start = time.perf_counter()
-        theirs = bare(model, part, suite, seed, arguments.batch, arguments.device)
-        middle = time.perf_counter()
-        with tempfile.TemporaryDirectory() as folder:
-            options = Options(Path(folder), arguments.n, seed, arguments.device, arguments.batch)
-            run = evaluate(model, suite, part.data, options)
-        end = time.perf_counter()
-        cells = {}
-        for epsilon in suite.grid:
-            ours = sample_outcomes(run.facts, suite.attacks[0].id, epsilon.value)
-            cells[epsilon.label] = {
-                "harness": sum(ours.values()) / len(ours),
-                "bare": sum(theirs[epsilon.label].values()) / len(ours),
-                "only_harness_breaks": sum(theirs[epsilon.label][i] and not ours[i] for i in ours),
-                "only_bare_breaks": sum(ours[i] and not theirs[epsilon.label][i] for i in ours),
-            }
-        rows.append({"seed": seed, "bare_s": middle - start, "harness_s": end - middle, "cells": cells})
-        print(json.dumps(rows[-1]), flush=True)
-    report = {
-        "benchmark": "sweep",
-        "model": arguments.model,
-        "data": part.data.name,
-        "n": arguments.n,
-        "batch": arguments.batch,
-        "suite": suite.label,
-        "device": device_name(torch.device(arguments.device)),
-        "threads": torch.get_num_threads(),
-        "versions": versions(),
-        "rows": rows,
-        "speedup": statistics.median(row["bare_s"] / row["harness_s"] for row in rows),
-    }
-    print(f"harness {report['speedup']:.2f} times as fast as the bare loop (median of {len(rows)} runs)")
-    if arguments.output:
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        arguments.output.write_text(json.dumps(report, indent=2) + "\n")
+    rows, info = [], {}
+    with own_cache():
+        for seed in range(arguments.seeds):
+            with Clock(arguments.device) as loop:
+                theirs = bare(model, part, suite, seed, arguments.batch, arguments.device)
+            with tempfile.TemporaryDirectory() as folder, Clock(arguments.device) as harness:
+                options = Options(
+                    Path(folder), arguments.n, seed, arguments.device, arguments.batch, precision=arguments.precision
+                )
+                run = evaluate(model, suite, part.data, options)
+            info, cells = run.info, {}
+            for epsilon in suite.grid:
+                ours = sample_outcomes(run.facts, spec.id, epsilon.value)
+                cells[epsilon.label] = {
+                    "harness": sum(ours.values()) / len(ours),
+                    "bare": sum(theirs[epsilon.label].values()) / len(ours),
+                    "only_harness_breaks": sum(theirs[epsilon.label][i] and not ours[i] for i in ours),
+                    "only_bare_breaks": sum(ours[i] and not theirs[epsilon.label][i] for i in ours),
+                }
+            rows.append(
+                {
+                    "seed": seed,
+                    "bare_s": loop.seconds,
+                    "harness_s": harness.seconds,
+                    "bare_wall_s": loop.wall,
+                    "harness_wall_s": harness.wall,
+                    "backwards": sum(cell["backwards"] for cell in run.summary["cells"]),
+                    "unconfirmed": run.info["unconfirmed"],
+                    "cells": cells,
+                }
+            )
+            print(f"seed {seed}: {loop.seconds / harness.seconds:.2f}", flush=True)
+    write(
+        {
+            "benchmark": "sweep" if arguments.mode == "observed" else "faithful",
+            "model": arguments.model,
+            "data": part.data.name,
+            "n": arguments.n,
+            "batch": arguments.batch,
+            "steps": arguments.steps,
+            "grid": [epsilon.label for epsilon in grid],
+            "plan": info["plan"],
+            **machine(arguments.device),
+            "rows": rows,
+            "speedup": statistics.median(row["bare_s"] / row["harness_s"] for row in rows),
+        },
+        arguments.output,
+    )
 
 
 if __name__ == "__main__":

@@ -4,19 +4,19 @@
 
     python benchmarks/tools.py autoattack --model trades --data gtsrb --data-root DIR -n 64 --eps 8/255
     python benchmarks/tools.py art-pgd --model trades --data gtsrb --data-root DIR -n 128 --eps 8/255
+    python benchmarks/tools.py art-pgd-batch --model trades --data gtsrb --data-root DIR -n 128 --eps 8/255
 
 ``autoattack`` runs pyautoattack's version ``standard`` with the same batch and run seed. ``art-pgd`` runs ART's PGD as
 its documentation shows it (a classifier, ``generate(x, y)``, its default batch of 32), with the parameters of the
-harness's suite. Forwards and backwards of the bare tool are counted by a hook on the network; the harness's are those
-of its facts, its time is that of a whole run with storage. The tools are imported before anything is timed.
+harness's suite; ``art-pgd-batch`` is the same at the harness's batch size. Forwards and backwards of the bare tool are
+counted by a hook on the network; the harness's are those of its facts, its time is that of a whole run with storage.
+The tools are imported before anything is timed.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
-import time
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -24,10 +24,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from common import Clock, machine, own_cache, write
 from torch import Tensor, nn
 
 from harness.metrics import sample_outcomes
-from harness.plan import device_name, versions
 from harness.resolve import find_data, find_model
 from harness.run import Options, evaluate
 from harness.seeds import forked
@@ -68,7 +68,7 @@ def bare_autoattack(network: nn.Module, images: Tensor, labels: Tensor, epsilon:
     return adversarial.to(device)
 
 
-def bare_art(network: nn.Module, images: Tensor, labels: Tensor, epsilon: Epsilon, batch: int) -> Tensor:
+def bare_art(network: nn.Module, images: Tensor, labels: Tensor, epsilon: Epsilon, batch: int = 32) -> Tensor:
     """As ART's examples run it: default batch, labels given so that it does not take the model's own predictions."""
     from art.attacks.evasion import ProjectedGradientDescent
     from art.estimators.classification import PyTorchClassifier
@@ -82,14 +82,21 @@ def bare_art(network: nn.Module, images: Tensor, labels: Tensor, epsilon: Epsilo
         device_type="gpu" if images.device.type == "cuda" else "cpu",
     )
     attack = ProjectedGradientDescent(
-        classifier, eps=epsilon.value, eps_step=epsilon.value / 4, max_iter=20, num_random_init=1, verbose=False
+        classifier,
+        eps=epsilon.value,
+        eps_step=epsilon.value / 4,
+        max_iter=20,
+        num_random_init=1,
+        batch_size=batch,
+        verbose=False,
     )
     return torch.from_numpy(attack.generate(images.cpu().numpy(), labels.cpu().numpy())).to(images.device)
 
 
 KINDS: dict[str, tuple[Callable[..., Tensor], AttackSpec]] = {
     "autoattack": (bare_autoattack, AttackSpec("autoattack", "autoattack", "standard", {})),
-    "art-pgd": (bare_art, AttackSpec("art/pgd-20", "art", "pgd", PGD)),
+    "art-pgd": (lambda *a: bare_art(*a[:4]), AttackSpec("art/pgd-20", "art", "pgd", PGD)),
+    "art-pgd-batch": (bare_art, AttackSpec("art/pgd-20", "art", "pgd", PGD)),
 }
 
 
@@ -115,21 +122,18 @@ def main() -> None:
     for module in ("pyautoattack", "art.attacks.evasion", "art.estimators.classification"):
         import_module(module)
     counting = Counting(model.module.to(arguments.device).eval().requires_grad_(False))
-    start = time.perf_counter()
-    with forked(0):
-        adversarial = run_bare(counting, images, labels, epsilon, arguments.batch)
-    with torch.no_grad():
-        stands = (counting(adversarial).argmax(1) == labels) & (counting(images).argmax(1) == labels)
-    bare_s = time.perf_counter() - start
+    with Clock(arguments.device) as loop:
+        with forked(0):
+            adversarial = run_bare(counting, images, labels, epsilon, arguments.batch)
+        with torch.no_grad():
+            stands = (counting(adversarial).argmax(1) == labels) & (counting(images).argmax(1) == labels)
     theirs = dict(zip(part.indices.tolist(), stands.tolist(), strict=True))
     reach = float((adversarial - images).abs().max())
 
     suite = Suite("bench", 1, "linf", (epsilon,), "observed", 512, (spec,))
-    start = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
+    with own_cache(), tempfile.TemporaryDirectory() as folder, Clock(arguments.device) as harness:
         options = Options(Path(folder), arguments.n, 0, arguments.device, arguments.batch)
         run = evaluate(model, suite, part.data, options)
-    harness_s = time.perf_counter() - start
     ours = sample_outcomes(run.facts, spec.id, epsilon.value)
     cell = run.summary["cells"][0]
     report: dict[str, Any] = {
@@ -139,30 +143,28 @@ def main() -> None:
         "n": arguments.n,
         "epsilon": epsilon.label,
         "batch": arguments.batch,
-        "device": device_name(torch.device(arguments.device)),
-        "threads": torch.get_num_threads(),
-        "versions": versions(),
+        "plan": run.info["plan"],
+        **machine(arguments.device),
         "bare": {
             "robust_accuracy": float(np.mean(list(theirs.values()))),
-            "seconds": bare_s,
+            "seconds": loop.seconds,
+            "wall_s": loop.wall,
             "forwards": counting.forwards,
             "backwards": counting.backwards,
             "largest_distance": reach,
         },
         "harness": {
             "robust_accuracy": cell["robust_accuracy"],
-            "seconds": harness_s,
+            "seconds": harness.seconds,
+            "wall_s": harness.wall,
             "forwards": cell["forwards"],
             "backwards": cell["backwards"],
         },
         "only_harness_breaks": sum(theirs[i] and not ours[i] for i in ours),
         "only_bare_breaks": sum(ours[i] and not theirs[i] for i in ours),
-        "speedup": bare_s / harness_s,
+        "speedup": loop.seconds / harness.seconds,
     }
-    print(json.dumps(report, indent=2))
-    if arguments.output:
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        arguments.output.write_text(json.dumps(report, indent=2) + "\n")
+    write(report, arguments.output)
 
 
 if __name__ == "__main__":

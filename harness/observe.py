@@ -221,6 +221,16 @@ class ObservedModel(nn.Module):
             return out
         return self._network[0](piece)
 
+    def release(self) -> None:
+        """Let go of images and logits; to be called when nothing is asked any more.
+
+        Tools hold what they attack in reference cycles, which Python finds late, and by then many chunks would be held.
+        """
+        self._last = self._standing = self._alone = None
+        self._matched.clear()
+        self._network.clear()
+        del self.board
+
     def shrink(self, rows: int) -> bool:
         """Halve the batch after an out-of-memory error; False if there is nothing left to halve."""
         size = min(self.batch_size, rows)

@@ -249,6 +249,7 @@ class _Running:
         self.result.useful += int(observer.useful)
         self.result.out_of_memory += observer.out_of_memory
         self.batch_size = min(self.batch_size, observer.batch_size)
+        observer.release()
         again = rows[(board.doubted & ~best.found).cpu().numpy()]
         if len(again) and network is not setting.reference.module and error is None:
             self.result.again += len(again)

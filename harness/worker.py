@@ -6,6 +6,7 @@ of their chunk. Any number of workers can share the lanes of a run, and what the
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -31,6 +32,8 @@ from harness.unit import GRID, Job, Setting, UnitResult, run_unit
 ALL = -1
 """The attack of a lane of all attacks, one after the other: in mode ``worst-case`` each is given what others found."""
 CLEAN_UNIT = "0"
+HEAVY = 2**20
+"""Bytes of a chunk's images from which those of the chunk before are looked for."""
 RANGED = 64
 """Images of a chunk from which the model's usual logit range is taken."""
 
@@ -252,7 +255,10 @@ class Worker:
     def _load(self, index: int) -> Chunk:
         """The chunk's images on the device, with the stored clean predictions; the last one stays loaded."""
         if self._chunk is None or self._chunk.index != index:
+            self._chunk = None
             images, labels = self.part.take(index)
+            if images.nbytes > HEAVY:
+                gc.collect()  # tools hold images in reference cycles, which Python would find many chunks later
             known = (self.known(Lane(None, index), 0) or self._clean(index)).facts
             reference = self.setting.reference
             device = reference.device

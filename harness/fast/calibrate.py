@@ -26,7 +26,7 @@ WORTH = 1.05
 """A copy has to be this many times as fast as the model itself."""
 TRIVIAL = 2e-5
 """Seconds for one input gradient below which the model itself is attacked: nothing would be gained."""
-PROBE = 64
+PROBE = 32
 """Rows that recipes are compared on."""
 ROUNDS = 3
 

@@ -1,0 +1,53 @@
+"""A hundred thousand samples stream: no image is held longer than its chunk."""
+
+import pytest
+import torch
+from toys import Linear, loaded
+
+from harness.run import Options, evaluate
+from harness.suite import Suite
+from harness.threat import parse_grid
+from harness.types import AttackSpec
+
+SHAPE = (3, 16, 16)
+PIXELS = 3 * 16 * 16
+CHUNK = 5_000
+
+
+class Endless:
+    """Draws images when they are asked for, and remembers how many it gave at once."""
+
+    name, classes = "endless", ("0", "1")
+
+    def __init__(self, n, model):
+        self.n, self.model, self.most = n, model, 0
+
+    def __len__(self):
+        return self.n
+
+    def take(self, indices):
+        self.most = max(self.most, len(indices))
+        ids = torch.as_tensor(list(indices), dtype=torch.float32)
+        waves = torch.sin(ids[:, None] * torch.arange(1, PIXELS + 1) * 0.37 + torch.arange(PIXELS))
+        images = (0.5 + 0.4 * waves).view(-1, *SHAPE)
+        with torch.no_grad():
+            return images, self.model(images).argmax(1)
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_samples(tmp_path):
+    model = Linear(shape=SHAPE)
+    suite = Suite(
+        "toy", 1, "linf", parse_grid(["0.001"]), "observed", CHUNK, (AttackSpec("fgsm", "torchattacks", "fgsm", {}),)
+    )
+    peaks = {}
+    for n in (2 * CHUNK, 20 * CHUNK):
+        data = Endless(n, model)
+        options = Options(tmp_path / str(n), witnesses="none", batch_size=1000, precision="exact")
+        run = evaluate(loaded(model, 2), suite, data, options)
+        assert run.summary["n"] == n
+        assert 0.05 < run.summary["cells"][0]["robust_accuracy"] < 0.95
+        assert data.most <= CHUNK
+        peaks[n] = run.info["compute"][0]["peak_memory"]
+    # What does grow are the facts, a hundredth of this.
+    assert peaks[20 * CHUNK] - peaks[2 * CHUNK] < 0.5 * 18 * CHUNK * PIXELS * 4
