@@ -18,8 +18,8 @@ measures again. Every comparison runs in one process, harness and bare tool in t
 compares a whole run of the harness (preflight, calibration in the first round, storage of facts and witnesses) with the
 tool's bare loop, its clean and robust forwards included. Ratios are medians over the rounds. On a processor they are
 ratios of processor time with one BLAS thread, because the machine may be shared; *load* is the system's load average at
-the end, and with a load above the number of cores single figures wander by a tenth or more. Preflight and calibration cost
-the same for every n, so they weigh most where n is small. No GPU was measured.
+the end, and with a load above the number of cores single figures wander by a tenth or more. Preflight and calibration
+cost the same for every n, so they weigh most where n is small. No GPU was measured.
 
 ## What saves the time
 
