@@ -16,6 +16,11 @@ def trades() -> LoadedModel:
     return load_zoo("trades")
 
 
+def a2s() -> LoadedModel:
+    """A2S pre-training, then standard training."""
+    return load_zoo("a2s")
+
+
 def pgd() -> LoadedModel:
     """PGD training at 8/255; not shipped."""
     return load_zoo("pgd")
