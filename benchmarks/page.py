@@ -11,6 +11,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "docs" / "performance.md"
 
+KINDS = ("sweep", "faithful", "autoattack", "art-pgd", "art-pgd-batch", "limit", "proposer")
 HEAD = """# Performance
 
 Drawn by `python benchmarks/page.py` from the files in [`benchmarks/results`](../benchmarks/results); `make bench`
@@ -33,8 +34,9 @@ cost the same for every n, so they weigh most where n is small. No GPU was measu
 
 
 def load() -> list[dict[str, Any]]:
-    """All results, by file name."""
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
+    """All results of speed, by file name; other benchmarks have pages of their own."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
+    return [one for one in found if one["benchmark"] in KINDS]
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
