@@ -92,7 +92,7 @@ def promising(facts: pa.Table, witnesses: int) -> pa.Table:
 
 def promised(facts: pa.Table) -> bool:
     """Whether witnesses were stored along with `facts`, as their file says; False where it says nothing."""
-    return (facts.schema.metadata or {}).get(PROMISE, b"0") != b"0"
+    return bool((facts.schema.metadata or {}).get(PROMISE, b"0") != b"0")
 
 
 def read(path: Path) -> pa.Table:

@@ -70,7 +70,8 @@ def figures(paper: Mapping[str, Record], steps: Mapping[str, Record]) -> dict[st
     }
     if steps:
         epsilon = _last_epsilon(steps)
-        curves, ticks = [], {}
+        curves: list[Curve] = []
+        ticks: dict[float, str] = {}
         for name, record in steps.items():
             counts = steps_of(record)
             ticks |= {float(count): str(count) for count in counts.values()}
