@@ -36,7 +36,7 @@ for name, (old, new) in json.loads(sys.argv[1]).items():
     assert old in whole
     path.write_text(whole.replace(old, new))
     sys.modules.pop("plugin_example.attack", None)
-    words = ["--results", name, "--unit-timeout", "20" if name != "hangs" else "0.5"]
+    words = ["--results", name, "--unit-timeout", "60" if name != "hangs" else "1"]
     told[name] = measured(*words) | {"summary": measured("--json", *words)["out"]}
 path.write_text(whole)
 print("@@" + json.dumps(told))
@@ -54,7 +54,7 @@ SAID = {
     "raises": "example/fgsm (package harness-plugin-example): failed at epsilon 2/255: RuntimeError: no idea",
     "shape": "example/fgsm (package harness-plugin-example): failed at epsilon 2/255: returned",
     "far": "example/fgsm (package harness-plugin-example): failed at epsilon 2/255: left the ball for",
-    "hangs": "example/fgsm (package harness-plugin-example): at epsilon 2/255: given up after the 0.5 s",
+    "hangs": "example/fgsm (package harness-plugin-example): at epsilon 2/255: given up after the 1 s",
 }
 
 

@@ -14,7 +14,7 @@ class Step(BaseAttack):
 
     def perturb(self, model, problem):
         """See `harness.types.Attack`."""
-        images = problem.images.requires_grad_()
+        images = problem.images.clone().requires_grad_()
         loss = cross_entropy(model(images), problem.labels, reduction="sum")
         (gradient,) = torch.autograd.grad(loss, images)
         return (images + problem.epsilon * gradient.sign()).clamp(0, 1).detach()
