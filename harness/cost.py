@@ -72,9 +72,12 @@ def _peak() -> int:
 
 
 def write_cost(folder: Path, filename: str, cost: Cost) -> None:
-    """Keep the cost of the unit whose shards are called `filename` in the run `folder`."""
+    """Keep the cost of the unit whose shards are called `filename` in the run `folder`.
+
+    Raises:
+        BadRun: it cannot be written.
+    """
     path = folder / FOLDER / f"{filename.removesuffix('.parquet')}.json"
-    path.parent.mkdir(exist_ok=True)
     write_atomically(path, lambda beside: beside.write_text(json.dumps(asdict(cost)) + "\n", encoding="utf-8"))
 
 

@@ -28,7 +28,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from harness import evidence, facts, lock, parquet
+from harness import cost, evidence, facts, lock, parquet
 from harness.atomic import sweep, write_atomically
 from harness.errors import BadRun, TornFile
 from harness.running import running, take_left
@@ -66,6 +66,10 @@ def run_name(model: str, suite: str, key: str) -> str:
     return f"{'-'.join(words)}-{key[:12]}"
 
 
+PARTS = ("facts", "witnesses", cost.FOLDER)
+"""Folders of a run's folder."""
+
+
 class RunStore:
     """One run's folder; open it with `RunStore.create` to write or plainly to read."""
 
@@ -83,7 +87,7 @@ class RunStore:
         """
         folder = results / name
         try:
-            for part in ("facts", "witnesses"):
+            for part in PARTS:
                 (folder / part).mkdir(parents=True, exist_ok=True)
             probe = folder / f".probe.{secrets.token_hex(6)}.tmp"
             probe.touch()
@@ -102,7 +106,7 @@ class RunStore:
             BadRun: another process is writing this run, or its folder was replaced meanwhile.
         """
         with lock.locked(self.folder):
-            for part in ("", "facts", "witnesses"):
+            for part in ("", *PARTS):
                 sweep(self.folder / part)
             for words in take_left(self.folder):
                 self.event("died", "info", words)
@@ -124,7 +128,7 @@ class RunStore:
                 shutil.rmtree(path)
             elif path.name != lock.NAME:
                 path.unlink()
-        for part in ("facts", "witnesses"):
+        for part in PARTS:
             (self.folder / part).mkdir()
         self.events.clear()
 
