@@ -11,7 +11,7 @@ import fcntl
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from harness.errors import BadRun
@@ -52,6 +52,8 @@ def locked(folder: Path) -> Iterator[None]:
     finally:
         if handle in _held:  # not in a child that was forked meanwhile
             _held.discard(handle)
+            with suppress(OSError):  # at once, also if a child that was just forked has not let go yet
+                fcntl.flock(handle, fcntl.LOCK_UN)
             os.close(handle)
 
 
