@@ -16,6 +16,16 @@ def trades() -> LoadedModel:
     return load_zoo("trades")
 
 
+def fgsm() -> LoadedModel:
+    """FGSM training at 8/255."""
+    return load_zoo("fgsm")
+
+
+def fast_fgsm() -> LoadedModel:
+    """Fast-FGSM training at 8/255."""
+    return load_zoo("fast_fgsm")
+
+
 def a2s() -> LoadedModel:
     """A2S pre-training, then standard training."""
     return load_zoo("a2s")
