@@ -2,7 +2,8 @@
 
 Every trial does something to a run, starts it again, and compares with an undisturbed run::
 
-    python benchmarks/faults.py --kills 150 --worker-kills 30 --driver-kills 10 -o benchmarks/results/faults.json
+    python benchmarks/faults.py -o benchmarks/results/faults.json
+    python benchmarks/faults.py workers --worker-kills 30 -o benchmarks/results/faults.json  # again, and only this
 
 *Lost* are finished units that were computed again or are gone, *different* are runs whose facts or witnesses are not
 those of the undisturbed run, bit for bit; *again* is the largest number of units that were computed twice for one kill.
@@ -48,6 +49,7 @@ from harness.store import RunStore
 from harness.types import Scale
 from harness.worker import Worker
 
+PARTS = ("kills", "steps", "faults", "processes", "workers")
 BY = [("attack", "ascending"), ("component", "ascending"), ("epsilon", "ascending"), ("sample_id", "ascending")]
 REFUSED, STOPPED = 2, 3
 """How a child ends whose run was refused with one line, or interrupted."""
@@ -178,6 +180,8 @@ class Campaign:
         self.chance, self.output = random.Random(seed), output
         self.top = Path(tempfile.mkdtemp(prefix="faults-"))
         self.rows: list[Row] = []
+        if output is not None and output.exists():  # parts may be measured one at a time
+            self.rows = [Row(**row) for row in json.loads(output.read_text())["rows"]]
         self.number = 0
         by_heart()
         pa.array(np.zeros(1))  # imports what it needs; children have it then
@@ -199,8 +203,13 @@ class Campaign:
     def row(self, fault: str, executor: str = "local") -> Row:
         """A new row of the table; those before it are written, so that a campaign that is cut short leaves them."""
         self.save()
-        self.rows.append(Row(fault, executor))
-        return self.rows[-1]
+        return self.add(Row(fault, executor))
+
+    def add(self, row: Row) -> Row:
+        """Put `row` into the table, in place of an earlier one of the same fault."""
+        self.rows = [old for old in self.rows if (old.fault, old.executor) != (row.fault, row.executor)]
+        self.rows.append(row)
+        return row
 
     def pause(self, child: int) -> bool:
         """Wait for a random moment of the child's run; False if its end came first.
@@ -532,8 +541,8 @@ class Campaign:
         }
 
 
-def worker_kills(top: Path, whole: tuple[pa.Table, pa.Table], kills: int, seed: int) -> Row:
-    """SIGKILL to random Ray workers while they compute; the driver has to finish by itself."""
+def worker_kills(top: Path, whole: tuple[pa.Table, pa.Table], kills: int, seed: int) -> None:
+    """SIGKILL to random Ray workers while they compute; the driver has to finish by itself. Writes its row."""
     import ray
 
     row, chance = Row("kill -9 of a worker", "ray"), random.Random(seed)
@@ -578,16 +587,17 @@ def worker_kills(top: Path, whole: tuple[pa.Table, pa.Table], kills: int, seed: 
         row.survived += len(killed) if same and not lost else 0
         repeated = sum("ran again" in found["message"] for found in run.info["findings"] if found["check"] == "died")
         row.again = max(row.again, -(-repeated // max(1, len(killed))))
+        (top / "ray.json").write_text(json.dumps(asdict(row)))
     ray.shutdown()
-    return row
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", help=f"{', '.join(PARTS)}; all, if none is named")
     parser.add_argument("--kills", type=int, default=150, help="kills at random moments, local executor")
     parser.add_argument("--stride", type=int, default=2, help="kill before every n-th step of the store")
     parser.add_argument("--worker-kills", type=int, default=30, help="kills of Ray workers")
-    parser.add_argument("--driver-kills", type=int, default=4, help="kills of whole processes, each executor")
+    parser.add_argument("--driver-kills", type=int, default=4, help="kills of whole processes, with each executor")
     parser.add_argument("--trials", type=int, default=10, help="trials of each other fault")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", type=Path, help=argparse.SUPPRESS)
@@ -601,29 +611,38 @@ def main() -> None:
         return
     if arguments.ray_part:
         whole = contents(run_in(arguments.ray_part / "whole"))
-        row = worker_kills(arguments.ray_part, whole, arguments.worker_kills, arguments.seed)
-        (arguments.ray_part / "ray.json").write_text(json.dumps(asdict(row)))
+        worker_kills(arguments.ray_part, whole, arguments.worker_kills, arguments.seed)
         return
+    if unknown := set(arguments.parts) - set(PARTS):
+        parser.error(f"unknown part {min(unknown)!r}; there are {', '.join(PARTS)}")
+    parts = arguments.parts or PARTS
     campaign, trials = Campaign(arguments.seed, arguments.output), arguments.trials
-    campaign.random_kills(arguments.kills)
-    campaign.kills_at_steps(arguments.stride)
-    campaign.power_loss(trials)
-    campaign.disk_full(trials)
-    campaign.read_only(trials)
-    campaign.vanishing(trials)
-    campaign.two_processes(trials)
-    campaign.lock_of_the_dead(min(trials, 5))
-    campaign.clock(trials)
-    campaign.interrupted(1, trials)
-    campaign.interrupted(2, trials)
-    campaign.interrupted(1, trials, signal.SIGTERM)
-    campaign.memory(min(trials, 5))
-    campaign.whole_processes(arguments.driver_kills, "local")
-    if arguments.worker_kills:
-        campaign.whole_processes(arguments.driver_kills, "ray")
+    if "kills" in parts:
+        campaign.random_kills(arguments.kills)
+    if "steps" in parts:
+        campaign.kills_at_steps(arguments.stride)
+    if "faults" in parts:
+        campaign.power_loss(trials)
+        campaign.disk_full(trials)
+        campaign.read_only(trials)
+        campaign.vanishing(trials)
+        campaign.two_processes(trials)
+        campaign.lock_of_the_dead(trials)
+        campaign.clock(trials)
+        campaign.interrupted(1, trials)
+        campaign.interrupted(2, trials)
+        campaign.interrupted(1, trials, signal.SIGTERM)
+        campaign.memory(trials)
+    if "processes" in parts:
+        for executor in ("local", "ray"):
+            campaign.whole_processes(arguments.driver_kills, executor)
+    if "workers" in parts:
         words = [sys.executable, __file__, "--ray-part", str(campaign.top), "--seed", str(arguments.seed)]
-        subprocess.run([*words, "--worker-kills", str(arguments.worker_kills)], check=True)
-        campaign.rows.append(Row(**json.loads((campaign.top / "ray.json").read_text())))
+        done = subprocess.run([*words, "--worker-kills", str(arguments.worker_kills)])
+        note = campaign.top / "ray.json"
+        row = campaign.add(Row(**json.loads(note.read_text())) if note.exists() else Row("kill -9 of a worker", "ray"))
+        if done.returncode:
+            row.unexpected.append(f"the driver ended with {done.returncode}")
     report = campaign.report()
     shutil.rmtree(campaign.top, ignore_errors=True)
     print(f"{'fault':44} {'executor':8} trials survived lost different again")

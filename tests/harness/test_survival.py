@@ -256,7 +256,7 @@ def test_a_log_that_cannot_be_written_loses_no_unit(tmp_path):
 def test_a_short_fault_campaign_loses_nothing(tmp_path):
     """Real processes, really killed: at random, before steps of the store, and the other faults once each."""
     out = tmp_path / "faults.json"
-    words = ["--kills", "2", "--stride", "97", "--trials", "1", "--worker-kills", "0", "--driver-kills", "0", "-o", out]
+    words = ["kills", "steps", "faults", "--kills", "2", "--stride", "97", "--trials", "1", "-o", out]
     subprocess.run([sys.executable, ROOT / "benchmarks" / "faults.py", *map(str, words)], check=True, timeout=580)
     report = json.loads(out.read_text())
     assert report["total"]["trials"] > 12
