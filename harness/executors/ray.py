@@ -269,6 +269,9 @@ class _Drive:
 
     def _lost(self, hand: _Hand, task: Task | None, error: Exception) -> None:
         """A worker died: Ray starts it anew, its unit goes to whoever asks next."""
+        if task is None and isinstance(error, self.ray.exceptions.ActorUnavailableError):
+            self.pending[hand.ask("hello")] = hand, None  # Ray is starting it anew: nothing else has died
+            return
         where = f" {hand.at.pid} on {hand.at.host}" if hand.at else ""
         what = "before its first unit"
         if task is not None:
