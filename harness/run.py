@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
-from torch import Tensor
+from torch import Tensor, nn
 
 from harness import checks
 from harness import facts as fact
@@ -269,8 +269,8 @@ def _run(
     lanes = all_lanes(suite, worker.part.chunks)
     units = [unit for lane in lanes for unit, _ in worker.units(lane)]
     begun, earlier = time.monotonic(), run["seconds"]
-    module = worker.setting.reference.module
-    buffers = snapshot(module)
+    attacked = [worker.setting.reference.module, *([worker.setting.copy] if worker.setting.copy is not None else [])]
+    buffers = [(module, snapshot(module)) for module in attacked]
     run["sessions"] += 1
     store.write_json("plan.json", {"schema": SCHEMA_VERSION, "key": run["key"], "plan": run["plan"]})
     store.write_json("run.json", run)
@@ -319,10 +319,13 @@ def _places(suite: Suite, units: Iterable[Unit]) -> list[tuple[str, str, str]]:
     return [(unit.filename, unit.attack, last if unit.epsilon == GRID else unit.epsilon) for unit in attacks]
 
 
-def _end(run: dict[str, Any], worker: Worker, buffers: dict[str, Tensor], seconds: float) -> None:
+def _end(
+    run: dict[str, Any], worker: Worker, buffers: Sequence[tuple[nn.Module, dict[str, Tensor]]], seconds: float
+) -> None:
     """Write into run.json what happened."""
     run["findings"].extend(finding.as_dict() for finding in worker.store.events)
-    for name in changed_buffers(buffers, worker.setting.reference.module)[:1]:
+    changed = [name for module, before in buffers for name in changed_buffers(before, module)]
+    for name in changed[:1]:
         message = f"measuring changed buffer {name}, so the units were not attacked on one model; start over"
         run["findings"].append(checks.found("P4", "error", message).as_dict())
     run["seconds"] = round(seconds, 3)

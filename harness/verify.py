@@ -16,7 +16,7 @@ import numpy as np
 
 from harness import facts as fact
 from harness.describe import module_digest
-from harness.errors import UsageError
+from harness.errors import TornFile, UsageError
 from harness.model import ReferenceModel
 from harness.plan import device_name, pick_device
 from harness.proof.bounds import bounds
@@ -63,7 +63,10 @@ def verify(folder: Path, model: LoadedModel, data: Dataset, options: VerifyOptio
     if options.replay < 0:
         raise UsageError(f"--replay {options.replay} must be at least 1")
     device, store = pick_device(options.device), RunStore(folder)
-    info = store.read_json("run.json")
+    try:
+        info = store.read_json("run.json")
+    except TornFile as error:
+        return unreadable(folder, error)
     notes: list[Finding] = []
     work = _Work(store, info, model, problems, notes)
     if check_form(info, problems):
@@ -84,6 +87,11 @@ def verify(folder: Path, model: LoadedModel, data: Dataset, options: VerifyOptio
         device_name(device),
         round(time.monotonic() - begun, 3),
     )
+
+
+def unreadable(folder: Path, error: TornFile) -> Verdict:
+    """The verdict on a run whose run.json is no JSON: nothing is proved, and the answer is no."""
+    return Verdict(folder, folder.name, "", (Finding("run", "error", str(error)),))
 
 
 @dataclass

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli.output import envelope, percent, print_json
-from harness.errors import BadRun, UsageError
+from harness.errors import BadRun, TornFile, UsageError
 
 if TYPE_CHECKING:
     from harness.proof.verdict import Verdict
@@ -42,7 +42,7 @@ def verify_runs(
     from harness.ledger import content_hash, ledger_path, record
     from harness.proof.subject import Subjects
     from harness.store import RunStore
-    from harness.verify import VerifyOptions, verify
+    from harness.verify import VerifyOptions, unreadable, verify
 
     # A seed that an author can foresee tells him which survivors nobody will look at.
     options = VerifyOptions(replay or 0, secrets.randbits(31) if seed is None else seed, device)
@@ -50,7 +50,12 @@ def verify_runs(
     verdicts, contents = [], []
     for folder in folders:
         contents.append(content_hash(folder))  # before it is read: of what was verified, not of what lies there later
-        verdicts.append(verify(folder, *subjects.of(RunStore(folder).read_json("run.json")), options))
+        try:
+            info = RunStore(folder).read_json("run.json")
+        except TornFile as error:
+            verdicts.append(unreadable(folder, error))
+        else:
+            verdicts.append(verify(folder, *subjects.of(info), options))
         if not as_json:
             _print(verdicts[-1])
     ok = all(verdict.ok for verdict in verdicts)

@@ -158,7 +158,7 @@ def torn_facts(f):
 def nameless_facts(f):
     """Facts of no sample."""
     f.edit_facts(lambda r: {**r, "sample_id": None} if r["outcome"] == "witness" else r)
-    return "have no sample_id"
+    return "has no sample_id"
 
 
 CHECKS = {

@@ -99,7 +99,7 @@ def run_without_a_mode(f):
 def impossible_number(f):
     """NaN in run.json."""
     f.edit_json("run.json", lambda info: info.update(seconds=float("nan")))
-    return "not possible"
+    return "NaN is no JSON number"
 
 
 def other_slice_told(f):

@@ -53,7 +53,7 @@ def verified(*words, model="mine.py:tiny"):
 
 
 def test_a_run_verifies_is_replayed_and_recorded(work, capsys):
-    (run,) = work.glob("results/*")
+    (run,) = work.glob("results/[!.]*")
     assert verified(str(run)) == 0
     told = capsys.readouterr()
     assert f"{run}: breaks verified" in told.out
@@ -76,7 +76,7 @@ def test_a_run_verifies_is_replayed_and_recorded(work, capsys):
 
 
 def test_a_forged_run_exits_1_and_is_named(work, capsys):
-    (run,) = work.glob("results/*")
+    (run,) = work.glob("results/[!.]*")
     summary = json.loads((run / "summary.json").read_text())
     summary["clean"]["accuracy"] = 0.99
     (run / "summary.json").write_text(json.dumps(summary))
@@ -115,7 +115,7 @@ def test_bad_input_is_one_line_and_exit_2(work, capsys, words, message):
 
 def test_code_that_a_run_names_is_not_run(work, capsys):
     """A stranger's run may name a file that came with it; only installed names are taken from a run."""
-    (run,) = work.glob("results/*")
+    (run,) = work.glob("results/[!.]*")
     (run / "evil.py").write_text(f"open({str(work / 'ran')!r}, 'w')\ndef make():\n    raise SystemExit\n")
     info = json.loads((run / "run.json").read_text())
     for name in (f"{run}/evil.py:make", "mine.py:tiny", "", 3):
@@ -162,7 +162,7 @@ def test_a_ledger_that_is_none_is_named(tmp_path):
 
 
 def test_a_verdict_is_about_the_content_not_the_folder(work, tmp_path):
-    (run,) = work.glob("results/*")
+    (run,) = work.glob("results/[!.]*")
     before = ledger.content_hash(run)
     moved = run.rename(tmp_path / "renamed")
     (moved / "log.txt").write_text("what a tool printed is no evidence")
