@@ -42,6 +42,7 @@ from harness import plan
 from harness.cli.report import LiveReport, interrupts
 from harness.errors import HarnessError
 from harness.evidence import SCHEMA as WITNESSES
+from harness.executors.ray import ATTEMPTS
 from harness.plan import versions
 from harness.registry import Registry
 from harness.run import Options, Run, evaluate
@@ -552,26 +553,28 @@ def worker_kills(top: Path, whole: tuple[pa.Table, pa.Table], kills: int, seed: 
         results = top / f"ray-{number}"
         results.mkdir()
         number += 1
-        stopped, killed = threading.Event(), list[int]()
+        stopped, killed = threading.Event(), list[str]()
 
         seen: dict[str, int] = {}
 
         def killer(
             results: Path = results,
             stopped: threading.Event = stopped,
-            killed: list[int] = killed,
+            killed: list[str] = killed,
             seen: dict[str, int] = seen,
         ) -> None:
             while not stopped.is_set() and len(killed) + row.trials < kills and len(killed) < 4:
                 time.sleep(chance.uniform(0.02, 0.4))
                 for note in results.glob("*/.running-*.json"):
                     with suppress(OSError, ValueError, KeyError):
-                        pid = json.loads(note.read_text())["pid"]
-                        if pid not in parents():  # the note of one that was killed before
+                        about = json.loads(note.read_text())
+                        pid, unit = about["pid"], about["unit"]
+                        # Not the note of one that was killed before, nor a unit that would be given up for it.
+                        if pid not in parents() or killed.count(unit) == ATTEMPTS - 1:
                             continue
                         before = shards(results)
                         os.kill(pid, signal.SIGKILL)
-                        killed.append(pid)
+                        killed.append(unit)
                         seen.update(before)
                         break
 
