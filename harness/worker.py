@@ -6,7 +6,6 @@ of their chunk. Any number of workers can share the lanes of a run, and what the
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from harness.cache import UnitCache
 from harness.cost import Cost, Meter, OutOfBudget, write_cost
 from harness.describe import now
 from harness.errors import BadRun
+from harness.memory import tidy
 from harness.model import margins, usual_range
 from harness.passes import Chunk, broken_rows
 from harness.slices import Slice
@@ -258,7 +258,7 @@ class Worker:
             self._chunk = None
             images, labels = self.part.take(index)
             if images.nbytes > HEAVY:
-                gc.collect()  # tools hold images in reference cycles, which Python would find many chunks later
+                tidy()
             known = (self.known(Lane(None, index), 0) or self._clean(index)).facts
             reference = self.setting.reference
             device = reference.device
