@@ -1,9 +1,15 @@
-"""A real browser for the page's tests: Chromium through playwright, listening for errors and requests."""
+"""A real browser for the page's tests: Chromium through playwright, listening for errors and requests.
+
+Playwright's calls and the tests that make them run in a thread of their own: it switches greenlets, and on Python 3.11
+a later ``sys.settrace`` in the same thread (AutoAttack's check of the model) then never returns.
+"""
 
 from __future__ import annotations
 
+import functools
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,17 +23,31 @@ ARGUMENTS = (
     "--disable-default-apps", "--disable-sync", "--disable-dev-shm-usage",
 )  # fmt: skip
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+_THREAD = ThreadPoolExecutor(1, "browser")
+
+
+def in_browser(test: Callable[..., None]) -> Callable[..., None]:
+    """Run a test in the browser's thread."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **options: Any) -> None:
+        _THREAD.submit(test, *args, **options).result()
+
+    return run
 
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """A started browser."""
+    """A started browser, for tests that are `in_browser`."""
     from playwright.sync_api import sync_playwright
 
-    with sync_playwright() as tool:
-        browser = tool.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+    tool = _THREAD.submit(lambda: sync_playwright().start()).result()
+    try:
+        browser = _THREAD.submit(tool.chromium.launch, executable_path=CHROMIUM, args=list(ARGUMENTS)).result()
         yield browser
-        browser.close()
+        _THREAD.submit(browser.close).result()
+    finally:
+        _THREAD.submit(tool.stop).result()
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from browser import chromium, needs_chromium, visit
+from browser import chromium, in_browser, needs_chromium, visit
 
 from leaderboard.collect import collect
 from leaderboard.html import render
@@ -61,6 +61,7 @@ def models(view) -> list[str]:
 
 
 @needs_chromium
+@in_browser
 def test_sorting_goes_both_ways_and_says_so(browser, page) -> None:
     with visit(browser, page) as view:
         assert models(view) == ["trades", "a2s", "standard"], "by rank at first"
@@ -74,6 +75,7 @@ def test_sorting_goes_both_ways_and_says_so(browser, page) -> None:
 
 
 @needs_chromium
+@in_browser
 def test_filter_and_switches(browser, page) -> None:
     with visit(browser, page) as view:
         view.page.get_by_label("Filter").fill("A2S")
@@ -94,6 +96,7 @@ def test_filter_and_switches(browser, page) -> None:
 
 
 @needs_chromium
+@in_browser
 def test_curves_are_drawn_toggled_and_say_their_numbers(browser, page) -> None:
     with visit(browser, page) as view:
         lines = "section.table:not([hidden]) [data-charts=curves] .chart:first-child .mark-line path"
@@ -116,6 +119,7 @@ def test_curves_are_drawn_toggled_and_say_their_numbers(browser, page) -> None:
 
 
 @needs_chromium
+@in_browser
 def test_the_pretrained_model_stands_against_its_twin(browser, page) -> None:
     with visit(browser, page) as view:
         assert view.page.get_by_text("Contrastive pre-training against its twin", exact=True).is_visible()
@@ -127,6 +131,7 @@ def test_the_pretrained_model_stands_against_its_twin(browser, page) -> None:
 
 
 @needs_chromium
+@in_browser
 def test_a_model_has_a_page_and_the_way_back_works(browser, page) -> None:
     with visit(browser, page) as view:
         view.page.get_by_role("link", name="trades").first.click()
@@ -150,6 +155,7 @@ def test_a_model_has_a_page_and_the_way_back_works(browser, page) -> None:
 
 @needs_chromium
 @pytest.mark.parametrize("options", [{"color_scheme": "dark"}, {"viewport": {"width": 360, "height": 700}}])
+@in_browser
 def test_dark_mode_and_phone(browser, page, options) -> None:
     with visit(browser, page, **options) as view:
         wide = view.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
@@ -159,6 +165,7 @@ def test_dark_mode_and_phone(browser, page, options) -> None:
 
 
 @needs_chromium
+@in_browser
 def test_without_scripts_everything_is_there_as_tables(browser, page) -> None:
     with browser.new_context(java_script_enabled=False) as context:
         view = context.new_page()
@@ -168,6 +175,7 @@ def test_without_scripts_everything_is_there_as_tables(browser, page) -> None:
 
 
 @needs_chromium
+@in_browser
 def test_hostile_names_stay_text(browser, runs, tmp_path) -> None:
     for name in HOSTILE.values():
         card = {"defense": name, "notes": name, "architecture": name, "recipe": {name: name}}
