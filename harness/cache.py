@@ -83,6 +83,7 @@ class UnitCache:
         for part in (
             _inherited(job.before),
             job.stored if job.stored is not None and job.stored.any() else None,
+            job.implied,
             *shared,
         ):
             content = b"" if part is None else np.asarray(part).tobytes()

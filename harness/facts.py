@@ -22,6 +22,7 @@ KNOWN = ("clean_wrong", "witness", "inherited", "survived")
 PROMISE = b"harness.witnesses_stored"
 NEVER_NULL = ("sample_id", "label", "attack", "epsilon", "epsilon_label", "outcome")
 REASONS = ("cascade", "budget", "timeout", "not_installed", "exception")
+"""Why nothing is known. A survivor has one in mode ``bisection`` only, see `harness.bisection.IMPLIED`."""
 CLEAN = "clean"
 """The attack id of the clean pass: one fact a sample, epsilon 0, ``survived`` or ``clean_wrong``."""
 

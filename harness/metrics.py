@@ -51,6 +51,8 @@ class Cell:
     backwards: int
     transferred: int = 0
     """Broken ones whose witness another attack found (mode ``worst-case``)."""
+    implied: int = 0
+    """Survivors that were not attacked here, because they survived a larger epsilon (mode ``bisection``)."""
     skipped: int = 0
     """Samples an earlier component of the cascade had broken; of the incomplete ones."""
 
@@ -123,6 +125,7 @@ def cells(facts: pa.Table, samples: int | None = None) -> list[Cell]:
                 forwards=int(np.nansum(counts["forwards"][rows].astype(float))),
                 backwards=int(np.nansum(counts["backwards"][rows].astype(float))),
                 transferred=int((sources[rows] == "transfer").sum()),
+                implied=int((reasons[rows] == "implied").sum()),
                 skipped=int((reasons[rows] == "cascade").sum()),
             )
         )

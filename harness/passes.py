@@ -148,10 +148,12 @@ def fact_table(
     norm: Norm,
     before: pa.Table | None,
     offered: Offered | None = None,
+    implied: np.ndarray | None = None,
 ) -> pa.Table:
     """Facts of one pass at every epsilon of `grid`.
 
-    The whole attack inherits from the facts `before`, and takes over what other attacks have `offered`.
+    The whole attack inherits from the facts `before`, and takes over what other attacks have `offered`; rows in
+    `implied`, bool [n], survived a larger epsilon.
     """
     inherited = np.zeros(len(done.outcome), dtype=bool)
     if component is None and before is not None:
@@ -161,6 +163,9 @@ def fact_table(
         outcome, reason = done.outcome.copy(), done.reason.copy()
         reached = (outcome == "witness") & (done.board["distance"] <= radius(epsilon.value, norm))
         outcome[(outcome == "witness") & ~reached] = "survived"
+        if component is None and implied is not None:
+            stood = implied & chunk.correct
+            outcome[stood], reason[stood] = "survived", "implied"
         outcome[inherited], reason[inherited] = "inherited", None
         paid = place == len(grid) - 1  # an attack that runs once for the grid is paid for once
         columns: dict[str, object] = {

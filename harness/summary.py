@@ -78,6 +78,7 @@ def _cell(
         "forwards": cell.forwards,
         "backwards": cell.backwards,
         **({"transferred": cell.transferred} if run["mode"] == "worst-case" else {}),
+        **({"implied": cell.implied} if run["mode"] == "bisection" else {}),
         **of_cell(run, cell.attack, cell.epsilon_label),
     }
 

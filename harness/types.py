@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Norm = Literal["linf", "l2", "l1"]
-Mode = Literal["observed", "watch", "faithful", "worst-case"]
+Mode = Literal["observed", "watch", "faithful", "worst-case", "bisection"]
 Kind = Literal["budget", "minimum", "decision", "targeted"]
 Level = Literal["info", "warn", "refuse", "error"]
 

@@ -91,6 +91,7 @@ class Job:
             the smallest, for single-step attacks and in faithful mode.
         stored: Chunk rows, bool [n], whose witness under this attack is on disk from a smaller epsilon.
         offered: Witnesses of other attacks, whose rows are not attacked; None if they are not shared.
+        implied: Chunk rows, bool [n], that survived a larger epsilon and are not attacked; in mode ``bisection``.
         deadline: When `time.time` reaches it, the unit is given up at the tool's next query.
     """
 
@@ -103,6 +104,7 @@ class Job:
     stored: np.ndarray | None = None
     deadline: float | None = None
     offered: Offered | None = None
+    implied: np.ndarray | None = None
 
 
 def run_unit(job: Job) -> UnitResult:
@@ -133,6 +135,8 @@ class _Running:
             alive &= ~broken_rows(job.before, n)
         if job.offered is not None:
             alive &= ~job.offered.within(job.grid[-1].value)
+        if job.implied is not None:
+            alive &= ~job.implied
         components = self.attack.components
         passes: list[Pass] = []
         for component in components:
@@ -145,7 +149,8 @@ class _Running:
 
         def table(done: Pass, component: str | None) -> pa.Table:
             norm = self.setting.norm
-            return fact_table(done, chunk, job.spec.id, component, job.grid, norm, job.before, job.offered)
+            shared = job.before, job.offered, job.implied
+            return fact_table(done, chunk, job.spec.id, component, job.grid, norm, *shared)
 
         parts = list(zip(passes, components, strict=True))
         of_components = [table(*part) for part in parts] if components != (None,) else []

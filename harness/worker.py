@@ -1,4 +1,4 @@
-"""A worker holds the model and computes lanes: one attack on one chunk, up the epsilon grid.
+"""A worker holds the model and computes lanes: one attack on one chunk, up the epsilon grid (or halving it).
 
 A lane's units run in order, for each inherits from the one before; lanes need nothing of each other but the clean pass
 of their chunk. Any number of workers can share the lanes of a run, and what they find does not depend on who does what.
@@ -7,13 +7,14 @@ of their chunk. Any number of workers can share the lanes of a run, and what the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from harness import facts
+from harness import bisection, facts
+from harness.bisection import Bisection
 from harness.cache import UnitCache
 from harness.cost import Cost, Meter, OutOfBudget, write_cost
 from harness.describe import now
@@ -67,6 +68,8 @@ class Trail:
     """Chunk rows, bool [n], whose witness is on disk."""
     offered: Offered | None = None
     """Witnesses of the attacks before, in mode ``worst-case``."""
+    halves: Bisection | None = None
+    """What is known of each sample, in mode ``bisection``."""
 
 
 class Worker:
@@ -150,6 +153,9 @@ class Worker:
             deadline = self.setting.deadline if self._computed else None
             offered = trail.offered if _takes(attack) else None
             job = Job(self.setting, attack, spec, grid, chunk, trail.before, trail.stored, deadline, offered)
+            if trail.halves is not None:
+                at = self.suite.grid.index(grid[-1])
+                job = replace(job, before=trail.halves.before(at), implied=trail.halves.implied(at), stored=None)
             result = self._reused(job, unit) or self._run(job, unit)
         if result.log.strip():
             self.store.log(f"--- {unit.filename}\n{result.log}")
@@ -192,7 +198,9 @@ class Worker:
     def _trail_to(self, lane: Lane, place: int) -> Trail:
         """What the units before `place` hand on: remembered, or read from the disk if another worker computed them."""
         if self._trail is None or (self._trail.lane, self._trail.place) != (lane, place):
-            self._trail = Trail(lane)
+            halves = bisects(self.suite, self.attacks, lane)
+            known = Bisection.over(len(self.part.ids(lane.chunk)), len(self.suite.grid)) if halves else None
+            self._trail = Trail(lane, halves=known)
             for earlier in range(place):
                 if self.known(lane, earlier) is None:
                     name = self.units(lane)[earlier][0].filename
@@ -205,6 +213,9 @@ class Worker:
         if lane.attack is None:
             return
         trail.place += 1
+        if trail.halves is not None:
+            trail.halves.take(self.suite.grid.index(grid[-1]), done.facts)
+            return
         n = len(self.part.ids(lane.chunk))
         if self._inherits(self.attacks[self._attack(done.unit)]):
             trail.before = done.facts
@@ -304,7 +315,18 @@ def lane_units(suite: Suite, attacks: Sequence[Attack], lane: Lane) -> list[tupl
     name = suite.attacks[lane.attack].id
     if attacks[lane.attack].kind in ("minimum", "decision"):
         return [(Unit(name, GRID, lane.chunk), suite.grid)]
-    return [(Unit(name, epsilon.label, lane.chunk), (epsilon,)) for epsilon in suite.grid]
+    grid = suite.grid
+    if bisects(suite, attacks, lane):
+        grid = tuple(grid[place] for place in bisection.order(len(grid)))
+    return [(Unit(name, epsilon.label, lane.chunk), (epsilon,)) for epsilon in grid]
+
+
+def bisects(suite: Suite, attacks: Sequence[Attack], lane: Lane) -> bool:
+    """Whether the lane looks for the epsilon at which each sample breaks instead of going up the grid."""
+    if suite.mode != bisection.MODE or lane.attack in (None, ALL):
+        return False
+    attack = attacks[lane.attack]
+    return attack.iterative and attack.kind not in ("minimum", "decision")
 
 
 def all_lanes(suite: Suite, chunks: int) -> list[Lane]:

@@ -14,6 +14,8 @@ MODES = {
     "watch": "every query of the tool is judged, nothing leaves the attack",
     "worst-case": "as observed, but no attack runs on what another one broke: only the worst case is a result, an"
     " attack's cell is the union of it and those before it",
+    "bisection": "as observed, but the grid is halved for each sample: who survives an epsilon is not attacked at"
+    " smaller ones",
     "faithful": "only what the tool returns is judged, every attack on all samples: the tool's own numbers",
 }
 INTERVALS = (

@@ -35,12 +35,16 @@ def evaluate_models(
     seed: Annotated[int, typer.Option(help="Seed of the attacks.")] = 0,
     results: Annotated[Path, typer.Option(help="Folder for results.")] = Path("results"),
     mode: Annotated[
-        str | None, typer.Option(help="observed, watch, faithful or worst-case (default: the suite's).")
+        str | None, typer.Option(help="observed, watch, faithful, worst-case or bisection (default: the suite's).")
     ] = None,
     faithful: Annotated[bool, typer.Option("--faithful", help="Short for --mode faithful.")] = False,
     worst_case_only: Annotated[
         bool,
         typer.Option("--worst-case-only", help="Short for --mode worst-case: no attack on what another one broke."),
+    ] = False,
+    bisect: Annotated[
+        bool,
+        typer.Option("--bisect", help="Short for --mode bisection: who survives an epsilon is not attacked below it."),
     ] = False,
     witnesses: Annotated[str | None, typer.Option(help="Which to store: all, worst (one a sample) or none.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of continuing an earlier run.")] = False,
@@ -69,6 +73,7 @@ def evaluate_models(
     """Attack models with a suite and report robust accuracy at every epsilon."""
     shorts = {"--faithful": "faithful"} if faithful else {}
     shorts |= {"--worst-case-only": "worst-case"} if worst_case_only else {}
+    shorts |= {"--bisect": "bisection"} if bisect else {}
     for option, short in shorts.items():
         if mode not in (None, short):
             raise UsageError(f"{option} contradicts --mode {mode}; give one of them")

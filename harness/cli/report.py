@@ -165,6 +165,13 @@ def print_result(run: Run) -> None:
             f" row is the union of it and those above it ({taken:,} witnesses taken over)",
             markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip
+    if summary["mode"] == "bisection":
+        implied = sum(cell.get("implied", 0) for cell in summary["cells"])
+        console.print(
+            f"mode bisection: {implied:,} survivals are implied by one at a larger epsilon and were not attacked; at"
+            " the smaller epsilons the attack had fewer chances than in mode observed",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
     for finding in summary["findings"]:
         console.print(f"{finding['level']}: {finding['check']}: {finding['message']}", markup=False, highlight=False)
     forwards = sum(cell["forwards"] for cell in summary["cells"])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from harness import facts as fact
+from harness.bisection import IMPLIED, MODE
 from harness.proof.records import CLEAN_PLACE, Records, Rows
 from harness.proof.verdict import Mask, Problems
 from harness.threat import radius
@@ -40,6 +41,11 @@ def inherits(info: Mapping[str, Any], attack: Mapping[str, Any]) -> bool:
     if info["mode"] == "faithful" or attack["kind"] in _WHOLE_GRID:
         return False
     return bool(attack["iterative"]) or info["mode"] == "worst-case"
+
+
+def implies(info: Mapping[str, Any], attack: Mapping[str, Any]) -> bool:
+    """Whether a sample that survives an epsilon is not attacked at smaller ones, as `harness.worker.bisects` has it."""
+    return info["mode"] == MODE and bool(attack["iterative"]) and attack["kind"] not in _WHOLE_GRID
 
 
 def runs_once(attack: Mapping[str, Any]) -> bool:
@@ -84,7 +90,11 @@ def _place(
     unknown = np.isin(outcome, ("not_run", "error"))
     reason = np.array([value in fact.REASONS for value in rows["reason"]], dtype=bool)
     empty = np.array([value is None for value in rows["reason"]], dtype=bool)
-    wrong("facts", np.where(unknown, ~reason, ~empty), "the reason does not fit the outcome")
+    implied = (
+        implies(records.info, attack) & (component is None) & (outcome == "survived") & (rows["reason"] == IMPLIED)
+    )
+    wrong("facts", np.where(unknown, ~reason, ~empty & ~implied), "the reason does not fit the outcome")
+    wrong("facts", implied & (rows["forwards"] > 0), "said to be implied, but it was attacked")
     if component is None:
         wrong("facts", rows["reason"] == "cascade", "a whole attack cannot be skipped by a cascade")
     wrong("facts", (rows["forwards"] < 0) | (rows["backwards"] < 0), "counts are negative")
@@ -133,7 +143,10 @@ def _ladder(records: Records, attack: Mapping[str, Any], at: int, problems: Prob
             continue
         name, outcome = records.name(place), rows["outcome"]
         was = np.zeros(len(records.ids), bool) if before is None else np.isin(before["outcome"], fact.BROKEN)
-        if inherits(records.info, attack) and component is None:
+        if implies(records.info, attack):
+            if component is None:
+                _halves(records, attack, at, rows, problems)
+        elif inherits(records.info, attack) and component is None:
             what = "inherited without a witness at a smaller epsilon, or broken there and not inherited"
             problems.rows("inherited", name, records.ids, (outcome == "inherited") != was, what)
             if before is not None:
@@ -148,6 +161,30 @@ def _ladder(records: Records, attack: Mapping[str, Any], at: int, problems: Prob
             what = "the nearest witness breaks every epsilon it reaches and no smaller one; here it does not"
             problems.rows("nested", name, records.ids, was != (here & (rows["distance"] <= reach)), what)
             problems.rows("nested", name, records.ids, was & here & ~_same_witness(rows, before), what)
+
+
+def _halves(records: Records, attack: Mapping[str, Any], at: int, rows: Rows, problems: Problems) -> None:
+    """In mode ``bisection``: what is inherited is a smaller epsilon's, what is implied survived a larger one."""
+    places = [(step, records.rows.get((attack["id"], None, step))) for step in range(len(records.grid))]
+    name, outcome = records.name((attack["id"], None, at)), rows["outcome"]
+    owned, stood = np.zeros(len(records.ids), bool), np.zeros(len(records.ids), bool)
+    smaller = np.zeros(len(records.ids), bool)
+    for step, other in places:
+        if other is None:
+            continue
+        own = other["outcome"] == "witness"
+        if step < at:
+            owned |= own & (rows["origin_epsilon"] == other["epsilon"]) & _same_witness(rows, other)
+            smaller |= own
+        if step > at:
+            stood |= (other["outcome"] == "survived") & (other["reason"] != IMPLIED)
+    what = "inherited, but not what a smaller epsilon has"
+    problems.rows("inherited", name, records.ids, (outcome == "inherited") & ~owned, what)
+    what = "broken at a smaller epsilon, yet not here"
+    problems.rows("inherited", name, records.ids, smaller & ~np.isin(outcome, fact.BROKEN), what)
+    what = "said to be implied, but it survived no larger epsilon"
+    implied = (outcome == "survived") & (rows["reason"] == IMPLIED)
+    problems.rows("implied", name, records.ids, implied & ~stood, what)
 
 
 def _transfers(records: Records, attack: Mapping[str, Any], at: int, problems: Problems) -> None:
@@ -185,7 +222,7 @@ def _components(records: Records, attack: Mapping[str, Any], at: int, problems: 
     if runs_once(attack):
         return
     problems.rows("component", name, ids, ~left & (outcome != "witness"), "a component has a witness, the whole not")
-    all_survived = np.all([part["outcome"] == "survived" for part in known], axis=0)
+    all_survived = np.all([part["outcome"] == "survived" for part in known], axis=0) | (whole["reason"] == IMPLIED)
     what = "survived, but not in all its components"
     problems.rows("component", name, ids, (outcome == "survived") & ~all_survived, what)
 

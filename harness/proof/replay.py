@@ -11,11 +11,12 @@ import numpy as np
 import pyarrow.compute as pc
 
 from harness import facts as fact
+from harness.bisection import IMPLIED
 from harness.errors import BadSuite
 from harness.model import ReferenceModel
 from harness.passes import Chunk
 from harness.proof.coherence import runs_once
-from harness.proof.records import Place, Records
+from harness.proof.records import Place, Records, Rows
 from harness.proof.verdict import Hit, Ids, Mask, Problems, Replay
 from harness.seeds import derive
 from harness.slices import Slice
@@ -119,7 +120,7 @@ def _at_most(hits: int, draws: int, share: float) -> float:
 
 
 def survivors(records: Records, right: Mask) -> list[Survivor]:
-    """All facts that say survived and that an attack can contradict: not at epsilon 0, not of components.
+    """All facts that say survived after an attack that can be repeated: not at epsilon 0, not of components.
 
     Args:
         records: The run's facts.
@@ -129,8 +130,13 @@ def survivors(records: Records, right: Mask) -> list[Survivor]:
     for place, rows in sorted(records.rows.items(), key=lambda item: (item[0][0], item[0][2])):
         attack, component, at = place
         if attack != fact.CLEAN and component is None and records.grid[at].value > 0:
-            found += [Survivor(int(i), place) for i in np.flatnonzero((rows["outcome"] == "survived") & right)]
+            found += [Survivor(int(i), place) for i in np.flatnonzero(_attacked(rows) & right)]
     return found
+
+
+def _attacked(rows: Rows) -> Mask:
+    mask: Mask = (rows["outcome"] == "survived") & (rows["reason"] != IMPLIED)
+    return mask
 
 
 def draw(population: Sequence[Survivor], count: int, seed: int) -> list[Survivor]:
