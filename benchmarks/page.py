@@ -11,7 +11,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "docs" / "performance.md"
 
-KINDS = ("sweep", "faithful", "autoattack", "art-pgd", "art-pgd-batch", "limit", "proposer")
+KINDS = ("sweep", "bisection", "faithful", "autoattack", "art-pgd", "art-pgd-batch", "limit", "proposer")
+MODES = ("observed", "bisection")
 HEAD = """# Performance
 
 Drawn by `python benchmarks/page.py` from the files in [`benchmarks/results`](../benchmarks/results); `make bench`
@@ -30,6 +31,7 @@ cost the same for every n, so they weigh most where n is small. No GPU was measu
   itself confirms every witness.
 - Another run of the same results folder is asked first (`results/.units`).
 - `--worst-case-only` does not attack what another attack of the suite broke.
+- `--bisect` does not attack at an epsilon who survived a larger one; it is another mode, for it can lose strength.
 """
 
 
@@ -108,6 +110,38 @@ def sweeps(results: list[dict[str, Any]]) -> list[str]:
             )
     parts.append(table(("run", "epsilon", "harness", "bare", "only harness breaks", "only bare breaks", "of"), rows))
     return [*parts, conditions(mine[0])]
+
+
+def bisections(results: list[dict[str, Any]]) -> list[str]:
+    """What halving the grid saves and loses."""
+    mine = [one for one in results if one["benchmark"] == "bisection"]
+    if not mine:
+        return []
+    rows, lost = [], []
+    for one in mine:
+        work = f"PGD-{one['steps']} x {len(one['grid'])} epsilons up to {one['grid'][-1]}"
+        spent = {mode: statistics.median(row["seconds"][mode] for row in one["rows"]) for mode in MODES}
+        backwards = {mode: statistics.median(row["backwards"][mode] for row in one["rows"]) for mode in MODES}
+        fewer = f"{backwards['bisection']:,.0f} / {backwards['observed']:,.0f}"
+        seconds = [f"{spent[mode]:.1f}" for mode in MODES]
+        rows.append(
+            (f"`{one['model']}`", work, one["n"], len(one["rows"]), *seconds, f"**{one['speedup']:.2f}**", fewer)
+        )
+        for label in one["grid"]:
+            of = [row["cells"][label] for row in one["rows"]]
+            accuracies = [percent(statistics.mean(cell[mode] for cell in of)) for mode in MODES]
+            alone = [sum(cell[f"only_{mode}_breaks"] for cell in of) for mode in MODES]
+            lost.append((f"`{one['model']}`", label, *accuracies, *alone, one["n"] * len(of)))
+    header = ("model", "work", "n", "rounds", "observed, s", "bisection, s", "times as fast", "backwards")
+    told = ("model", "epsilon", "observed", "bisection", "only observed breaks", "only bisection breaks", "of")
+    return [
+        "## Mode bisection, against mode observed",
+        "The grid is halved for each sample (`--bisect`) instead of climbed. Backwards: bisection / observed.",
+        table(header, rows),
+        "Robust accuracy, %, and the samples that only one of the two breaks, all rounds together:",
+        table(told, lost),
+        conditions(mine[0]),
+    ]
 
 
 def faithful(results: list[dict[str, Any]]) -> list[str]:
@@ -251,7 +285,7 @@ def proposers(results: list[dict[str, Any]]) -> list[str]:
 def page(results: list[dict[str, Any]]) -> str:
     """The whole page."""
     parts = [HEAD.rstrip()]
-    for section in (sweeps, tools, faithful, limits, proposers):
+    for section in (sweeps, bisections, tools, faithful, limits, proposers):
         parts += section(results)
     return "\n\n".join(parts) + "\n"
 

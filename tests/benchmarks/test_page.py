@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-KINDS = ("sweep", "faithful", "autoattack", "art-pgd", "art-pgd-batch", "limit", "proposer")
+KINDS = ("sweep", "bisection", "faithful", "autoattack", "art-pgd", "art-pgd-batch", "limit", "proposer")
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
