@@ -52,11 +52,7 @@ def checklist(record: Record) -> tuple[Answer, ...]:
         Answer("Describe the attacks with every parameter", "yes", f"{names}; parameters in run.json and below"),
         _diverse(attacks),
         _masked(record),
-        Answer(
-            "Try transfer from other models",
-            "no",
-            "no model of another training attacked this one",
-        ),
+        _transfer(record),
         Answer(
             "Count per example, not per attack",
             "yes",
@@ -123,6 +119,15 @@ def _masked(record: Record) -> Answer:
     if found.answer == "yes" and not _blind(record.info["suite"]["attacks"]):
         return Answer(question, "partly", "no indicator objected, but no attack without gradients was there to object")
     return found
+
+
+def _transfer(record: Record) -> Answer:
+    """From what ``--transfer`` found, if it was asked."""
+    question = "Try transfer from other models"
+    notes = [note for note in record.findings if note.check == "P26" and "could not be offered" not in note.message]
+    if not notes:
+        return Answer(question, "no", "no model of another training attacked this one")
+    return Answer(question, "yes", "; ".join(note.message for note in notes))
 
 
 def _blind(attacks: Sequence[Mapping[str, Any]]) -> list[str]:
