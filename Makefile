@@ -27,6 +27,8 @@ bench: $(VENV)/.installed  ## the harness against the bare tools, and docs/perfo
 	$(SWEEP) --model trades --precision bf16 -o $(RESULTS)/sweep-trades-bf16.json
 	$(SWEEP) --model trades --steps 50 --seeds 1 -o $(RESULTS)/sweep-trades-50x16.json \
 	  --eps $$(seq -s, -f %g/255 1 16)
+	$(SWEEP) --model trades --steps 50 --seeds 1 -o $(RESULTS)/sweep-trades-50x16-bisection.json \
+	  --eps $$(seq -s, -f %g/255 1 16) --mode bisection
 	$(TEST_ENV) $(BIN)/python benchmarks/bisection.py --model trades $(BENCH_DATA) -o $(RESULTS)/bisection-trades.json
 	$(SWEEP) --model trades --mode faithful --eps 8/255 -o $(RESULTS)/faithful-trades.json
 	$(TOOLS) autoattack --model trades $(BENCH_DATA) -n 64 -o $(RESULTS)/autoattack-trades.json

@@ -62,6 +62,11 @@ def plan(one: dict[str, Any]) -> str:
     return ", ".join(word for word in words if word)
 
 
+def halved(one: dict[str, Any]) -> str:
+    """Of a sweep in mode bisection, that it is."""
+    return ", `--bisect`" if one.get("mode") == "bisection" else ""
+
+
 def percent(share: float) -> str:
     return f"{100 * share:.1f}"
 
@@ -76,7 +81,7 @@ def sweeps(results: list[dict[str, Any]]) -> list[str]:
     for one in mine:
         bare = statistics.median(row["bare_s"] for row in one["rows"])
         ours = statistics.median(row["harness_s"] for row in one["rows"])
-        work = f"PGD-{one['steps']} x {len(one['grid'])} epsilons up to {one['grid'][-1]}"
+        work = f"PGD-{one['steps']} x {len(one['grid'])} epsilons up to {one['grid'][-1]}{halved(one)}"
         rows.append(
             (
                 f"`{one['model']}`",
@@ -99,7 +104,7 @@ def sweeps(results: list[dict[str, Any]]) -> list[str]:
             cells = [row["cells"][label] for row in one["rows"]]
             rows.append(
                 (
-                    f"`{one['model']}`, PGD-{one['steps']}, {one['plan']['precision']}",
+                    f"`{one['model']}`, PGD-{one['steps']}, {one['plan']['precision']}{halved(one)}",
                     label,
                     percent(statistics.mean(cell["harness"] for cell in cells)),
                     percent(statistics.mean(cell["bare"] for cell in cells)),

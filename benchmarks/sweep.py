@@ -6,7 +6,8 @@ Both are timed in turn in one process, on the same samples and batch, and what o
 
 The loop does what a careful user would write: predict the clean images, attack all correct ones at every epsilon,
 predict what came back. The harness's time is that of `harness.run.evaluate` whole, with preflight, calibration (in the
-first round) and storage of facts and witnesses. ``--mode faithful`` measures what the harness adds to the tool.
+first round) and storage of facts and witnesses. ``--mode faithful`` measures what the harness adds to the tool;
+``--mode bisection`` halves the grid instead of climbing it.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=512)
     parser.add_argument("--eps", default="1/255,2/255,4/255,8/255")
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--mode", default="observed", choices=["observed", "faithful"])
+    parser.add_argument("--mode", default="observed", choices=["observed", "bisection", "faithful"])
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--seeds", type=int, default=3)
@@ -112,7 +113,8 @@ def main() -> None:
             print(f"seed {seed}: {loop.seconds / harness.seconds:.2f}", flush=True)
     write(
         {
-            "benchmark": "sweep" if arguments.mode == "observed" else "faithful",
+            "benchmark": "faithful" if arguments.mode == "faithful" else "sweep",
+            "mode": arguments.mode,
             "model": arguments.model,
             "data": part.data.name,
             "n": arguments.n,

@@ -212,3 +212,18 @@ def test_the_same_tables_give_the_same_bytes(runs) -> None:
 
 def test_no_runs_is_a_page_too() -> None:
     assert "No runs." in render([])
+
+
+@in_browser
+def test_a_screen_reader_gets_names_and_no_arrows(browser, page) -> None:
+    with visit(browser, page) as view:
+        tree = view.page.context.new_cdp_session(view.page).send("Accessibility.getFullAXTree")
+        named: dict[str, list[str]] = {}
+        for node in tree["nodes"]:
+            if not node.get("ignored"):
+                named.setdefault(node["role"]["value"], []).append(node.get("name", {}).get("value", ""))
+        for role in ("table", "region", "combobox", "checkbox", "button", "link", "heading", "graphics-document"):
+            assert named[role], role
+            assert all(named[role]), role
+        assert {"rank", "model", "grade", "clean"} <= {name.partition(" ")[0] for name in named["columnheader"]}
+        assert not [name for name in named["columnheader"] if set(name) & set("↕↑↓")]
