@@ -21,7 +21,10 @@ def train(
     batch_size: Annotated[int, typer.Option(help="Images in one step.")] = 128,
     lr: Annotated[float, typer.Option(help="Peak learning rate of the one-cycle schedule.")] = 1e-3,
     weight_decay: Annotated[float, typer.Option(help="AdamW's weight decay.")] = 0.05,
-    init: Annotated[str | None, typer.Option(help="`imagenet`, or the output folder of another training.")] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(help="`imagenet`, another training's output folder, or a checkpoint of the zoo by its name."),
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Option of the defense, key=value; repeatable: epsilon=8/255.")
     ] = None,

@@ -1,4 +1,4 @@
-"""Where a training starts: at random, from ImageNet's weights, or from another training's folder."""
+"""Where a training starts: at random, from ImageNet's weights, from another training's folder, or from the zoo."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import torchvision
 from torch import Tensor, nn
 
 from harness.errors import BadWeights, UsageError
+from harness.registry import is_plain_name
 from harness.types import Dataset
 from model_zoo.architectures import last_linear
 from model_zoo.cards import read_card
+from model_zoo.loading import MODEL_CARDS, verified_weights
 from model_zoo.weights import read_weights, sha256_of
 
 IMAGENET = "imagenet"
@@ -26,8 +28,8 @@ def statistics(data: Dataset, init: str | None, rows: int = 5000) -> tuple[tuple
     """
     if init == IMAGENET:
         return IMAGENET_MEAN, IMAGENET_STD
-    if init is not None and (Path(init) / "card.toml").exists():
-        card = read_card(Path(init) / "card.toml")
+    if init is not None and (path := _card(init)).exists():
+        card = read_card(path)
         return card.mean, card.std
     step = max(1, len(data) // rows)
     images, _ = data.take(range(0, len(data), step))
@@ -41,17 +43,15 @@ def initialize(network: nn.Module, arch: str, init: str | None) -> str | None:
     The classifier at the end is left at random where the weights have none or one of another class count.
 
     Raises:
-        UsageError: no such folder, or ImageNet's weights cannot be fetched.
-        BadWeights: the weights are of another architecture.
+        UsageError: no such folder and no such checkpoint, or ImageNet's weights cannot be fetched.
+        BadWeights: the weights are of another architecture, or not those of their card.
     """
     if init is None:
         return None
     if init == IMAGENET:
         tensors, source = _imagenet(arch), f"imagenet ({arch}, torchvision's default weights)"
     else:
-        path = Path(init) / "weights.safetensors"
-        if not path.is_file():
-            raise UsageError(f"--init {init} holds no weights.safetensors; give a training's output folder or imagenet")
+        path = _weights(init)
         tensors, source = read_weights(path), f"{Path(init).name} (sha256 {sha256_of(path)})"
     own = network.state_dict()
     fitting = {k: v for k, v in tensors.items() if k in own and own[k].shape == v.shape}
@@ -61,6 +61,26 @@ def initialize(network: nn.Module, arch: str, init: str | None) -> str | None:
         raise BadWeights(f"--init {init} does not fit {arch}: {absent[0]!r} is missing or of another shape")
     network.load_state_dict({**own, **fitting}, strict=True)
     return source
+
+
+def _card(init: str) -> Path:
+    """The card of a training's folder, or else of the zoo's checkpoint of that name; it may not exist."""
+    folder = Path(init)
+    if folder.is_dir() or not is_plain_name(init):
+        return folder / "card.toml"
+    return MODEL_CARDS / f"{init}.toml"
+
+
+def _weights(init: str) -> Path:
+    path, card = Path(init) / "weights.safetensors", _card(init)
+    if path.is_file():
+        return path
+    if Path(init).is_dir() or not card.exists():
+        raise UsageError(
+            f"--init {init} holds no weights.safetensors; give a training's output folder, a checkpoint of the zoo, or"
+            " imagenet"
+        )
+    return verified_weights(read_card(card))[0]
 
 
 def _imagenet(arch: str) -> dict[str, Tensor]:

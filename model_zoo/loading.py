@@ -24,7 +24,7 @@ def load_card(card: ModelCard) -> LoadedModel:
         BadCard: the card names no sha256 for its weights, or an unknown architecture (`UnknownName`).
         BadWeights: missing, corrupt, of another hash, architecture or class count, or the URL gives something else.
     """
-    path, sha256 = _verified_weights(card)
+    path, sha256 = verified_weights(card)
     model = architectures.build(card.architecture, card.num_classes, card.input_shape, card.mean, card.std)
     load_strictly(architectures.unwrap(model), read_weights(path), f"weights {path} of {card.name}")
     write_out_convolutions(model)  # the same function up to rounding; on the CPU, evaluations take less time
@@ -36,7 +36,8 @@ def load_zoo(name: str) -> LoadedModel:
     return load_card(read_card(MODEL_CARDS / f"{name}.toml"))
 
 
-def _verified_weights(card: ModelCard) -> tuple[Path, str]:
+def verified_weights(card: ModelCard) -> tuple[Path, str]:
+    """The file of the card's weights, fetched if need be, and its hash, which is the card's; raises as `load_card`."""
     where = f"card {card.path or card.name}"
     if not card.weights:
         recipe = f"`harness train --defense {card.defense} ...`"

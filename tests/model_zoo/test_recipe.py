@@ -23,6 +23,7 @@ from model_zoo import cli, initial, recipe
 from model_zoo.cards import read_card
 from model_zoo.claims import add_claims
 from model_zoo.evaluation import clean_accuracy
+from model_zoo.loading import MODEL_CARDS, WEIGHTS
 from model_zoo.recipe import Recipe, train
 from model_zoo.sources import resolve
 from model_zoo.train import Settings
@@ -116,6 +117,26 @@ def test_another_class_count_gets_a_new_head_and_another_architecture_is_refused
         initial.initialize(build("resnet34", 7), "resnet34", str(finished))
 
 
+def test_a_checkpoint_of_the_zoo_is_a_start_unless_a_folder_has_its_name(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from model_zoo.architectures import build
+
+    torch.manual_seed(0)
+    network = build("resnet18", 43)
+    source = initial.initialize(network, "resnet18", "standard")
+    stored = safetensors.torch.load_file(WEIGHTS / "standard.safetensors")
+    assert torch.equal(network.state_dict()["fc.weight"], stored["fc.weight"].float())
+    assert source == f"standard (sha256 {read_card(MODEL_CARDS / 'standard.toml').weights['sha256']})"
+    assert initial.statistics(None, "standard")[0] == read_card(MODEL_CARDS / "standard.toml").mean  # type: ignore[arg-type]
+    (tmp_path / "standard").symlink_to(finished)
+    monkeypatch.chdir(tmp_path)
+    assert initial.statistics(None, "standard")[0] == read_card(finished / "card.toml").mean  # type: ignore[arg-type]
+    initial.initialize(network, "resnet18", "standard")
+    mine = safetensors.torch.load_file(finished / "weights.safetensors")
+    assert torch.equal(network.state_dict()["conv1.weight"], mine["conv1.weight"].float())
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
@@ -124,6 +145,8 @@ def test_another_class_count_gets_a_new_head_and_another_architecture_is_refused
         ({"data": ["gtsrbb"]}, UnknownName, "gtsrb"),
         ({"arch": "resnet19"}, UnknownName, "resnet18"),
         ({"init": "no/such/folder"}, UsageError, r"holds no weights\.safetensors"),
+        ({"init": "no-such-checkpoint"}, UsageError, r"holds no weights\.safetensors"),
+        ({"init": "pgd"}, BadWeights, "only its recipe is known"),
         ({"augment": -1.0}, UsageError, "strength"),
     ],
 )
