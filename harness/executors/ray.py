@@ -26,7 +26,7 @@ from harness.worker import Done, Lane, Worker
 POLL = 0.2
 """Seconds between two looks at Ctrl-C."""
 ATTEMPTS = 3
-"""How many workers one unit may take down before it is given up."""
+"""How many workers one unit may take down before it is given up, and how often in turn one may die while it starts."""
 
 
 def run(worker: Worker, lanes: Sequence[Lane], stop: Callable[[], bool], scale: Scale) -> Iterator[Done]:
@@ -153,6 +153,10 @@ class _Actor:
     def __init__(self) -> None:
         self._remote: Remote | None = None
 
+    def born(self) -> bool:
+        """Answers as soon as the process is there, before the model is."""
+        return True
+
     def do(self, parcel: Sequence[Any], what: str, *arguments: Any) -> Any:
         """Call a method of the worker; `parcel` is a list of one reference, which Ray then leaves alone."""
         if self._remote is None:
@@ -180,6 +184,10 @@ class _Hand:
     parcel: Any
     last: Lane | None = None
     at: Greeting | None = None
+    loading: bool = False
+    """Whether it was there and has been asked to load the model."""
+    falls: int = 0
+    """How often in turn it died while it loaded the model."""
 
     def ask(self, what: str, *arguments: Any) -> Any:
         """Start a method of `Remote` there; the reference to its answer."""
@@ -193,7 +201,7 @@ class _Drive:
         self.ray, self.worker = ray, worker
         self.schedule = Schedule(lanes, lambda lane: len(worker.units(lane)))
         self.idle: list[_Hand] = []
-        self.pending: dict[Any, tuple[_Hand, Task | None]] = {hand.ask("hello"): (hand, None) for hand in crew}
+        self.pending: dict[Any, tuple[_Hand, Task | None]] = {hand.actor.born.remote(): (hand, None) for hand in crew}
         self.losses: Counter[Task] = Counter()
         self.given_up: list[str] = []
         self.hardware: set[str] = set()
@@ -236,6 +244,11 @@ class _Drive:
 
     def _collect(self) -> Iterator[Done]:
         """Wait a little, and take in all that is ready."""
+        if not self.pending:
+            raise BadRun(
+                f"every worker died {ATTEMPTS} times while it loaded the model (out of memory? try fewer"
+                " --workers); what was finished is safe on disk"
+            )
         waiting = list(self.pending)
         ready, rest = self.ray.wait(waiting, num_returns=1, timeout=POLL, fetch_local=True)
         if ready and rest:
@@ -247,6 +260,10 @@ class _Drive:
             except self.ray.exceptions.RayError as error:
                 self._lost(hand, task, error)
                 continue
+            if answer is True:
+                hand.loading = True
+                self.pending[hand.ask("hello")] = hand, None
+                continue
             if isinstance(answer, Failed):
                 self._failed(answer)
             self.idle.append(hand)
@@ -257,7 +274,7 @@ class _Drive:
                 yield answer
 
     def _met(self, hand: _Hand, greeting: Greeting) -> None:
-        hand.at = greeting
+        hand.at, hand.loading, hand.falls = greeting, False, 0
         known = self.worker.setting.reference.device
         if greeting.device not in self.hardware:
             self.hardware.add(greeting.device)
@@ -269,8 +286,8 @@ class _Drive:
 
     def _lost(self, hand: _Hand, task: Task | None, error: Exception) -> None:
         """A worker died: Ray starts it anew, its unit goes to whoever asks next."""
-        if task is None and isinstance(error, self.ray.exceptions.ActorUnavailableError):
-            self.pending[hand.ask("hello")] = hand, None  # Ray is starting it anew: nothing else has died
+        if task is None and not hand.loading and isinstance(error, self.ray.exceptions.ActorUnavailableError):
+            self.pending[hand.actor.born.remote()] = hand, None  # Ray is starting it anew: nothing else has died
             return
         where = f" {hand.at.pid} on {hand.at.host}" if hand.at else ""
         what = "before its first unit"
@@ -283,8 +300,12 @@ class _Drive:
                 self.given_up.append(unit)
             else:
                 self.schedule.give_back(task)
+        hand.falls += hand.loading
+        hand.loading = False
         self.worker.store.event("died", "info", f"worker{where} died {what} ({type(error).__name__})")
-        self.pending[hand.ask("hello")] = hand, None
+        if hand.falls == ATTEMPTS:
+            return  # the others go on without it
+        self.pending[hand.actor.born.remote()] = hand, None
 
     def _failed(self, answer: Failed) -> None:
         if answer.trace:

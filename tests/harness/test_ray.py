@@ -166,6 +166,34 @@ class Deadly(SmallNet):
         return super().forward(images)
 
 
+@pytest.mark.slow
+@pytest.mark.torchattacks
+@pytest.mark.timeout(120)
+def test_workers_that_always_die_while_they_load_are_not_started_for_ever(cluster, case, tmp_path, monkeypatch):
+    monkeypatch.setattr(ray, "ATTEMPTS", 2)
+    fatal = loaded(Fatal(case[0].module), 5)
+    with pytest.raises(BadRun, match="every worker died 2 times while it loaded the model"):
+        evaluate(fatal, suite(), case[1], options(tmp_path))
+    (run,) = tmp_path.glob("*/run.json")
+    deaths = [finding for finding in json.loads(run.read_text())["findings"] if finding["check"] == "died"]
+    assert deaths
+    assert all("before its first unit" in finding["message"] for finding in deaths)
+
+
+class Fatal(SmallNet):
+    """Kills every process that unpacks it."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.load_state_dict(inner.state_dict())
+        self.home = os.getpid()
+
+    def __setstate__(self, state):
+        if os.getpid() != state["home"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().__setstate__(state)
+
+
 def test_what_cannot_be_had_is_said_in_one_line(case, tmp_path):
     data = case[1]
     for scale, words in (
