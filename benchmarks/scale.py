@@ -184,7 +184,7 @@ def simulate(workers: int, chunk: int, seconds: float, n: int = 50_000, seed: in
     }
 
 
-def speedup(n: int = 512) -> dict[str, Any]:
+def speedup(n: int = 2048) -> dict[str, Any]:
     """Two workers against one, one thread each, from the first unit on; in turn, three times."""
     import ray
 

@@ -16,6 +16,11 @@ def trades() -> LoadedModel:
     return load_zoo("trades")
 
 
+def trades_8() -> LoadedModel:
+    """TRADES at 8/255."""
+    return load_zoo("trades-8")
+
+
 def fgsm() -> LoadedModel:
     """FGSM training at 8/255."""
     return load_zoo("fgsm")
