@@ -31,9 +31,9 @@ bench: $(VENV)/.installed  ## the harness against the bare tools, and docs/perfo
 	  --eps $$(seq -s, -f %g/255 1 16) --mode bisection
 	$(TEST_ENV) $(BIN)/python benchmarks/bisection.py --model trades $(BENCH_DATA) -o $(RESULTS)/bisection-trades.json
 	$(SWEEP) --model trades --mode faithful --eps 8/255 -o $(RESULTS)/faithful-trades.json
-	$(TOOLS) autoattack --model trades $(BENCH_DATA) -n 64 -o $(RESULTS)/autoattack-trades.json
-	$(TOOLS) art-pgd --model trades $(BENCH_DATA) -n 256 -o $(RESULTS)/art-pgd-trades.json
-	$(TOOLS) art-pgd-batch --model trades $(BENCH_DATA) -n 256 -o $(RESULTS)/art-pgd-batch-trades.json
+	$(TOOLS) autoattack --model trades $(BENCH_DATA) -n 64 -o $(RESULTS)/tools-autoattack-trades.json
+	$(TOOLS) art-pgd --model trades $(BENCH_DATA) -n 256 -o $(RESULTS)/tools-art-pgd-trades.json
+	$(TOOLS) art-pgd-batch --model trades $(BENCH_DATA) -n 256 -o $(RESULTS)/tools-art-pgd-batch-trades.json
 	$(TEST_ENV) $(BIN)/python benchmarks/limit.py --model trades $(BENCH_DATA) -o $(RESULTS)/limit-trades.json
 	$(TEST_ENV) $(BIN)/python benchmarks/proposer.py --model trades $(BENCH_DATA) -o $(RESULTS)/proposer-trades.json
 	$(BIN)/python benchmarks/page.py

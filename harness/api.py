@@ -32,6 +32,10 @@ def evaluate(
     witnesses: str | None = None,
     fresh: bool = False,
     force: bool = False,
+    precision: str = "auto",
+    compile: str = "auto",
+    budget: float | None = None,
+    transfer: Sequence[str | Path] = (),
     unit_timeout: float | None = None,
     progress: bool = True,
 ) -> Result:
@@ -50,11 +54,17 @@ def evaluate(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
         batch_size: Rows through the network at once; None finds it by measuring.
         seed: Seed of the attacks.
-        mode: ``observed``, ``watch`` or ``faithful``; None for the suite's.
+        mode: ``observed``, ``watch``, ``worst-case``, ``bisection`` or ``faithful``; None for the suite's.
         results: Folder for results; the run gets a folder of its own there.
         witnesses: ``all``, ``worst`` or ``none``; None keeps all of them up to 20,000.
         fresh: Start over instead of continuing an earlier run.
         force: Run a model that the doctor refuses; marks the row.
+        precision: What attacks differentiate: ``auto`` the fastest float32 copy, ``exact`` the model itself, or a copy
+            in ``float32``, ``tf32`` or ``bf16``. The float32 model confirms every witness.
+        compile: ``on`` compiles the copy; ``off`` and ``auto`` do not.
+        budget: Seconds after which the run stops; the result says what is missing, the same call goes on.
+        transfer: Runs, or folders of runs, of other models on the same samples, whose witnesses are offered to this
+            model afterwards; what they break is a finding.
         unit_timeout: Give up an attack on a chunk of samples at an epsilon after this many seconds; None never.
         progress: Show progress, on standard error or in the notebook.
 
@@ -74,7 +84,10 @@ def evaluate(
     samples = as_data(data, data_name)
     loaded = as_model(model, samples, name)
     name_classes(samples, loaded.num_classes)
-    options = Options(Path(results), n, seed, device, batch_size, witnesses, fresh, force, unit_timeout=unit_timeout)
+    options = Options(
+        Path(results), n, seed, device, batch_size, witnesses, fresh, force, precision=precision, compile=compile,
+        budget=budget, transfer=tuple(map(Path, transfer)), unit_timeout=unit_timeout,
+    )  # fmt: skip
     if not progress:
         return Result(run(loaded, chosen, samples, options, Silent()), loaded, samples)
     from harness.cli.report import LiveReport, interrupts

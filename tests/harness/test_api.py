@@ -1,5 +1,6 @@
 """The Python API: what it takes, what it gives back, and that it agrees with the core and the command line."""
 
+import copy
 import subprocess
 import sys
 
@@ -209,3 +210,25 @@ def test_importing_harness_imports_no_torch():
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'evaluat'"):
         harness.evaluat  # noqa: B018
+
+
+def test_speed_budget_and_transfer_are_passed_on(tmp_path):
+    other = copy.deepcopy(MODEL)
+    with torch.no_grad():
+        next(other.parameters()).mul_(1.01)
+
+    def ask(name, model=MODEL, **options):
+        return harness.evaluate(
+            model, "fgsm", PAIR, eps=EPS, name=name, results=tmp_path, batch_size=8, progress=False, **options
+        )
+
+    first = ask("first", other, precision="exact")
+    assert first.run.info["plan"]["speedups"] == []
+    second = ask("second", precision="float32", transfer=[first.folder])
+    assert second.run.info["plan"]["channels_last"] or second.run.info["plan"]["speedups"]
+    assert [f["check"] for f in second.summary["findings"] if f["check"] == "P26"] == ["P26"]
+    cut = ask("cut", budget=1e-9)
+    assert not cut.complete
+    assert any(finding["check"] == "budget" for finding in cut.summary["findings"])
+    with pytest.raises(UsageError, match="--precision exact forbids it"):
+        ask("both", precision="exact", compile="on")
