@@ -508,11 +508,11 @@ class Campaign:
             others = descendants(child.pid)
             child.kill()
             child.wait()
-            until = time.monotonic() + 60
+            until = time.monotonic() + 120
             while (left := others & set(parents())) and time.monotonic() < until:
                 time.sleep(0.05)
             if left:
-                row.unexpected.append(f"{len(left)} of {len(others)} processes outlived it by a minute")
+                row.unexpected.append(f"{len(left)} of {len(others)} processes outlived it by two minutes")
             before = shards(results)
 
             def again(words: list[str] = words) -> None:

@@ -1,6 +1,7 @@
 """Fast copies: the same function up to rounding, and never a number that the reference does not confirm."""
 
 import json
+import time
 from collections import Counter
 
 import pytest
@@ -307,3 +308,20 @@ def test_tf32_is_allowed_for_the_attack_alone(reference):
         assert seen == [False, False]
         assert all(flag.allow_tf32 for flag in flags)
     assert not any(flag.allow_tf32 for flag in flags)
+
+
+def test_waiting_for_the_processor_is_not_held_against_a_copy():
+    class Waits(torch.nn.Linear):
+        def forward(self, images):
+            time.sleep(0.2)  # as if another process had the processor
+            return super().forward(images.flatten(1))
+
+    rows, threads = torch.rand(4, 3, 2, 2), torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        own = calibration.seconds_per_gradient(Waits(12, 2), rows, torch.device("cpu"))
+        torch.set_num_threads(2)
+        wall = calibration.seconds_per_gradient(Waits(12, 2), rows, torch.device("cpu"))
+    finally:
+        torch.set_num_threads(threads)
+    assert 4 * own < 0.1 < 0.2 <= 4 * wall
