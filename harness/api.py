@@ -35,7 +35,7 @@ def evaluate(
     precision: str = "auto",
     compile: str = "auto",
     budget: float | None = None,
-    transfer: Sequence[str | Path] = (),
+    transfer: str | Path | Sequence[str | Path] = (),
     unit_timeout: float | None = None,
     progress: bool = True,
 ) -> Result:
@@ -84,9 +84,10 @@ def evaluate(
     samples = as_data(data, data_name)
     loaded = as_model(model, samples, name)
     name_classes(samples, loaded.num_classes)
+    others = [transfer] if isinstance(transfer, (str, Path)) else transfer
     options = Options(
         Path(results), n, seed, device, batch_size, witnesses, fresh, force, precision=precision, compile=compile,
-        budget=budget, transfer=tuple(map(Path, transfer)), unit_timeout=unit_timeout,
+        budget=budget, transfer=tuple(map(Path, others)), unit_timeout=unit_timeout,
     )  # fmt: skip
     if not progress:
         return Result(run(loaded, chosen, samples, options, Silent()), loaded, samples)

@@ -74,7 +74,7 @@ def _cell(
         "robust_accuracy": cell.robust_accuracy,
         "ci95": _pair(cell.ci95),
         "status": cell.status,
-        "components": [_component(part) for part in mine] or None,
+        "components": [_component(part, cell) for part in mine] or None,
         "forwards": cell.forwards,
         "backwards": cell.backwards,
         **({"transferred": cell.transferred} if run["mode"] == "worst-case" else {}),
@@ -83,13 +83,16 @@ def _cell(
     }
 
 
-def _component(part: Cell) -> dict[str, Any]:
-    """A cascade's component: `survivors` of `attacked`, and the robust accuracy of the cascade after it."""
+def _component(part: Cell, cell: Cell) -> dict[str, Any]:
+    """A cascade's component: what it broke of what it attacked, and the robust accuracy of the cascade after it.
+
+    Survivals of the whole that a larger epsilon implies are none of its work, but they stand.
+    """
     return {
         "component": part.component,
         "attacked": part.attacked,
         "broken": part.broken,
-        "robust_accuracy": (part.attacked - part.broken) / part.n if not part.unknown else None,
+        "robust_accuracy": (part.attacked - part.broken + cell.implied) / part.n if not part.unknown else None,
         "forwards": part.forwards,
         "backwards": part.backwards,
     }

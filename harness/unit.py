@@ -87,8 +87,8 @@ class Job:
         spec: The attack as the suite has it.
         grid: The one epsilon of this unit; for kinds ``minimum`` and ``decision`` the whole grid.
         chunk: The samples.
-        before: Facts of the same attack and chunk at the next smaller epsilon, whose witnesses are inherited; None at
-            the smallest, for single-step attacks and in faithful mode.
+        before: Facts of the same attack and chunk whose witnesses are inherited: those at the next smaller epsilon, or
+            in mode ``bisection`` of all smaller ones; None at the smallest, for single steps and in faithful mode.
         stored: Chunk rows, bool [n], whose witness under this attack is on disk from a smaller epsilon.
         offered: Witnesses of other attacks, whose rows are not attacked; None if they are not shared.
         implied: Chunk rows, bool [n], that survived a larger epsilon and are not attacked; in mode ``bisection``.

@@ -124,7 +124,8 @@ def _masked(record: Record) -> Answer:
 def _transfer(record: Record) -> Answer:
     """From what ``--transfer`` found, if it was asked."""
     question = "Try transfer from other models"
-    notes = [note for note in record.findings if note.check == "P26" and "could not be offered" not in note.message]
+    empty = ("could not be offered", "of 0 witnesses")
+    notes = [n for n in record.findings if n.check == "P26" and not any(words in n.message for words in empty)]
     if not notes:
         return Answer(question, "no", "no model of another training attacked this one")
     return Answer(question, "yes", "; ".join(note.message for note in notes))

@@ -28,7 +28,7 @@ def statistics(data: Dataset, init: str | None, rows: int = 5000) -> tuple[tuple
     """
     if init == IMAGENET:
         return IMAGENET_MEAN, IMAGENET_STD
-    if init is not None and (path := _card(init)).exists():
+    if init is not None and (path := card_path(init)).exists():
         card = read_card(path)
         return card.mean, card.std
     step = max(1, len(data) // rows)
@@ -63,7 +63,7 @@ def initialize(network: nn.Module, arch: str, init: str | None) -> str | None:
     return source
 
 
-def _card(init: str) -> Path:
+def card_path(init: str) -> Path:
     """The card of a training's folder, or else of the zoo's checkpoint of that name; it may not exist."""
     folder = Path(init)
     if folder.is_dir() or not is_plain_name(init):
@@ -72,7 +72,7 @@ def _card(init: str) -> Path:
 
 
 def _weights(init: str) -> Path:
-    path, card = Path(init) / "weights.safetensors", _card(init)
+    path, card = Path(init) / "weights.safetensors", card_path(init)
     if path.is_file():
         return path
     if Path(init).is_dir() or not card.exists():

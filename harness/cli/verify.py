@@ -124,6 +124,6 @@ def _lines(verdict: Verdict) -> list[str]:
     lines.append(
         f"of {again.drawn} drawn from {again.population} (seed {again.seed}), {again.false} were false and {luck} broke"
         f" under some seeds: with 95 % confidence the recorded attacks, run once more, break at most"
-        f" {100 * again.at_most:.2f} % of the survivors"
+        f" {100 * again.at_most:.2f} % of the survivors that were attacked"
     )
     return lines

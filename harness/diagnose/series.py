@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from harness.bisection import IMPLIED
 from harness.facts import BROKEN, CLEAN
 from harness.transfer import TRANSFER
 
@@ -32,6 +33,7 @@ class Series:
     labels: NDArray[np.int64]
     outcome: NDArray[np.object_]
     source: NDArray[np.object_]
+    reason: NDArray[np.object_]
     query: NDArray[np.float64]
     """Query that found the witness; NaN where none did."""
     restart: NDArray[np.float64]
@@ -54,8 +56,9 @@ class Series:
 
     @cached_property
     def attacked(self) -> NDArray[np.bool_]:
-        """Samples attacked at this very epsilon: what a smaller one or another attack settled is left out."""
-        return np.asarray(np.isin(self.outcome, ("witness", "survived")) & (self.source != TRANSFER))
+        """Samples attacked at this very epsilon: what another epsilon or another attack settled is left out."""
+        ran = np.isin(self.outcome, ("witness", "survived"))
+        return np.asarray(ran & (self.source != TRANSFER) & (self.reason != IMPLIED))
 
     @cached_property
     def broke(self) -> NDArray[np.bool_]:
@@ -150,6 +153,7 @@ def _series(info: Mapping[str, Any], table: pa.Table, group: Mapping[str, Any], 
         column("label"),
         column("outcome"),
         column("source"),
+        column("reason"),
         column("query_index").astype(float),
         column("restart").astype(float),
         column("forwards").astype(float),

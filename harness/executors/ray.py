@@ -187,7 +187,7 @@ class _Hand:
     loading: bool = False
     """Whether it was there and has been asked to load the model."""
     falls: int = 0
-    """How often in turn it died while it loaded the model."""
+    """How often in turn it died while it started or loaded the model."""
 
     def ask(self, what: str, *arguments: Any) -> Any:
         """Start a method of `Remote` there; the reference to its answer."""
@@ -244,11 +244,13 @@ class _Drive:
 
     def _collect(self) -> Iterator[Done]:
         """Wait a little, and take in all that is ready."""
-        if not self.pending:
+        if not self.pending and not self.idle:
             raise BadRun(
                 f"every worker died {ATTEMPTS} times while it loaded the model (out of memory? try fewer"
                 " --workers); what was finished is safe on disk"
             )
+        if not self.pending:
+            return
         waiting = list(self.pending)
         ready, rest = self.ray.wait(waiting, num_returns=1, timeout=POLL, fetch_local=True)
         if ready and rest:
@@ -300,7 +302,7 @@ class _Drive:
                 self.given_up.append(unit)
             else:
                 self.schedule.give_back(task)
-        hand.falls += hand.loading
+        hand.falls += task is None
         hand.loading = False
         self.worker.store.event("died", "info", f"worker{where} died {what} ({type(error).__name__})")
         if hand.falls == ATTEMPTS:

@@ -21,7 +21,7 @@ from harness.fast.copies import FastCopy, Precision, Recipe, Unfit, arithmetic, 
 from harness.model import ReferenceModel
 from harness.store import key_of
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 WORTH = 1.05
 """A copy has to be this many times as fast as the model itself."""
 TRIVIAL = 2e-5

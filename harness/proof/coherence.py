@@ -180,8 +180,8 @@ def _halves(records: Records, attack: Mapping[str, Any], at: int, rows: Rows, pr
             stood |= (other["outcome"] == "survived") & (other["reason"] != IMPLIED)
     what = "inherited, but not what a smaller epsilon has"
     problems.rows("inherited", name, records.ids, (outcome == "inherited") & ~owned, what)
-    what = "broken at a smaller epsilon, yet not here"
-    problems.rows("inherited", name, records.ids, smaller & ~np.isin(outcome, fact.BROKEN), what)
+    what = "broken at a smaller epsilon, yet said to have survived here"
+    problems.rows("inherited", name, records.ids, smaller & (outcome == "survived"), what)
     what = "said to be implied, but it survived no larger epsilon"
     implied = (outcome == "survived") & (rows["reason"] == IMPLIED)
     problems.rows("implied", name, records.ids, implied & ~stood, what)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -127,9 +126,9 @@ def _run(
 
 def _pretrained(init: str | None) -> ModelCard | None:
     """The card of what ``--init`` names, if contrastive pre-training made it."""
-    if init is None or init == initial.IMAGENET or not (Path(init) / result.CARD).exists():
+    if init is None or init == initial.IMAGENET or not initial.card_path(init).exists():
         return None
-    card = read_card(Path(init) / result.CARD)
+    card = read_card(initial.card_path(init))
     return card if "pretraining" in card.recipe else None
 
 

@@ -14,6 +14,7 @@ from toys import Linear, SmallNet, labeled, loaded, scripted
 
 from harness import facts
 from harness.bisection import IMPLIED, order
+from harness.diagnose.series import read
 from harness.run import Options, Silent, evaluate
 from harness.suite import Suite
 from harness.threat import parse_grid
@@ -194,6 +195,43 @@ def test_no_survival_can_be_called_implied_without_one_above(whole, model, data,
     forger.recount()
     verdict = verify(forger.folder, loaded(model, 5), data, CPU)
     assert "implied" in {finding.check for finding in verdict.problems}
+
+
+def test_the_components_end_where_the_cascade_does(whole):
+    cells = [cell for cell in whole.summary["cells"] if cell["attack"] == "short"]
+    assert len(cells) == len(GRID)
+    assert sum(cell["implied"] for cell in cells) > 5
+    for cell in cells:
+        shares = [part["robust_accuracy"] for part in cell["components"]]
+        assert shares == sorted(shares, reverse=True)
+        assert shares[-1] == cell["robust_accuracy"]
+
+
+def test_only_what_was_attacked_is_diagnosed_as_attacked(whole):
+    for one in read(whole.info["suite"]["attacks"], whole.facts):
+        assert (one.forwards[one.attacked] > 0).all(), (one.name, one.label)
+
+
+def test_an_epsilon_that_fails_leaves_a_gap_and_no_contradiction(model, data, tmp_path, monkeypatch):
+    def play(observer, problem):
+        if problem.epsilon in (grid[1].value, grid[3].value):
+            raise RuntimeError("not today")
+        start = problem.images.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(observer(start)[range(len(start)), problem.labels].sum(), start)
+        moved = (problem.images - problem.epsilon * slope.sign()).clamp(0, 1).detach()
+        observer(moved)
+        return moved
+
+    grid = parse_grid([f"{k}/255" for k in (2, 4, 6, 8, 12, 16, 24)], "linf")
+    chosen = suite(AttackSpec("s", "test", "scripted", {}), grid=[epsilon.label for epsilon in grid])
+    monkeypatch.setattr(Suite, "resolve", lambda self: (scripted(play, iterative=True),))
+    run = evaluate(loaded(model, 5), chosen, data, Options(tmp_path, batch_size=16))
+    status = [cell["status"] for cell in run.summary["cells"]]
+    assert (status[1], status[3]) == ("missing", "missing")
+    assert status[0] == status[2] == status[5] == "ok"
+    assert [cell["broken"] for cell in run.summary["cells"]][2] > 0
+    problems = [finding.message for finding in verify(run.folder, loaded(model, 5), data, CPU).problems]
+    assert not [text for text in problems if "yet said to have survived" in text], problems
 
 
 def test_in_other_modes_nothing_is_implied(model, data, tmp_path):

@@ -1,5 +1,6 @@
 """The Ray executor: the local one's facts, whoever computes them and whoever dies meanwhile; one cluster for all."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -164,6 +165,27 @@ class Deadly(SmallNet):
                 if json.loads(note.read_text())["unit"] == "pgd@2_255-00000":
                     os.kill(os.getpid(), signal.SIGKILL)
         return super().forward(images)
+
+
+class StopAfter(Silent):
+    def __init__(self, units):
+        self.left = units
+
+    def finished(self, done):
+        self.left -= 1
+
+    def stop(self):
+        return self.left <= 0
+
+
+@pytest.mark.slow
+@pytest.mark.torchattacks
+def test_stopping_amid_units_that_are_on_disk_is_no_failure(cluster, case, whole, tmp_path):
+    evaluate(case[0], suite(), case[1], options(tmp_path, "local"), StopAfter(6))
+    alone = options(tmp_path)
+    alone = dataclasses.replace(alone, scale=Scale(workers=1))
+    assert evaluate(case[0], suite(), case[1], alone, StopAfter(2)).info["status"] == "interrupted"
+    assert both(evaluate(case[0], suite(), case[1], options(tmp_path, "local"))) == whole
 
 
 @pytest.mark.slow

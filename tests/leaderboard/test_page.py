@@ -214,6 +214,7 @@ def test_no_runs_is_a_page_too() -> None:
     assert "No runs." in render([])
 
 
+@needs_chromium
 @in_browser
 def test_a_screen_reader_gets_names_and_no_arrows(browser, page) -> None:
     with visit(browser, page) as view:
