@@ -25,6 +25,7 @@ bench: $(VENV)/.installed  ## the harness against the bare tools, and docs/perfo
 	$(SWEEP) --model standard -o $(RESULTS)/sweep-standard.json
 	$(SWEEP) --model trades -o $(RESULTS)/sweep-trades.json
 	$(SWEEP) --model trades --precision bf16 -o $(RESULTS)/sweep-trades-bf16.json
+	$(SWEEP) --model trades --mode bisection -o $(RESULTS)/sweep-trades-bisection.json
 	$(SWEEP) --model trades --steps 50 --seeds 1 -o $(RESULTS)/sweep-trades-50x16.json \
 	  --eps $$(seq -s, -f %g/255 1 16)
 	$(SWEEP) --model trades --steps 50 --seeds 1 -o $(RESULTS)/sweep-trades-50x16-bisection.json \

@@ -54,6 +54,8 @@ PARTS = ("kills", "steps", "faults", "processes", "workers")
 BY = [("attack", "ascending"), ("component", "ascending"), ("epsilon", "ascending"), ("sample_id", "ascending")]
 REFUSED, STOPPED = 2, 3
 """How a child ends whose run was refused with one line, or interrupted."""
+LIBC_GAVE_UP = 127
+"""How a process ends in which the C library has no memory for a thread's variables: no program can survive that."""
 
 
 @dataclass
@@ -485,6 +487,8 @@ class Campaign:
 
             code = wait(fork(starved))
             row.trials += 1
+            if code == LIBC_GAVE_UP:  # like a kill: the same command goes on, with the memory there is now
+                code = wait(fork(partial(start, results, None, **wide)))
             if code != 0:
                 row.unexpected.append(f"ended with {code}")
                 continue

@@ -21,7 +21,7 @@ import torch
 import torchattacks
 from common import Clock, machine, own_cache, write
 
-from harness.metrics import sample_outcomes
+from harness.metrics import clean_accuracy, sample_outcomes
 from harness.resolve import find_data, find_model
 from harness.run import Options, evaluate
 from harness.seeds import derive, forked
@@ -105,6 +105,7 @@ def main() -> None:
                     "harness_s": harness.seconds,
                     "bare_wall_s": loop.wall,
                     "harness_wall_s": harness.wall,
+                    "bare_backwards": clean_accuracy(run.facts)[0] * arguments.steps * len(grid),
                     "backwards": sum(cell["backwards"] for cell in run.summary["cells"]),
                     "unconfirmed": run.info["unconfirmed"],
                     "cells": cells,
