@@ -34,6 +34,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.acero  # loaded at the first grouping, where a starved child has no room for it
 import torch
 import torchattacks  # noqa: F401  # every child has it then
 from toy import PGD, case
@@ -54,8 +55,6 @@ PARTS = ("kills", "steps", "faults", "processes", "workers")
 BY = [("attack", "ascending"), ("component", "ascending"), ("epsilon", "ascending"), ("sample_id", "ascending")]
 REFUSED, STOPPED = 2, 3
 """How a child ends whose run was refused with one line, or interrupted."""
-LIBC_GAVE_UP = 127
-"""How a process ends in which the C library has no memory for a thread's variables: no program can survive that."""
 
 
 @dataclass
@@ -472,8 +471,13 @@ class Campaign:
             self.finish(row, results, shards(results))
 
     def memory(self, trials: int) -> None:
-        """The host has too little memory for the batch: the run finishes, and says how often it went on with less."""
-        row = self.row("out of memory on the host")
+        """The host has too little memory for the batch: the run finishes, and says how often it went on with less.
+
+        With so little, libraries below the harness may end the process instead (a segmentation fault in an allocator,
+        the C library's exit code 127, a module that cannot be loaded). That is like a kill: the next start has to
+        finish.
+        """
+        finished, ended = self.row("out of memory on the host"), self.row("out of memory ends the process")
         wide = {"width": 3000, "attacks": (PGD,), "n": 16, "chunk": 16}
         for _ in range(trials):
             results, whole = self.folder(), self.folder()
@@ -486,8 +490,9 @@ class Campaign:
                 return start(results, **wide)
 
             code = wait(fork(starved))
+            row = finished if code == 0 else ended
             row.trials += 1
-            if code == LIBC_GAVE_UP:  # like a kill: the same command goes on, with the memory there is now
+            if row is ended:
                 code = wait(fork(partial(start, results, None, **wide)))
             if code != 0:
                 row.unexpected.append(f"ended with {code}")
@@ -497,7 +502,8 @@ class Campaign:
             row.out_of_memory += events
             row.survived += 1
             # A smaller batch may round differently: such differences are allowed here, and counted.
-            row.different += not contents(folder)[0].equals(contents(other)[0]) if not events else 0
+            exact = not events and row is finished  # who is killed cannot say how often
+            row.different += exact and not contents(folder)[0].equals(contents(other)[0])
 
     def whole_processes(self, trials: int, executor: str) -> None:
         """A driver started by its command line is killed; a Ray driver's workers have to follow it."""

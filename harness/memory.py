@@ -8,8 +8,14 @@ import sys
 
 import torch
 
-_HOST = ("DefaultCPUAllocator", "can't allocate memory", "not enough memory", "std::bad_alloc")
-"""What torch's RuntimeErrors say where the host has no memory left."""
+_HOST = (
+    "DefaultCPUAllocator",
+    "can't allocate memory",
+    "not enough memory",
+    "std::bad_alloc",
+    "could not create a primitive",
+)
+"""What torch's RuntimeErrors say where the host has no memory left; the last is oneDNN's."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

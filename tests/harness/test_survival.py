@@ -225,7 +225,7 @@ def test_what_was_running_is_told_by_the_next_start(tmp_path):
 
 @pytest.mark.torchattacks
 @pytest.mark.parametrize("where", ["clean pass", "attack"])
-@pytest.mark.parametrize("words", ["DefaultCPUAllocator: can't allocate memory", None])
+@pytest.mark.parametrize("words", ["DefaultCPUAllocator: can't allocate memory", "could not create a primitive", None])
 def test_too_little_memory_on_the_host_is_less_at_once(case, tmp_path, where, words):
     """The run finishes, and counts how often it went on with less."""
     inner = case[0].module
