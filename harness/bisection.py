@@ -13,11 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from harness.passes import broken_rows
+from harness.passes import broken_rows, of_whole
 
 MODE = "bisection"
-IMPLIED = "implied"
-"""Reason of a fact that says survived without an attack: the sample survived the same attack at a larger epsilon."""
 
 
 def order(n: int) -> list[int]:
@@ -51,7 +49,7 @@ class Bisection:
 
     def take(self, place: int, table: pa.Table) -> None:
         """Learn from the facts of the unit at `place`; what failed there is not known and is attacked elsewhere."""
-        whole = _whole(table)
+        whole = of_whole(table)
         outcome = whole["outcome"].to_numpy(zero_copy_only=False)
         self.survived = np.where(outcome == "survived", np.maximum(self.survived, place), self.survived)
         self.broken = np.where(broken_rows(table, len(outcome)), np.minimum(self.broken, place), self.broken)
@@ -73,8 +71,3 @@ class Bisection:
         found = stacked.take(pa.array(start * n + np.arange(n)))
         outcome = pc.if_else(pa.array(inherited), found["outcome"].combine_chunks(), "survived")
         return found.set_column(found.schema.get_field_index("outcome"), found.schema.field("outcome"), outcome)
-
-
-def _whole(table: pa.Table) -> pa.Table:
-    """Without the facts of components."""
-    return table.filter(pc.is_null(table["component"]))

@@ -22,7 +22,9 @@ KNOWN = ("clean_wrong", "witness", "inherited", "survived")
 PROMISE = b"harness.witnesses_stored"
 NEVER_NULL = ("sample_id", "label", "attack", "epsilon", "epsilon_label", "outcome")
 REASONS = ("cascade", "budget", "timeout", "not_installed", "exception")
-"""Why nothing is known. A survivor has one in mode ``bisection`` only, see `harness.bisection.IMPLIED`."""
+"""Why nothing is known."""
+IMPLIED = "implied"
+"""Reason of a survivor, in mode ``bisection`` only: it was not attacked, for it survived a larger epsilon."""
 CLEAN = "clean"
 """The attack id of the clean pass: one fact a sample, epsilon 0, ``survived`` or ``clean_wrong``."""
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from harness.facts import BROKEN, CLEAN, KNOWN
+from harness.facts import BROKEN, CLEAN, IMPLIED, KNOWN
 
 Z95 = 1.959963984540054
 """The 97.5 % point of the normal distribution."""
@@ -125,7 +125,7 @@ def cells(facts: pa.Table, samples: int | None = None) -> list[Cell]:
                 forwards=int(np.nansum(counts["forwards"][rows].astype(float))),
                 backwards=int(np.nansum(counts["backwards"][rows].astype(float))),
                 transferred=int((sources[rows] == "transfer").sum()),
-                implied=int((reasons[rows] == "implied").sum()),
+                implied=int((reasons[rows] == IMPLIED).sum()),
                 skipped=int((reasons[rows] == "cascade").sum()),
             )
         )

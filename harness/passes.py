@@ -165,7 +165,7 @@ def fact_table(
         outcome[(outcome == "witness") & ~reached] = "survived"
         if component is None and implied is not None:
             stood = implied & chunk.correct
-            outcome[stood], reason[stood] = "survived", "implied"
+            outcome[stood], reason[stood] = "survived", facts.IMPLIED
         outcome[inherited], reason[inherited] = "inherited", None
         paid = place == len(grid) - 1  # an attack that runs once for the grid is paid for once
         columns: dict[str, object] = {
@@ -228,7 +228,7 @@ def witness_table(
 
 def broken_rows(before: pa.Table, n: int, epsilon: float | None = None) -> np.ndarray:
     """Which of `n` chunk rows the facts call broken (at `epsilon`, if they are of several), bool [n]."""
-    whole = _whole(before)
+    whole = of_whole(before)
     if epsilon is not None:
         whole = whole.filter(pc.equal(whole["epsilon"], epsilon))
     if len(whole) != n:
@@ -236,14 +236,14 @@ def broken_rows(before: pa.Table, n: int, epsilon: float | None = None) -> np.nd
     return np.isin(whole["outcome"].to_numpy(zero_copy_only=False), facts.BROKEN)
 
 
-def _whole(table: pa.Table) -> pa.Table:
+def of_whole(table: pa.Table) -> pa.Table:
     """Without the facts of components."""
     return table.filter(pc.is_null(table["component"]))
 
 
 def _inherit(made: pa.Table, before: pa.Table, inherited: np.ndarray) -> pa.Table:
     """Copy what is known of the inherited witnesses, and the epsilon they come from."""
-    whole = _whole(before)
+    whole = of_whole(before)
     mask = pa.array(inherited)
     origin = pc.coalesce(whole["origin_epsilon"], whole["epsilon"])
     for name in ("origin_epsilon", *INHERITED):

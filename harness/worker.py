@@ -21,7 +21,7 @@ from harness.describe import now
 from harness.errors import BadRun
 from harness.memory import tidy
 from harness.model import margins, usual_range
-from harness.passes import Chunk, broken_rows
+from harness.passes import Chunk, broken_rows, of_whole
 from harness.slices import Slice
 from harness.store import RunStore, Unit
 from harness.suite import Suite
@@ -169,7 +169,7 @@ class Worker:
         result = run_unit(job)
         self._computed += 1
         useful = None if self.setting.mode == "faithful" else result.useful
-        backwards = int(pc.sum(_whole(result.facts)["backwards"]).as_py())
+        backwards = int(pc.sum(of_whole(result.facts)["backwards"]).as_py())
         cost = Cost(*meter.read(), backwards, useful, result.unconfirmed, result.again)
         write_cost(self.store.folder, unit.filename, cost)
         self.store.write(unit, result.facts, result.witnesses if self.keep_witnesses else None)
@@ -290,14 +290,9 @@ def _takes(attack: Attack) -> bool:
     return attack.kind == "budget" and attack.target is None
 
 
-def _whole(found: pa.Table) -> pa.Table:
-    """Without the facts of components."""
-    return found.filter(pc.is_null(found["component"]))
-
-
 def _fits(found: pa.Table, unit: Unit, grid: Sequence[Epsilon], ids: np.ndarray) -> bool:
     """Whether facts are those of the unit: its attack, and each of its samples once at each of its epsilons."""
-    whole = _whole(found)
+    whole = of_whole(found)
     epsilons = np.array([epsilon.value for epsilon in grid] or [0.0])
     return (
         pc.unique(found["attack"]).to_pylist() == [unit.attack]

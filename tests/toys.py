@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.attack import BaseAttack
+from harness.run import Silent
 from harness.types import AttackSpec, LoadedModel, Problem
 
 SHAPE = (3, 8, 8)
@@ -114,3 +115,16 @@ def scripted(play: Any, norm: str = "linf", params: Mapping[str, Any] | None = N
     """A `Scripted` attack, with class flags such as ``kind`` or ``iterative`` set for this one alone."""
     kind = type("ScriptedHere", (Scripted,), dict(flags))
     return kind(AttackSpec("scripted", "test", "scripted", params or {}), norm, play=play)  # type: ignore[arg-type,return-value]
+
+
+class StopAfter(Silent):
+    """Stops a run after so many units."""
+
+    def __init__(self, units: int) -> None:
+        self.left = units
+
+    def finished(self, done: Any) -> None:
+        self.left -= 1
+
+    def stop(self) -> bool:
+        return self.left <= 0

@@ -12,8 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from harness.bisection import IMPLIED
-from harness.facts import BROKEN, CLEAN
+from harness.facts import BROKEN, CLEAN, IMPLIED
 from harness.transfer import TRANSFER
 
 ITERATED = ("pgd", "apgd", "bim", "eotpgd", "upgd")

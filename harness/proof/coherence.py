@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from harness import facts as fact
-from harness.bisection import IMPLIED, MODE
+from harness.bisection import MODE
+from harness.facts import IMPLIED
 from harness.proof.records import CLEAN_PLACE, Records, Rows
 from harness.proof.verdict import Mask, Problems
 from harness.threat import radius

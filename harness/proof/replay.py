@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow.compute as pc
 
 from harness import facts as fact
-from harness.bisection import IMPLIED
 from harness.errors import BadSuite
+from harness.facts import IMPLIED
 from harness.model import ReferenceModel
 from harness.passes import Chunk
 from harness.proof.coherence import runs_once

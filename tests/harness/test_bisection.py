@@ -10,12 +10,12 @@ import torch
 from forgery import Forger
 from hypothesis import given
 from hypothesis import strategies as st
-from toys import Linear, SmallNet, labeled, loaded, scripted
+from toys import Linear, SmallNet, StopAfter, labeled, loaded, scripted
 
 from harness import facts
 from harness.bisection import IMPLIED, order
 from harness.diagnose.series import read
-from harness.run import Options, Silent, evaluate
+from harness.run import Options, evaluate
 from harness.suite import Suite
 from harness.threat import parse_grid
 from harness.types import AttackSpec
@@ -115,17 +115,6 @@ def test_it_is_weaker_where_an_attack_misses_at_a_large_epsilon(tmp_path, monkey
         run = evaluate(loaded(model, 2), chosen, data, Options(tmp_path, batch_size=40))
         left[mode] = [cell["robust_accuracy"] for cell in run.summary["cells"]]
     assert left == {"observed": [0.0] * 3, "bisection": [1.0] * 3}
-
-
-class StopAfter(Silent):
-    def __init__(self, units):
-        self.left = units
-
-    def finished(self, done):
-        self.left -= 1
-
-    def stop(self):
-        return self.left <= 0
 
 
 @pytest.fixture(scope="module")

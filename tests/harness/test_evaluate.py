@@ -7,14 +7,14 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 import torch
-from toys import Linear, SmallNet, Toy, labeled, loaded, scripted, uniform_images
+from toys import Linear, SmallNet, StopAfter, Toy, labeled, loaded, scripted, uniform_images
 
 from harness import evidence, facts
 from harness.errors import BadData, BadRun, ModelRefused, UsageError
 from harness.metrics import cells, sample_outcomes
 from harness.model import ReferenceModel
 from harness.passes import Chunk
-from harness.run import Options, Silent, evaluate
+from harness.run import Options, evaluate
 from harness.store import RunStore
 from harness.suite import Suite
 from harness.threat import distance, inside_ball, inside_box, parse_epsilon, parse_grid
@@ -189,17 +189,6 @@ def test_facts_survive_the_round_trip_and_say_everything(tmp_path):
         if row["outcome"] in facts.BROKEN:
             assert row["margin"] > 0
             assert row["adv_pred"] != row["label"]
-
-
-class StopAfter(Silent):
-    def __init__(self, units):
-        self.left = units
-
-    def finished(self, done):
-        self.left -= 1
-
-    def stop(self):
-        return self.left <= 0
 
 
 def sorted_facts(run):

@@ -9,7 +9,7 @@ import time
 import warnings
 
 import pytest
-from toys import SmallNet, labeled, loaded
+from toys import SmallNet, StopAfter, labeled, loaded
 
 from harness.errors import BadRun, MissingPackage, UsageError
 from harness.executors import local, ray
@@ -165,17 +165,6 @@ class Deadly(SmallNet):
                 if json.loads(note.read_text())["unit"] == "pgd@2_255-00000":
                     os.kill(os.getpid(), signal.SIGKILL)
         return super().forward(images)
-
-
-class StopAfter(Silent):
-    def __init__(self, units):
-        self.left = units
-
-    def finished(self, done):
-        self.left -= 1
-
-    def stop(self):
-        return self.left <= 0
 
 
 @pytest.mark.slow

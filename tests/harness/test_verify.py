@@ -5,12 +5,12 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from toys import Linear, SmallNet, labeled, loaded, scripted
+from toys import Linear, SmallNet, StopAfter, labeled, loaded, scripted
 
 from harness.describe import module_digest
 from harness.errors import BadRun
 from harness.model import MARGINAL
-from harness.run import Options, Silent, evaluate
+from harness.run import Options, evaluate
 from harness.suite import Suite
 from harness.threat import parse_grid
 from harness.types import AttackSpec, LoadedModel
@@ -65,17 +65,6 @@ def test_a_run_verifies_in_another_place_and_leaves_it_untouched(tmp_path):
     before = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in moved.rglob("*")}
     assert verify(moved, loaded(model, 5), data, CPU).ok
     assert {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in moved.rglob("*")} == before
-
-
-class StopAfter(Silent):
-    def __init__(self, units):
-        self.left = units
-
-    def finished(self, done):
-        self.left -= 1
-
-    def stop(self):
-        return self.left <= 0
 
 
 def test_a_resumed_run_verifies_and_an_interrupted_one_is_named(tmp_path):
