@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from toys import Linear, SmallNet, StopAfter, labeled, loaded, scripted
 
 from harness import facts
-from harness.bisection import IMPLIED, order
+from harness.bisection import order
 from harness.diagnose.series import read
+from harness.facts import IMPLIED
 from harness.run import Options, evaluate
 from harness.suite import Suite
 from harness.threat import parse_grid
