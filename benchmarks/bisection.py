@@ -7,13 +7,12 @@ Both run in turn in one process on the same samples, batch and seed, each whole,
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from common import Clock, machine, own_cache, write
+from common import Clock, machine, model_parser, own_cache, write
 
 from harness.metrics import sample_outcomes
 from harness.resolve import find_data, find_model
@@ -43,17 +42,11 @@ def cells(runs: dict[str, Run], suite: Suite) -> dict[str, dict[str, Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--data", default="signs")
-    parser.add_argument("--data-root", type=Path)
-    parser.add_argument("-n", type=int, default=128)
+    parser = model_parser(__doc__, n=128)
     parser.add_argument("--eps", default=",".join(f"{k}/255" for k in range(1, 17)))
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
 
     model = find_model(arguments.model)

@@ -1,7 +1,8 @@
-"""What the benchmarks share: the clock, the machine, and where results go."""
+"""What the benchmarks share: the options, the clock, the machine, and where results go."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import tempfile
@@ -16,6 +17,18 @@ import torch
 from harness.plan import device_name, versions
 
 RESULTS = Path(__file__).parent / "results"
+
+
+def model_parser(description: str | None, n: int) -> argparse.ArgumentParser:
+    """The options of a benchmark of one model: model, samples (`n` if not told), device, and where the report goes."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--data", default="signs")
+    parser.add_argument("--data-root", type=Path)
+    parser.add_argument("-n", type=int, default=n)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("-o", "--output", type=Path)
+    return parser
 
 
 class Clock:

@@ -11,12 +11,11 @@ of its attack units: all else that happens there (judging, confirming, the tool'
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from pathlib import Path
 
 import torch
-from common import Clock, machine, own_cache, write
+from common import Clock, machine, model_parser, own_cache, write
 from torch import Tensor, nn
 
 from harness.fast.copies import Recipe, arithmetic, prepare, useful_speedups
@@ -39,14 +38,8 @@ def gradients_per_second(network: nn.Module, images: Tensor, size: int, device: 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--data", default="signs")
-    parser.add_argument("--data-root", type=Path)
-    parser.add_argument("-n", type=int, default=256)
+    parser = model_parser(__doc__, n=256)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
     device = arguments.device
 

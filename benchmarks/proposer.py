@@ -14,13 +14,12 @@ It passes if at every epsilon the bound is below 0.3 points, on at least 2,000 s
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import machine, own_cache, write
+from common import machine, model_parser, own_cache, write
 
 from harness.metrics import sample_outcomes
 from harness.proof.replay import upper_bound
@@ -42,18 +41,12 @@ def bound(differences: np.ndarray) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True)
+    parser = model_parser(__doc__, n=FEWEST)
     parser.add_argument("--suite", default="pgd")
-    parser.add_argument("--data", default="signs")
-    parser.add_argument("--data-root", type=Path)
-    parser.add_argument("-n", type=int, default=FEWEST)
     parser.add_argument("--eps")
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--device", default="cpu")
     parser.add_argument("--results", type=Path, help="keep the runs here, so that an interrupted test goes on")
-    parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
 
     model, suite = find_model(arguments.model), load_suite(arguments.suite)

@@ -12,14 +12,13 @@ first round) and storage of facts and witnesses. ``--mode faithful`` measures wh
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 from pathlib import Path
 
 import torch
 import torchattacks
-from common import Clock, machine, own_cache, write
+from common import Clock, machine, model_parser, own_cache, write
 
 from harness.metrics import clean_accuracy, sample_outcomes
 from harness.resolve import find_data, find_model
@@ -58,19 +57,13 @@ def bare(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--data", default="signs")
-    parser.add_argument("--data-root", type=Path)
-    parser.add_argument("-n", type=int, default=512)
+    parser = model_parser(__doc__, n=512)
     parser.add_argument("--eps", default="1/255,2/255,4/255,8/255")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--mode", default="observed", choices=["observed", "bisection", "faithful"])
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
 
     model = find_model(arguments.model)

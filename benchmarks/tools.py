@@ -15,7 +15,6 @@ The tools are imported before anything is timed.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Callable
 from importlib import import_module
@@ -24,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import Clock, machine, own_cache, write
+from common import Clock, machine, model_parser, own_cache, write
 from torch import Tensor, nn
 
 from harness.metrics import sample_outcomes
@@ -101,16 +100,10 @@ KINDS: dict[str, tuple[Callable[..., Tensor], AttackSpec]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = model_parser(__doc__, n=64)
     parser.add_argument("kind", choices=KINDS)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--data", default="signs")
-    parser.add_argument("--data-root", type=Path)
-    parser.add_argument("-n", type=int, default=64)
     parser.add_argument("--eps", default="8/255")
     parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
     run_bare, spec = KINDS[arguments.kind]
     epsilon = parse_epsilon(arguments.eps)
