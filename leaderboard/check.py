@@ -10,8 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from harness.errors import BadRun
+from harness.errors import BadRun, HarnessError
 from harness.facts import CLEAN
+from harness.threat import parse_epsilon
 
 _NUMBER = (int, float)
 _FORM: Mapping[str, Any] = {
@@ -42,6 +43,11 @@ _ATTACK: Mapping[str, Any] = {
     "resolved": dict,
     "caveats": list,
 }
+_COST: Mapping[str, Any] = {
+    "attack": str,
+    "epsilon_label": str,
+    **dict.fromkeys(("seconds", "peak_memory", "useful", "backwards", "unconfirmed", "again"), (*_NUMBER, type(None))),
+}
 _FINDING: Mapping[str, Any] = {"check": str, "level": str, "message": str}
 
 
@@ -52,8 +58,11 @@ def check_info(info: Mapping[str, Any], path: Path) -> None:
         BadRun: names the file and the key.
     """
     _check_form(info, _FORM, path, "")
-    for name, form in (("suite.attacks", _ATTACK), ("findings", _FINDING)):
-        entries = info["suite"]["attacks"] if form is _ATTACK else info["findings"]
+    compute = info.get("compute", [])
+    if not isinstance(compute, list):
+        raise BadRun(f"{path}: compute is {compute!r:.80}, which it cannot be; the file was altered")
+    lists = (("suite.attacks", info["suite"]["attacks"], _ATTACK), ("findings", info["findings"], _FINDING))
+    for name, entries, form in (*lists, ("compute", compute, _COST)):
         for place, entry in enumerate(entries):
             _check_form(entry, form, path, f"{name}[{place}].")
     grid, epsilons = info["suite"]["grid"], info["suite"]["epsilons"]
@@ -61,6 +70,16 @@ def check_info(info: Mapping[str, Any], path: Path) -> None:
     words = all(isinstance(label, str) for label in grid)
     if len(grid) != len(epsilons) or not numbers or not words or epsilons != sorted(epsilons):
         raise BadRun(f"{path}: suite.grid and suite.epsilons do not fit together; the file was altered")
+    for label, epsilon in zip(grid, epsilons, strict=True):
+        if not _is_label_of(label, epsilon, info["suite"]["norm"]):
+            raise BadRun(f"{path}: suite.grid calls epsilon {epsilon:g} {label!r:.20}; the file was altered")
+
+
+def _is_label_of(label: str, epsilon: float, norm: Any) -> bool:
+    try:
+        return math.isclose(parse_epsilon(label, norm).value, epsilon, rel_tol=1e-6)
+    except HarnessError:
+        return False
 
 
 def _check_form(value: Any, form: Mapping[str, Any], path: Path, prefix: str) -> None:

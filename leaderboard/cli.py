@@ -145,7 +145,9 @@ def plot(
 def compare(
     model_a: Annotated[
         str,
-        typer.Argument(help="A measured model: its name, leaderboard label or run; 'a2s-*' for all seeds of a recipe."),
+        typer.Argument(
+            help="A measured model: its name, leaderboard label or run; 'a2s-s*' for all seeds of a recipe."
+        ),
     ],
     model_b: Annotated[str, typer.Argument(help="The model, or recipe, to compare it with.")],
     results: Annotated[
@@ -159,7 +161,7 @@ def compare(
     from leaderboard.compare import compare as run
 
     records = collect(results or [_RESULTS])
-    if "*" in model_a or "*" in model_b:
+    if set("*?") & {*model_a, *model_b}:
         from leaderboard import seeds
 
         recipes = seeds.compare_seeds(records, model_a, model_b)

@@ -16,9 +16,10 @@ def security_panels(table: Table, attacks: Sequence[str] = ()) -> list[Panel]:
 
     Args:
         table: The table.
-        attacks: Ids to draw, ``worst`` among them; empty takes all. Worst case is left out where it is the attack.
+        attacks: Ids to draw, ``worst`` among them; empty takes all, the worst case where it is not the one attack.
     """
-    shown = [column.attack for column in table.attacks] + ([] if table.worst_is_attack else [WORST])
+    twice = table.worst_is_attack and WORST not in attacks
+    shown = [column.attack for column in table.attacks] + ([] if twice else [WORST])
     panels = []
     for attack in shown:
         if attacks and attack not in attacks:
@@ -31,10 +32,15 @@ def security_panels(table: Table, attacks: Sequence[str] = ()) -> list[Panel]:
     return [panel for panel in panels if not panel.empty]
 
 
-def step_panels(table: Table) -> list[Panel]:
-    """Accuracy against the number of steps: a panel for each epsilon, of attacks that differ in their steps alone."""
+def step_panels(table: Table, attacks: Sequence[str] = ()) -> list[Panel]:
+    """Accuracy against the number of steps: a panel for each epsilon, of attacks that differ in their steps alone.
+
+    Args:
+        table: The table.
+        attacks: Ids to draw; empty takes all.
+    """
     panels = []
-    for family in step_families(table.attacks):
+    for family in step_families(column for column in table.attacks if not attacks or column.attack in attacks):
         steps = [float(column.params[_STEPS]) for column in family]
         for place, label in enumerate(table.grid):
             curves = []

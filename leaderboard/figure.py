@@ -45,7 +45,9 @@ def figure(records: Sequence[Record], choice: Choice) -> tuple[list[Panel], str]
         known = {column.attack for column in table.attacks} | {WORST}
         if name not in known:
             raise UnknownName("attack", name, known)
-    panels = step_panels(table) if choice.steps else security_panels(table, choice.attacks)
+    if choice.steps and WORST in choice.attacks:
+        raise UsageError("the worst case has no number of steps; give --steps with attacks, or without --attack")
+    panels = step_panels(table, choice.attacks) if choice.steps else security_panels(table, choice.attacks)
     if not panels:
         what = "attacks that differ in their steps alone" if choice.steps else "complete cells"
         raise UsageError(f"{wording.titles([table])[0]} has no {what} to draw")

@@ -76,6 +76,8 @@ def parse(text: str) -> Requirement:
         share = math.nan
     if not 0 <= share <= 1:
         raise UsageError(f"requirement {text!r}: {match['share']!r} is not a share from 0 to 1; {_EXAMPLES}")
+    if match["attack"] == CLEAN:
+        raise UsageError(f"requirement {text!r}: clean accuracy has no epsilon; write clean>={match['share']}")
     if match["clean"]:
         return Floor(text.strip(), CLEAN, 0.0, share)
     try:

@@ -69,7 +69,7 @@ def _float(table: Table, title: str) -> str:
 def _line(table: Table, row: Row) -> str:
     shown = (row.clean, *row.cells, *(() if table.worst_is_attack else row.worst))
     named = [wording.rank_text(row), row.label, row.defense or "–", row.trained_for or "–"]
-    cost = [f"{row.forwards:,}", f"{row.backwards:,}", f"{row.seconds:,.1f}", row.grade or "–"]
+    cost = [f"{row.forwards:,}", f"{row.backwards:,}", wording.seconds_text(row), row.grade or "–"]
     cost += [wording.findings_text(row), row.verified]
     scores = [wording.score_text(score) for score in shown]
     return " & ".join(escape(text) for text in (*named, *scores, *cost)) + r" \\"

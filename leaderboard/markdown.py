@@ -102,7 +102,7 @@ def _evidence(table: Table) -> str:
             f"{table.n:,}",
             f"{row.forwards:,}",
             f"{row.backwards:,}",
-            f"{row.seconds:,.1f}",
+            wording.seconds_text(row),
         ]
         for row in table.rows
     ]

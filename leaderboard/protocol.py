@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.registry import Registry
 from leaderboard.records import CLEAN_PLACE, Record
 from leaderboard.rows import WORST, Answer
 from leaderboard.text import short_hash
@@ -19,12 +20,18 @@ def command(info: Mapping[str, Any]) -> str:
     """The line that measures the run again; its words are quoted for a shell."""
     suite, asked = info["suite"], info.get("asked") or {}
     data = str(info["data"]["name"])
-    words = ["harness", "eval", "--model", info["model"]["name"], "--suite", suite.get("name", suite["label"])]
+    name = str(suite.get("name", suite["label"]))
+    if name not in Registry("suites").names():
+        name += ".toml"  # a file, and whoever measured it has it
+    words = ["harness", "eval", "--model", info["model"]["name"], "--suite", name]
     words += ["--data", data.removesuffix("-test"), "--n", info["data"]["n"], "--eps", ",".join(suite["grid"])]
     words += ["--mode", info["mode"], "--seed", info["seed"]]
     for option, name in (("--device", "device"), ("--batch-size", "batch_size")):
         if name in asked:
             words += [option, asked[name]]
+    for name in ("precision", "compile"):
+        if asked.get(name, "auto") != "auto":
+            words += [f"--{name}", asked[name]]
     return shlex.join(str(word) for word in words)
 
 
@@ -37,7 +44,8 @@ def checklist(record: Record) -> tuple[Answer, ...]:
         Answer(
             "State a precise threat model",
             "yes",
-            f"untargeted, white box, {suite['norm']} ball of epsilon {', '.join(suite['grid'])} in pixels of [0, 1]",
+            f"{_goal(attacks)}, {_access(attacks)}, {suite['norm']} ball of epsilon {', '.join(suite['grid'])}"
+            " in pixels of [0, 1]",
         ),
         Answer(
             "Perform adaptive attacks",
@@ -129,6 +137,20 @@ def _transfer(record: Record) -> Answer:
     if not notes:
         return Answer(question, "no", "no model of another training attacked this one")
     return Answer(question, "yes", "; ".join(note.message for note in notes))
+
+
+def _goal(attacks: Sequence[Mapping[str, Any]]) -> str:
+    targeted = [attack["params"].get("target") is not None for attack in attacks]
+    if not any(targeted):
+        return "untargeted"
+    return "targeted" if all(targeted) else "untargeted and targeted"
+
+
+def _access(attacks: Sequence[Mapping[str, Any]]) -> str:
+    blind = [{*(attack["components"] or [attack["method"]])} <= {*_BLIND} for attack in attacks]
+    if not any(blind):
+        return "white box"
+    return "black box (scores or decisions)" if all(blind) else "white box and black box"
 
 
 def _blind(attacks: Sequence[Mapping[str, Any]]) -> list[str]:

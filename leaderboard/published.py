@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,7 @@ def _record(path: Path, content: Mapping[str, Any]) -> Record:
     expected = {CLEAN_PLACE, *((attack, label) for attack in (*attacks, WORST) for label in grid)}
     if set(scores) != expected:
         raise ValueError(f"its cells are not those of its suite: {sorted(set(scores) ^ expected)[:2]}")
+    _check_survivors(survivors, attacks, list(grid))
     if (len(ids), len(labels)) != ((n, n) if survivors else (0, 0)) or (np.diff(ids) <= 0).any() or (labels < 0).any():
         raise ValueError("ids and labels do not fit its n")
     return Record(
@@ -106,6 +107,27 @@ def _record(path: Path, content: Mapping[str, Any]) -> Record:
         tuple(_read_picture(picture) for picture in content["pictures"]),
         str(content["no_pictures"]),
     )
+
+
+def _check_survivors(survivors: Mapping[Place, Survivors], attacks: Sequence[str], grid: Sequence[str]) -> None:
+    """Refuse who survives an attack without being classified, and a worst case that is not the attacks' union."""
+    clean = survivors.get(CLEAN_PLACE)
+    if clean is None:
+        if survivors:
+            raise ValueError("it has cells, but no clean accuracy")
+        return
+    standing, whole = clean.copy(), True
+    for label in grid:
+        for attack in attacks:
+            alive = survivors.get((attack, label))
+            whole &= alive is not None
+            if alive is not None:
+                if (alive & ~clean).any():
+                    raise ValueError(f"samples survive {attack} at {label} that are misclassified anyway")
+                standing &= alive
+        worst = survivors.get((WORST, label))
+        if worst is not None and not (whole and np.array_equal(worst, standing)):
+            raise ValueError(f"its worst case at {label} is not that of its attacks")
 
 
 def _cell(score: Score, alive: Survivors | None) -> dict[str, Any]:

@@ -160,7 +160,8 @@ class Row:
     """Attacks in the suite's order, each up the epsilon grid."""
     worst: tuple[Score, ...]
     """The union of all attacks, up the epsilon grid."""
-    seconds: float
+    seconds: float | None
+    """All units' computing, also of those taken over from another run; None where units' costs are not known."""
     device: str
     versions: Mapping[str, str]
     tools: Mapping[str, str | None]

@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UnknownName, UsageError
+from harness.store import key_of
 from leaderboard import wording
 from leaderboard.markdown import escape, grid
 from leaderboard.paired import places
 from leaderboard.records import Place, Record
 from leaderboard.rows import Table
+from leaderboard.stats import paired_bootstrap
 from leaderboard.tables import choose, grouped, make_tables
 
 _HEADER = (
@@ -32,8 +34,9 @@ class SeedCell:
     a: tuple[float, ...]
     """Accuracy of each training of A, in [0,1]."""
     b: tuple[float, ...]
-    over_seeds: tuple[float, float]
-    """95 % interval of the difference of the means: Welch's t over trainings, on these images."""
+    over_seeds: tuple[float, float] | None
+    """95 % interval of the difference of the means: Welch's t over trainings, on these images; None where the trainings
+    of either side do not differ, so that nothing can be said of others."""
     over_images: tuple[float, float]
     """95 % interval of the same difference: bootstrap over images, of these trainings."""
 
@@ -60,7 +63,8 @@ def compare_seeds(records: Sequence[Record], pattern_a: str, pattern_b: str) -> 
 
     Raises:
         UnknownName: no measured model matches a pattern.
-        UsageError: a model matches both, one training stands twice, or in no table both have two trainings or more.
+        UsageError: a model matches both, one training stands twice, a pattern matches several recipes, or in no table
+            both have two trainings or more.
     """
     for pattern in (pattern_a, pattern_b):
         if not any(fnmatchcase(record.info["model"]["name"], pattern) for record in records):
@@ -86,7 +90,18 @@ def _matching(chosen: Sequence[Record], pattern: str) -> list[Record]:
     weights = [record.info["model"]["sha256"] for record in matches]
     if len(set(weights)) < len(weights):
         raise UsageError(f"{pattern!r} matches the same weights twice; a second run is no second training")
+    recipes = {key_of(_recipe(record)): record.info["model"]["name"] for record in matches}
+    if len(recipes) > 1:
+        names = " and ".join(sorted(recipes.values())[:2])
+        raise UsageError(f"{pattern!r} matches different recipes ({names}), not seeds of one; give a narrower pattern")
     return matches
+
+
+def _recipe(record: Record) -> tuple[Any, ...]:
+    """What two trainings of one recipe share, as far as their cards say it."""
+    card = record.info["card"] or {}
+    recipe = card.get("recipe") or {}
+    return card.get("defense"), card.get("architecture"), recipe.get("options"), recipe.get("epochs")
 
 
 def _names(records: Sequence[Record]) -> tuple[str, ...]:
@@ -104,8 +119,10 @@ def _cells(a: Sequence[Record], b: Sequence[Record]) -> list[SeedCell]:
     return found
 
 
-def welch(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> tuple[float, float]:
+def welch(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> tuple[float, float] | None:
     """Interval of mean(a) - mean(b), variances not assumed equal (B. L. Welch, Biometrika 1947).
+
+    None without any variance: that a few trainings agree is no certainty.
 
     Args:
         a: at least two values.
@@ -118,7 +135,7 @@ def welch(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> tuple[
     parts = [float(np.var(side, ddof=1)) / len(side) for side in (a, b)]
     variance = sum(parts)
     if variance == 0:
-        return difference, difference
+        return None
     freedom = variance**2 / sum(part**2 / (len(side) - 1) for part, side in zip(parts, (a, b), strict=True))
     half = float(stdtrit(freedom, (1 + level) / 2)) * math.sqrt(variance)
     return difference - half, difference + half
@@ -130,7 +147,10 @@ def bootstrap_mean(
     """Percentile interval of the mean of `values` [n] when they are drawn again with replacement.
 
     The values repeat (differences of small means), so a resample is one multinomial draw of how often each occurs.
+    Where all are 0, the interval is that of `leaderboard.stats.paired_bootstrap`.
     """
+    if not values.any():
+        return paired_bootstrap(0, 0, len(values), level=level)
     distinct, counts = np.unique(values.round(12), return_counts=True)
     drawn = np.random.default_rng(seed).multinomial(len(values), counts / len(values), size=draws)
     low, high = np.quantile(drawn @ distinct / len(values), [(1 - level) / 2, (1 + level) / 2])
@@ -146,7 +166,8 @@ def as_data(comparisons: Sequence[SeedComparison]) -> list[dict[str, Any]]:
             "cells": [
                 {
                     "attack": cell.place[0], "epsilon_label": cell.place[1], "a": list(cell.a), "b": list(cell.b),
-                    "difference": cell.difference, "ci95_seeds": list(cell.over_seeds),
+                    "difference": cell.difference,
+                    "ci95_seeds": None if cell.over_seeds is None else list(cell.over_seeds),
                     "ci95_images": list(cell.over_images),
                 }
                 for cell in c.cells
@@ -175,8 +196,8 @@ def _row(cell: SeedCell) -> list[str]:
     def mean(values: Sequence[float]) -> str:
         return f"{100 * float(np.mean(values)):.1f} ({', '.join(f'{100 * value:.1f}' for value in values)})"
 
-    def span(interval: tuple[float, float]) -> str:
-        return f"[{100 * interval[0]:+.1f}, {100 * interval[1]:+.1f}]"
+    def span(interval: tuple[float, float] | None) -> str:
+        return "–" if interval is None else f"[{100 * interval[0]:+.1f}, {100 * interval[1]:+.1f}]"
 
     attack, label = cell.place
     name = "clean" if label == "0" else f"{attack} {label}"

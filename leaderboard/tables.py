@@ -10,7 +10,7 @@ from harness.store import key_of
 from leaderboard.detail import detail_of
 from leaderboard.paired import pairs_of
 from leaderboard.records import CLEAN_PLACE, Record, worst_is_attack
-from leaderboard.rows import WORST, Column, Other, Ranking, Row, Table
+from leaderboard.rows import WORST, Column, Other, Ranking, Row, Spent, Table
 from leaderboard.stats import ALPHA, rank_intervals
 from leaderboard.text import short_hash
 
@@ -21,7 +21,10 @@ RowKey = tuple[str, str, int]
 def definition(info: Mapping[str, Any]) -> str:
     """Hash of everything that makes the suite's attacks what they are; versions of tools are told apart by row."""
     names = ("id", "tool", "method", "kind", "iterative", "components", "params", "resolved")
-    attacks = [{name: attack.get(name) for name in names} for attack in info["suite"]["attacks"]]
+    attacks = [
+        {name: attack.get(name) for name in names} | {name: attack[name] for name in ("code",) if name in attack}
+        for attack in info["suite"]["attacks"]
+    ]
     return key_of({"attacks": attacks, "chunk": info["suite"]["chunk"]})[:12]
 
 
@@ -145,6 +148,7 @@ def _row(record: Record, label: str, rank: tuple[int, int] | None) -> Row:
     info = record.info
     card = info["card"] or {}
     suite = info["suite"]
+    detail = detail_of(record)
     return Row(
         label=label,
         model=info["model"]["name"],
@@ -157,7 +161,7 @@ def _row(record: Record, label: str, rank: tuple[int, int] | None) -> Row:
         clean=record.scores[CLEAN_PLACE],
         cells=tuple(record.scores[attack["id"], e] for attack in suite["attacks"] for e in suite["grid"]),
         worst=tuple(record.scores[WORST, e] for e in suite["grid"]),
-        seconds=info["seconds"],
+        seconds=_seconds(info, detail.spent),
         device=info["device"]["name"],
         versions=dict(info["versions"]),
         tools={attack["id"]: attack["tool_version"] for attack in suite["attacks"]},
@@ -167,8 +171,17 @@ def _row(record: Record, label: str, rank: tuple[int, int] | None) -> Row:
         status=info["status"],
         run=record.folder.name,
         finished=info["finished"] or "",
-        detail=detail_of(record),
+        detail=detail,
     )
+
+
+def _seconds(info: Mapping[str, Any], spent: Sequence[Spent]) -> float | None:
+    told = [cell.seconds for cell in spent if cell.forwards or cell.backwards or cell.seconds is not None]
+    known = [seconds for seconds in told if seconds is not None]
+    if known and len(known) == len(told):
+        return round(sum(known), 3)
+    # A run without a ledger tells the time of its own sessions, in which units taken over cost nothing.
+    return None if info.get("reused") else float(info["seconds"])
 
 
 def _trained_for(threat: Mapping[str, Any]) -> str | None:

@@ -90,6 +90,11 @@ def findings_text(row: Row) -> str:
     return ", ".join(f"{count} {level}" for level, count in sorted(counts.items())) or "0"
 
 
+def seconds_text(row: Row) -> str:
+    """Seconds of computing, or a dash."""
+    return "–" if row.seconds is None else f"{row.seconds:,.1f}"
+
+
 def twins_text(table: Table, pair: Pair) -> str:
     """What a pair of twins compares, and how."""
     a, b = (table.rows[place].label for place in (pair.a, pair.b))

@@ -119,7 +119,8 @@ def test_a_lost_summary_is_no_loss(runs) -> None:
         (lambda info: info["findings"].append("odd"), r"findings\[0\] is 'odd'"),
         (lambda info: info["suite"]["grid"].pop(), "do not fit together"),
         (lambda info: info.update(schema=99), "schema 99"),
-        (lambda info: info["suite"].update(grid=["1/255", "4/255"]), "pgd-20 at 8/255"),
+        (lambda info: info["suite"].update(grid=["1/255", "4/255"]), "calls epsilon 0.0313725 '4/255'"),
+        (lambda info: info["suite"].update(grid=["1/255", "4/255"], epsilons=[1 / 255, 4 / 255]), "pgd-20 at 8/255"),
         (lambda info: info["data"].update(n=10), "20 facts of 20 samples"),
     ],
 )

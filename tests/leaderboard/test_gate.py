@@ -36,6 +36,7 @@ def test_requirements_are_read() -> None:
         ("clean>0.9", UsageError),
         ("clean<=0.9", UsageError),
         ("clean@8/255", UsageError),
+        ("clean@8/255>=0.9", UsageError),
         ("pgd-20>=0.5", UsageError),
         ("clean>=95", UsageError),
         ("clean>=nan", UsageError),

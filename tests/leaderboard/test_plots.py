@@ -49,6 +49,8 @@ def test_attacks_that_differ_in_steps_alone_make_a_curve_against_steps(table) ->
     panels = step_panels(table)
     assert [panel.title for panel in panels] == ["torchattacks pgd at 1/255", "torchattacks pgd at 8/255"]
     assert [(p.x, p.accuracy) for p in panels[1].curves[0].points] == [(2.0, 0.9), (10.0, 0.85)]
+    assert step_panels(table, ("pgd-2", "pgd-10")) == panels
+    assert step_panels(table, ("pgd-2",)) == []  # one number of steps is no curve
 
 
 def test_the_same_panels_give_the_same_bytes_and_names_stay_text(tmp_path) -> None:
@@ -58,6 +60,17 @@ def test_the_same_panels_give_the_same_bytes_and_names_stay_text(tmp_path) -> No
     draw(panels, tmp_path / "b.svg", "$caption")
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     ElementTree.parse(tmp_path / "a.svg")
+
+
+def test_the_worst_case_is_drawn_where_it_is_asked_for(runs) -> None:
+    runs.write("a", {"pgd-20": {0: E1}})
+    records = collect([runs.folder])
+    (panel,), _ = figure(records, Choice(attacks=("worst",)))
+    assert panel.title == "worst case"
+    (panel,), _ = figure(records, Choice())
+    assert panel.title == "pgd-20"
+    with pytest.raises(UsageError, match="no number of steps"):
+        figure(records, Choice(attacks=("worst",), steps=True))
 
 
 def test_plot_writes_what_the_ending_says(runs, call, tmp_path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from leaderboard.collect import collect
-from leaderboard.protocol import checklist
+from leaderboard.protocol import checklist, command
 
 TRANSFER = "Try transfer from other models"
 
@@ -28,3 +28,30 @@ def test_transfer_is_answered_only_where_it_was_tried(runs, findings, answer, to
     (found,) = [one for one in checklist(record) if one.question == TRANSFER]
     assert found.answer == answer
     assert told in found.evidence
+
+
+@pytest.mark.parametrize(
+    ("attacks", "told"),
+    [
+        ([("pgd-20", {})], "untargeted, white box,"),
+        ([("pgd-20", {"target": "least_likely"})], "targeted, white box,"),
+        ([("pgd-20", {}), ("fgsm", {"target": "1"})], "untargeted and targeted, white box,"),
+        ([("square", {})], "untargeted, black box (scores or decisions),"),
+        ([("square", {}), ("pgd-20", {})], "untargeted, white box and black box,"),
+    ],
+)
+def test_the_threat_model_is_that_of_the_attacks(runs, attacks, told):
+    runs.write("a", attacks=[runs.attack(name, **params) for name, params in attacks])
+    (record,) = collect([runs.folder])
+    assert checklist(record)[0].evidence.startswith(told)
+
+
+def test_the_command_asks_what_was_asked(runs):
+    runs.write("a")
+    (record,) = collect([runs.folder])
+    asked = {"device": "cpu", "batch_size": 64, "precision": "bf16", "compile": "auto"}
+    line = command({**record.info, "asked": asked})
+    assert "--suite pgd " in line
+    assert line.endswith("--device cpu --batch-size 64 --precision bf16")
+    mine = {**record.info, "suite": {**record.info["suite"], "name": "mine"}}
+    assert "--suite mine.toml " in command(mine)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness.errors import BadRun
 from leaderboard import markdown, site
 from leaderboard.cli import compare, gate, leaderboard
 from leaderboard.collect import collect
-from leaderboard.published import ENDING
+from leaderboard.published import ENDING, _pack
 from leaderboard.tables import make_tables
 from model_zoo.datasets.classes import TRAFFIC_SIGNS
 
@@ -82,6 +83,13 @@ def set_to(**values):
     return change
 
 
+def set_info(**values):
+    def change(content):
+        return json.dumps(content | {"info": content["info"] | values})
+
+    return change
+
+
 def grow(content):
     cells = [cell | {"survivors": content["ids"]} if cell["survivors"] else cell for cell in content["cells"]]
     return json.dumps(content | {"cells": cells})
@@ -91,16 +99,40 @@ def without_cell(content):
     return json.dumps(content | {"cells": content["cells"][1:]})
 
 
+def without_effect(*names):
+    """Cells of these attacks in which all that are classified survive."""
+
+    def change(content):
+        clean = next(cell["survivors"] for cell in content["cells"] if cell["epsilon_label"] == "0")
+        cells = [cell | ({"survivors": clean} if cell["attack"] in names else {}) for cell in content["cells"]]
+        return json.dumps(content | {"cells": cells})
+
+    return change
+
+
+def all_survive(content):
+    cells = [cell | {"survivors": _pack(np.packbits(np.ones(60, bool)))} for cell in content["cells"][1:]]
+    return json.dumps(content | {"cells": [content["cells"][0], *cells]})
+
+
+def relabel(content):
+    text = json.dumps(content).replace('"8/255"', '"9/255"')
+    assert "9/255" in text
+    return text
+
+
 @pytest.mark.parametrize(
     "change",
     [
+        without_effect("worst"), without_effect("pgd-20"), all_survive, relabel,
+        set_info(compute=3),
         break_json, set_to(kind="recipe"), set_to(schema=99), set_to(info={}), set_to(cells=None), set_to(ids="!"),
         set_to(labels="eJwDAAAAAAE="), set_to(pictures=[{"clean": "AAAA"}]), grow, without_cell,
         lambda content: json.dumps([content]),
     ],
 )  # fmt: skip
 def test_a_damaged_file_is_refused_in_a_line(published, change) -> None:
-    path = sorted(published.iterdir())[0]
+    path = sorted(published.iterdir())[1]
     path.write_text(change(json.loads(path.read_text(encoding="utf-8"))), encoding="utf-8")
     with pytest.raises(BadRun) as told:
         collect([published])

@@ -12,6 +12,7 @@ from harness.errors import UnknownName, UsageError
 from leaderboard import cli
 from leaderboard.collect import collect
 from leaderboard.seeds import bootstrap_mean, compare_seeds, welch
+from leaderboard.stats import paired_bootstrap
 
 E1, E8 = "1/255", "8/255"
 
@@ -29,7 +30,7 @@ def test_welch_agrees_with_scipy() -> None:
     a, b = [0.61, 0.58, 0.66], [0.52, 0.55, 0.50, 0.57]
     expected = ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
     assert welch(a, b) == pytest.approx((expected.low, expected.high))
-    assert welch([0.5, 0.5], [0.25, 0.25]) == (0.25, 0.25)
+    assert welch([0.5, 0.5], [0.25, 0.25]) is None  # three that agree do not make the fourth certain
 
 
 def test_the_bootstrap_is_that_of_drawing_images_again() -> None:
@@ -44,6 +45,8 @@ def test_means_and_both_intervals(recipes) -> None:
     assert found.names_a == ("a-s0", "a-s1", "a-s2")
     clean, small, large = found.cells
     assert (clean.place, clean.difference) == (("clean", "0"), 0)
+    assert clean.over_seeds is None
+    assert clean.over_images == paired_bootstrap(0, 0, 20)
     assert small.difference == 0
     assert large.a == (0.9, 0.8, 0.7)
     assert large.b == (0.55, 0.5, 0.45)
@@ -75,8 +78,15 @@ def test_the_same_weights_are_no_second_training(runs) -> None:
         compare_seeds(collect([runs.folder]), "a-*", "b-*")
 
 
+def test_another_recipe_is_no_further_seed(recipes) -> None:
+    recipes.write("a-trades", {}, card={"defense": "trades"})
+    with pytest.raises(UsageError, match="different recipes"):
+        compare_seeds(collect([recipes.folder]), "a-*", "b-*")
+    assert compare_seeds(collect([recipes.folder]), "a-s?", "b-s?")
+
+
 def test_the_command_line(recipes, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.compare("a-*", "b-*", [recipes.folder]) == 0
+    assert cli.compare("a-s?", "b-s?", [recipes.folder]) == 0
     assert "| pgd-20 8/255 | 80.0 (90.0, 80.0, 70.0) | 50.0 (55.0, 50.0, 45.0) | +30.0 |" in capsys.readouterr().out
     assert cli.compare("a-*", "b-*", [recipes.folder], as_json=True) == 0
     (data,) = json.loads(capsys.readouterr().out)["data"]["seeds"]

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from harness.store import RunStore
+from harness.summary import summarize
+from leaderboard import csv_file, html, latex, markdown
 from leaderboard.collect import collect
 from leaderboard.tables import make_tables
 from leaderboard.wording import titles
@@ -122,3 +125,33 @@ def test_folders_that_were_moved_give_the_same_table(runs, tmp_path) -> None:
     runs.folder.rename(moved)
     assert make_tables(collect([moved / folder.name])) == before
     assert str(tmp_path) not in json.dumps([row.run for row in before[0].rows])
+
+
+@pytest.mark.parametrize(
+    ("changes", "seconds"),
+    [
+        ({}, 12.5),
+        ({"reused": 0, "compute": [1.5, 40]}, 41.5),
+        ({"reused": 1, "compute": [1.5, 40]}, 41.5),
+        ({"reused": 1, "compute": [1.5, None]}, None),
+        ({"reused": 0, "compute": [1.5, None]}, 12.5),
+        ({"reused": 1}, None),
+    ],
+)
+def test_seconds_are_those_of_all_units_whoever_computed_them(runs, changes, seconds) -> None:
+    store = RunStore(runs.write("a"))
+    info = store.read_json("run.json") | changes
+    if "compute" in changes:
+        rest = dict.fromkeys(("peak_memory", "useful", "backwards", "unconfirmed", "again"))
+        info["compute"] = [
+            {"attack": "pgd-20", "epsilon_label": label, "units": 1, "seconds": spent, **rest}
+            for label, spent in zip(("1/255", "8/255"), changes["compute"], strict=True)
+        ]
+    store.write_json("run.json", info)
+    store.write_json("summary.json", summarize(info, store.all_facts()))
+    (table,) = make_tables(collect([runs.folder]))
+    assert table.rows[0].seconds == seconds
+    for renderer in (markdown, latex, csv_file):
+        text = renderer.render([table])
+        assert ("12.5" in text or "41.5" in text) == (seconds is not None)
+    assert ("An unknown number of seconds" in html.render([table])) == (seconds is None)
