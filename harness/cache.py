@@ -29,15 +29,16 @@ import pyarrow.compute as pc
 
 from harness import evidence, facts
 from harness.atomic import write_atomically
-from harness.cost import Cost
+from harness.cost import Cost, read_note
 from harness.errors import BadRun
 from harness.passes import INHERITED
 from harness.store import RunStore, Unit, key_of
-from harness.types import Finding
 from harness.unit import Job, UnitResult
 
 FOLDER = ".units"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+_FAILED = ("exception", "not_installed", "timeout")
 
 
 class UnitCache:
@@ -55,7 +56,7 @@ class UnitCache:
         self._same = {
             "schema": SCHEMA_VERSION,
             "facts_schema": facts.SCHEMA_VERSION,
-            "model": run["model"]["sha256"],
+            "model": [run["model"]["sha256"], run["model"].get("code")],
             "norm": run["suite"]["norm"],
             "mode": run["mode"],
             "seed": run["seed"],
@@ -72,7 +73,8 @@ class UnitCache:
 
         Args:
             job: The unit before it runs.
-            clean: Facts of its chunk's clean pass; their margins tell apart models of the same tensors and other code.
+            clean: Facts of its chunk's clean pass; their margins tell apart models that share tensors
+                and code that could be seen.
         """
         attack = dict(self._attacks[job.spec.id])
         attack["resolved"] = [attack["resolved"][epsilon.label] for epsilon in job.grid]
@@ -117,11 +119,12 @@ class UnitCache:
             witnesses = evidence.read(path) if path.exists() else evidence.empty()
             if note["witnesses"] != len(witnesses) or not fits(found):
                 return None
-            cost = Cost(**note["cost"])
-            findings = [Finding(**finding) for finding in note["findings"]]
+            cost = read_note(note["cost"])
         except (BadRun, OSError, ValueError, TypeError, KeyError):
             return None
-        result = UnitResult(found, witnesses, findings, unconfirmed=cost.unconfirmed, again=cost.again, reused=True)
+        result = UnitResult(
+            found, witnesses, list(cost.findings), unconfirmed=cost.unconfirmed, again=cost.again, reused=True
+        )
         store.write(unit, found, witnesses if self._witnesses else None)
         return result, cost
 
@@ -130,12 +133,12 @@ class UnitCache:
 
         A cache that cannot be written only costs a later run its time.
         """
-        failed = np.isin(result.facts["reason"].to_numpy(zero_copy_only=False), ("exception", "not_installed"))
+        failed = np.isin(result.facts["reason"].to_numpy(zero_copy_only=False), _FAILED)
         if failed.any() or result.out_of_memory:
             return
         entry = self.folder / key
         count = len(result.witnesses) if self._witnesses else 0
-        note = {"cost": asdict(cost), "findings": [f.as_dict() for f in result.findings], "witnesses": count}
+        note = {"cost": asdict(cost), "witnesses": count}
         try:
             entry.mkdir(parents=True, exist_ok=True)
             _link(store.folder / "facts" / unit.filename, entry / "facts.parquet")

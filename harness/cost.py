@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from harness.atomic import write_atomically
+from harness.types import Finding
 
 FOLDER = "costs"
 """Where a run keeps them: one small file for each unit, written before its facts."""
@@ -35,6 +36,12 @@ class Cost:
     """Proposals of the tool's queries that the reference did not confirm."""
     again: int
     """Samples that were attacked again through the reference for that."""
+    out_of_memory: int = 0
+    """How often the batch was halved."""
+    reused: bool = False
+    """Whether the unit was taken over from another run."""
+    findings: tuple[Finding, ...] = ()
+    """What was noticed while the unit ran; kept here, so that it is not lost with the process."""
 
 
 class Meter:
@@ -85,9 +92,30 @@ def read_cost(folder: Path, filename: str) -> Cost | None:
     """The cost of a unit; None if it is not known."""
     path = folder / FOLDER / f"{filename.removesuffix('.parquet')}.json"
     try:
-        return Cost(**json.loads(path.read_text(encoding="utf-8")))
+        return read_note(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+
+
+def read_note(content: Any) -> Cost:
+    """A cost from its JSON.
+
+    Raises:
+        TypeError: it is none.
+    """
+    findings = tuple(Finding(**told) for told in dict(content).pop("findings", ()))
+    return Cost(**{**content, "findings": findings})
+
+
+def take_notes(run: dict[str, Any], folder: Path, filenames: Iterable[str]) -> None:
+    """Count into `run`, the content of run.json, what its finished units noticed, whichever start computed them."""
+    costs = [cost for name in filenames if (cost := read_cost(folder, name)) is not None]
+    for name in ("out_of_memory", "unconfirmed", "reused"):
+        run[name] = sum(int(getattr(cost, name)) for cost in costs)
+    known = run["findings"]
+    for finding in (finding.as_dict() for cost in costs for finding in cost.findings):
+        if finding not in known:
+            known.append(finding)
 
 
 def fold_costs(folder: Path, units: Iterable[tuple[str, str, str]]) -> list[dict[str, Any]]:

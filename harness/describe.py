@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from harness import facts
+from harness.code import class_code, is_strange, model_code
 from harness.errors import MissingPackage, PluginError
 from harness.git import revision
 from harness.plan import device_name, versions
@@ -84,6 +85,7 @@ def describe(
                 "params": dict(spec.params),
                 "resolved": {epsilon.label: attack.parameters(epsilon.value) for epsilon in suite.grid},
                 "caveats": list(attack.caveats),
+                **_told("code", class_code(type(attack))),
             }
         )
     count = len(part.indices) * len(attacks)
@@ -91,7 +93,11 @@ def describe(
     determines = {
         "schema": SCHEMA_VERSION,
         "facts_schema": facts.SCHEMA_VERSION,
-        "model": {"name": model.name, "sha256": model.weights_sha256 or module_digest(model)},
+        "model": {
+            "name": model.name,
+            "sha256": model.weights_sha256 or module_digest(model),
+            **_told("code", _code(model)),
+        },
         "suite": {
             "name": suite.name,
             "version": suite.version,
@@ -135,7 +141,17 @@ def describe(
         "out_of_memory": 0,
         "unconfirmed": 0,
         "reused": 0,
+        "unit_timeout": options.unit_timeout,
     }
+
+
+def _told(name: str, value: str | None) -> dict[str, str]:
+    return {} if value is None else {name: value}
+
+
+def _code(model: LoadedModel) -> str | None:
+    """A hash of the model's code where neither a card nor a version names it."""
+    return model_code(model.module) if model.card is None or is_strange(model.module) else None
 
 
 def module_digest(model: LoadedModel) -> str:

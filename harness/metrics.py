@@ -153,7 +153,7 @@ class WorstCase:
         return wilson(self.surviving, self.n) if self.complete and self.n else None
 
 
-def worst_case(facts: pa.Table, samples: int | None = None) -> list[WorstCase]:
+def worst_case(facts: pa.Table, samples: int | None = None, attacks: int | None = None) -> list[WorstCase]:
     """At each epsilon, the samples that no attack broke there or at any smaller epsilon of the grid.
 
     A witness of a smaller ball lies in the larger one, whichever attack found it; so the worst case falls with epsilon
@@ -162,12 +162,13 @@ def worst_case(facts: pa.Table, samples: int | None = None) -> list[WorstCase]:
     Args:
         facts: Facts of one run.
         samples: Size of the slice, as in `cells`.
+        attacks: Attacks of the suite; one without a fact is not known. None takes those there are.
     """
     whole = facts.filter(pc.and_(pc.not_equal(facts["attack"], CLEAN), pc.is_null(facts["component"])))
     ids = whole["sample_id"].to_numpy()
     outcomes = whole["outcome"].to_numpy(zero_copy_only=False)
     epsilons = whole["epsilon"].to_numpy()
-    attacks = len(whole["attack"].unique())
+    attacks = attacks or len(whole["attack"].unique())
     labels = dict(zip(epsilons.tolist(), whole["epsilon_label"].to_pylist(), strict=True))
     broken = np.isin(outcomes, BROKEN)  # a reached target is a wrong class too
     known = np.isin(outcomes, KNOWN)

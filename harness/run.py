@@ -17,11 +17,11 @@ from harness import facts as fact
 from harness.budget import Clock
 from harness.cache import UnitCache
 from harness.contain import Guard
-from harness.cost import fold_costs
+from harness.cost import fold_costs, take_notes
 from harness.describe import WITNESSES, Options, describe, now
 from harness.diagnose.foreign import find_runs, transfer
 from harness.doctor.probe import changed_buffers, snapshot
-from harness.errors import BadRun, TornFile, UsageError
+from harness.errors import BadRun, UsageError
 from harness.executors import Executor
 from harness.fast.calibrate import Question, calibrate, make_copy
 from harness.fast.copies import PRECISIONS, FastCopy, Recipe, Unfit
@@ -29,6 +29,7 @@ from harness.model import ReferenceModel
 from harness.plan import Plan, pick_device
 from harness.preflight import check_answers, check_data, check_model
 from harness.registry import Registry
+from harness.resume import Earlier, drop_given_up, take_over
 from harness.seeds import forked
 from harness.slices import Slice, make_slice
 from harness.store import SCHEMA_VERSION, RunStore, Unit
@@ -122,7 +123,8 @@ def evaluate(
     with store.locked(), ReferenceModel(model, device) as reference:
         if options.fresh:
             store.clear()
-        _continue(store, run)
+        here = {name: run[name] for name in ("versions", "device")}
+        earlier = take_over(store, run)
         check_answers(store, reference, part)
         plan, copy = _plan(run, reference, part, suite, options)
         reference.batch_size = plan.batch_size
@@ -132,9 +134,9 @@ def evaluate(
             unit_timeout=options.unit_timeout, deadline=deadline, copy=copy,
             guard=Guard(reference.module, *([copy] if copy is not None else [])),
         )  # fmt: skip
-        cache = UnitCache(options.results, run, read=not options.fresh)
+        cache = UnitCache(options.results, run | here, read=not options.fresh)
         worker = Worker(setting, suite, attacks, part, store, run["witnesses"] != "none", cache)
-        return _run(worker, run, reporter, execute, options.scale, others)
+        return _run(worker, run, reporter, execute, options.scale, others, earlier)
 
 
 def _check(options: Options, suite: Suite) -> None:
@@ -156,54 +158,9 @@ def _check(options: Options, suite: Suite) -> None:
     if options.precision == "tf32" and pick_device(options.device).type != "cuda":
         raise UsageError("--precision tf32 needs a GPU: no other device has this arithmetic; use bf16 or float32")
 
-    if options.unit_timeout is not None and not options.unit_timeout > 0:
-        raise UsageError(f"--unit-timeout {options.unit_timeout:g} must be above 0 seconds; leave it out for no limit")
-
-
-def _continue(store: RunStore, run: dict[str, Any]) -> None:
-    """Take over plan, choice of witnesses, times and findings of an earlier start of the same run."""
-    before = _before(store)
-    if before is None:
-        return
-    if before.get("key") != run["key"]:
-        raise BadRun(f"{store.folder} belongs to another run; remove it, or start over with --fresh")
-    for name in (
-        "plan",
-        "calibration",
-        "witnesses",
-        "started",
-        "seconds",
-        "sessions",
-        "out_of_memory",
-        "unconfirmed",
-        "reused",
-    ):
-        if name in before:
-            run[name] = before[name]
-    old = [finding for finding in before.get("findings", []) if finding["check"] not in ("not_installed", "budget")]
-    run["findings"] = old + [finding for finding in run["findings"] if finding not in old]
-
-
-def _before(store: RunStore) -> dict[str, Any] | None:
-    """run.json of an earlier start; if it is torn, the plan alone, which every later start has to keep."""
-    if not (store.folder / "run.json").exists() and not (store.folder / "plan.json").exists():
-        return None
-    try:
-        return store.read_json("run.json")
-    except BadRun as error:
-        torn = isinstance(error, TornFile) or not (store.folder / "run.json").exists()
-        if not torn:
-            raise
-    store.event("torn", "warn", "run.json could not be read; times and findings of earlier starts are lost")
-    try:
-        return store.read_json("plan.json")
-    except BadRun:
-        if any((store.folder / "facts").glob("*.parquet")):
-            raise BadRun(
-                f"{store.folder}: run.json and plan.json are both torn, so that the rest cannot be computed like what"
-                " is there; start over with --fresh"
-            ) from None
-        return None
+    if options.unit_timeout is not None and not 0 < options.unit_timeout < 1e9:
+        timeout = f"--unit-timeout {options.unit_timeout:g}"
+        raise UsageError(f"{timeout} must be above 0 seconds and below 1e9; leave it out for no limit")
 
 
 def _plan(
@@ -264,10 +221,14 @@ def _run(
     execute: Executor,
     scale: Scale,
     others: Sequence[Path],
+    before: Earlier,
 ) -> Run:
     store, suite = worker.store, worker.suite
     lanes = all_lanes(suite, worker.part.chunks)
-    units = [unit for lane in lanes for unit, _ in worker.units(lane)]
+    names = [[unit for unit, _ in worker.units(lane)] for lane in lanes]
+    units = [unit for lane in names for unit in lane]
+    if before.patient:
+        drop_given_up(store, names)
     begun, earlier = time.monotonic(), run["seconds"]
     attacked = [worker.setting.reference.module, *([worker.setting.copy] if worker.setting.copy is not None else [])]
     buffers = [(module, snapshot(module)) for module in attacked]
@@ -284,7 +245,9 @@ def _run(
             tables.append(done.facts)
             if done.result is not None:
                 clock.worked = clock.worked or done.unit.attack != fact.CLEAN
-                _take_note(run, done)
+                if before.other and (mixed := before.finding().as_dict()) not in run["findings"]:
+                    run["findings"].append(mixed)
+                    store.write_json("run.json", run)
             reporter.finished(done)
         if len(there) == len(units) and (gone := store.missing(units)):
             raise BadRun(f"{len(gone)} finished units vanished from {store.folder}, {gone[0]} first; start it again")
@@ -293,9 +256,9 @@ def _run(
         run["status"] = "interrupted"
         if isinstance(error, BadRun):  # the disk is full, or the folder gone: run.json may not be writable either
             with contextlib.suppress(BadRun):
-                _end(run, worker, buffers, earlier + time.monotonic() - begun)
+                _end(run, worker, buffers, there, earlier + time.monotonic() - begun)
         else:
-            _end(run, worker, buffers, earlier + time.monotonic() - begun)
+            _end(run, worker, buffers, there, earlier + time.monotonic() - begun)
         raise
     run["compute"] = fold_costs(store.folder, _places(suite, [unit for unit in units if unit in there]))
     if len(there) < len(units) and clock.over():
@@ -304,7 +267,7 @@ def _run(
     if others and run["status"] == "complete":
         told = transfer(worker.setting.reference, worker.part, run, found, others)
         run["findings"] = [old for old in run["findings"] if old["check"] != "P26"] + [new.as_dict() for new in told]
-    _end(run, worker, buffers, earlier + time.monotonic() - begun)
+    _end(run, worker, buffers, there, earlier + time.monotonic() - begun)
     if run["status"] == "complete" and run["witnesses"] == "worst":
         thin_witnesses(store, worker.part)
     summary = summarize(run, found)
@@ -320,9 +283,14 @@ def _places(suite: Suite, units: Iterable[Unit]) -> list[tuple[str, str, str]]:
 
 
 def _end(
-    run: dict[str, Any], worker: Worker, buffers: Sequence[tuple[nn.Module, dict[str, Tensor]]], seconds: float
+    run: dict[str, Any],
+    worker: Worker,
+    buffers: Sequence[tuple[nn.Module, dict[str, Tensor]]],
+    there: Iterable[Unit],
+    seconds: float,
 ) -> None:
     """Write into run.json what happened."""
+    take_notes(run, worker.store.folder, sorted(unit.filename for unit in there))
     run["findings"].extend(finding.as_dict() for finding in worker.store.events)
     changed = [name for module, before in buffers for name in changed_buffers(before, module)]
     for name in changed[:1]:
@@ -340,13 +308,3 @@ def _guarded(units: Iterator[Done]) -> Iterator[Done]:
     finally:
         if hasattr(units, "close"):
             units.close()
-
-
-def _take_note(run: dict[str, Any], done: Done) -> None:
-    assert done.result is not None
-    run["out_of_memory"] += done.result.out_of_memory
-    run["unconfirmed"] += done.result.unconfirmed
-    run["reused"] += done.result.reused
-    for finding in done.result.findings:
-        if finding.as_dict() not in run["findings"]:
-            run["findings"].append(finding.as_dict())

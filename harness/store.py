@@ -169,6 +169,18 @@ class RunStore:
             raise BadRun(f"{path} {reason} and cannot be moved away: {error.strerror}") from None
         self.event("torn", "warn", f"{unit.filename} {reason}; its unit was computed again")
 
+    def discard(self, unit: Unit) -> None:
+        """Forget a finished unit, which is to be computed again.
+
+        Raises:
+            BadRun: the folder cannot be written.
+        """
+        try:
+            for part in ("facts", "witnesses"):
+                (self.folder / part / unit.filename).unlink(missing_ok=True)
+        except OSError as error:
+            raise BadRun(f"{self.folder}: {unit.filename} cannot be removed: {error.strerror}") from None
+
     def missing(self, units: Iterable[Unit]) -> list[str]:
         """Which of `units` have no facts on disk, by file name."""
         there = {path.name for path in (self.folder / "facts").glob("*.parquet")}

@@ -46,7 +46,7 @@ def summarize(run: Mapping[str, Any], facts: pa.Table) -> dict[str, Any]:
                 "robust_accuracy": worst.robust_accuracy,
                 "ci95": _pair(worst.ci95),
             }
-            for worst in worst_case(facts, run["data"]["n"])
+            for worst in worst_case(facts, run["data"]["n"], len(tools))
         ],
         "findings": findings,
         "grade": grade,

@@ -170,7 +170,8 @@ class Worker:
         self._computed += 1
         useful = None if self.setting.mode == "faithful" else result.useful
         backwards = int(pc.sum(of_whole(result.facts)["backwards"]).as_py())
-        cost = Cost(*meter.read(), backwards, useful, result.unconfirmed, result.again)
+        counts = result.unconfirmed, result.again, result.out_of_memory
+        cost = Cost(*meter.read(), backwards, useful, *counts, findings=tuple(result.findings))
         write_cost(self.store.folder, unit.filename, cost)
         self.store.write(unit, result.facts, result.witnesses if self.keep_witnesses else None)
         if self.cache is not None:
@@ -187,7 +188,7 @@ class Worker:
         if known is None:
             return None
         result, cost = known
-        write_cost(self.store.folder, unit.filename, cost)
+        write_cost(self.store.folder, unit.filename, replace(cost, reused=True))
         return result
 
     def _key(self, job: Job) -> str:
