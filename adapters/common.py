@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from harness.attack import BaseAttack
+from harness.attack import BaseAttack, scaled
 from harness.errors import AttackFailed, BadSuite
 from harness.types import Problem
 
 TARGETED: Mapping[str, type] = {"target": str}
 """The `options` of attacks that have a targeted mode."""
+MAY_BE_ZERO = frozenset(
+    {"alpha_max", "beta", "confidence", "decay", "diversity_prob", "overshoot", "project_factor", "rho", "std"}
+)
+"""Float parameters that switch a part of the attack off at 0; all others must be above 0, and none may be below."""
+SHARES = frozenset({"decrease_factor", "diversity_prob", "p_init", "rho", "step_adapt"})
+"""Float parameters that are shares or probabilities: at most 1."""
 
 
 class ToolAttack(BaseAttack):
@@ -48,6 +54,8 @@ class ToolAttack(BaseAttack):
         for name, kind in self.strength.items():
             if kind is int and self.params[name] < 1:
                 raise BadSuite(f"{where}: {name} must be at least 1, not {self.params[name]}")
+            if kind is float:
+                _check_range(where, name, self.params[name])
         for name, words in self.choices.items():
             if self.params[name] not in words:
                 raise BadSuite(f"{where}: {name} must be one of {', '.join(words)}, not {self.params[name]!r}")
@@ -81,3 +89,17 @@ class ToolAttack(BaseAttack):
     def parameters(self, epsilon: float) -> dict[str, Any]:
         """Every parameter resolved at `epsilon`, with the fixed ones."""
         return dict(sorted({**self.fixed, **super().parameters(epsilon)}.items()))
+
+
+def _check_range(where: str, name: str, value: Any) -> None:
+    """Refuse a strength with which the attack would stand still, walk backwards or never end.
+
+    Raises:
+        BadSuite: names attack and parameter.
+    """
+    number = scaled(value, 1.0)  # the sign is the same at every epsilon
+    if number < 0 or (number == 0 and name not in MAY_BE_ZERO):
+        least = "at least 0" if name in MAY_BE_ZERO else "above 0"
+        raise BadSuite(f"{where}: {name} must be {least}, not {value!r}")
+    if name in SHARES and number > 1:
+        raise BadSuite(f"{where}: {name} must be at most 1, not {value!r}")

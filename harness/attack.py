@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -160,3 +161,17 @@ def _check_type(where: str, name: str, value: Any, expected: type | tuple[type, 
         names = " or ".join(k.__name__ for k in kinds)
         scale = ' (or a multiple such as "epsilon/4")' if float in kinds else ""
         raise BadSuite(f"{where}: {name} must be {names}{scale}, not {value!r}")
+    if float in kinds and not _finite(value):
+        raise BadSuite(f"{where}: {name} must be a finite number, not {str(value)[:80]}")
+
+
+def _finite(value: Any) -> bool:
+    """Whether a value of type float, or the multiple of epsilon that a text says, is finite; other texts pass."""
+    if isinstance(value, str):
+        match = _SCALED.match(value)
+        divisor = float(match["divisor"] or 1.0) if match else 1.0
+        return match is None or (0 < divisor < math.inf and math.isfinite(scaled(value, 1.0)))
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return False

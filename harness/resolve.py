@@ -80,7 +80,7 @@ def find_data(text: str, root: Path | None = None, split: str = "test", seed: in
         text: For instance ``signs`` or ``folder:DIR``.
         root: Folder with local copies; None takes the environment's ``HARNESS_DATA``, if set.
         split: ``train``, ``val`` or ``test``.
-        seed: Seed of splits and renderings.
+        seed: Seed of renderings, not of splits.
 
     Raises:
         UnknownName: nobody registers it.

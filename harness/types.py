@@ -66,7 +66,7 @@ class DataRequest:
     argument: str | None = None
     """What stands behind the colon, for instance the folder in ``folder:DIR``."""
     seed: int = 0
-    """Seed of splits and renderings that are drawn rather than given."""
+    """Seed of renderings, not of splits that are drawn rather than given."""
 
 
 @dataclass(frozen=True)

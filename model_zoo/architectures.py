@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterable, Sequence
 
 import torch
 import torchvision
 from torch import Tensor, nn
 
 from harness.errors import UnknownName, UsageError
+
+AUXILIARY = ("googlenet", "inception_v3")
+"""Architectures that torchvision gives further heads, whose logits train mode returns beside the usual ones."""
 
 
 class Normalized(nn.Module):
@@ -40,6 +44,7 @@ def build(
     input_shape: tuple[int, int, int] = (3, 32, 32),
     mean: Sequence[float] = (),
     std: Sequence[float] = (),
+    auxiliary: bool = False,
 ) -> nn.Module:
     """A network with random weights, by torchvision's name for it (``resnet18``, ``wide_resnet50_2``, ...).
 
@@ -49,6 +54,7 @@ def build(
         input_shape: C, H, W of the images; another channel count than 3 replaces the first convolution.
         mean: per-channel mean in [0,1]; empty for no normalization.
         std: per-channel standard deviation.
+        auxiliary: with the further heads of `AUXILIARY`, for weights that have them; evaluation does not use them.
 
     Raises:
         UnknownName: torchvision has no such classifier.
@@ -60,7 +66,8 @@ def build(
     channels = input_shape[0]
     if mean and len(mean) != channels:
         raise UsageError(f"mean {list(mean)} has {len(mean)} values for images of {channels} channels")
-    network = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
+    heads = {"aux_logits": auxiliary, "init_weights": True} if name in AUXILIARY else {}
+    network = torchvision.models.get_model(name, weights=None, num_classes=num_classes, **heads)
     if channels != 3:
         _set_input_channels(network, channels)
     return Normalized(network, mean, std) if mean else network
@@ -80,6 +87,28 @@ def _set_input_channels(network: nn.Module, channels: int) -> None:
             replace_module(network, path, first)
             return
     raise UsageError(f"the network has no convolution to take images of {channels} channels")
+
+
+def has_auxiliary(keys: Iterable[str]) -> bool:
+    """Whether a state dict with these keys is of a network built with the further heads of `AUXILIARY`."""
+    return any(key.lower().startswith("aux") for key in keys)
+
+
+def check_trainable(model: nn.Module, name: str, num_classes: int, input_shape: tuple[int, int, int]) -> None:
+    """Pass two images through a copy of `model` in train mode; neither `model` nor a generator changes.
+
+    Raises:
+        UsageError: the architecture cannot take images of that shape, or does not return logits [n, classes].
+    """
+    shape, advice = "x".join(map(str, input_shape)), "give another --arch, for instance resnet18"
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            out = copy.deepcopy(model).train()(torch.zeros(2, *input_shape))
+    except Exception as error:  # each architecture refuses in its own way
+        raise UsageError(f"{name} cannot take images of {shape} ({type(error).__name__}: {error}); {advice}") from None
+    if not isinstance(out, Tensor) or tuple(out.shape) != (2, num_classes):
+        got = list(out.shape) if isinstance(out, Tensor) else type(out).__name__
+        raise UsageError(f"{name} returns {got} in train mode, not logits {[2, num_classes]} for two images; {advice}")
 
 
 def unwrap(module: nn.Module) -> nn.Module:

@@ -16,7 +16,9 @@ def train(
     data: Annotated[
         list[str] | None, typer.Option(help="Data set, or several with commas; repeatable: gtsrb,signs:34000.")
     ] = None,
-    arch: Annotated[str, typer.Option(help="Any classifier of torchvision, by its name.")] = "resnet18",
+    arch: Annotated[
+        str, typer.Option(help="Classifier of torchvision, by its name; it must take images of the data's size.")
+    ] = "resnet18",
     epochs: Annotated[int, typer.Option(help="Passes over the training data.")] = 10,
     batch_size: Annotated[int, typer.Option(help="Images in one step.")] = 128,
     lr: Annotated[float, typer.Option(help="Peak learning rate of the one-cycle schedule.")] = 1e-3,
@@ -28,7 +30,9 @@ def train(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Option of the defense, key=value; repeatable: epsilon=8/255.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of weights, order, augmentation and drawn data.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of weights, order, augmentation and rendered data; a split stays as it is.")
+    ] = 0,
     augment: Annotated[float, typer.Option(help="Strength of the random augmentation; 0 for none.")] = 1.0,
     data_root: Annotated[
         Path | None, typer.Option(envvar="HARNESS_DATA", help="Folder with local copies of data sets.")

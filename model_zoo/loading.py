@@ -25,8 +25,16 @@ def load_card(card: ModelCard) -> LoadedModel:
         BadWeights: missing, corrupt, of another hash, architecture or class count, or the URL gives something else.
     """
     path, sha256 = verified_weights(card)
-    model = architectures.build(card.architecture, card.num_classes, card.input_shape, card.mean, card.std)
-    load_strictly(architectures.unwrap(model), read_weights(path), f"weights {path} of {card.name}")
+    tensors = read_weights(path)
+    model = architectures.build(
+        card.architecture,
+        card.num_classes,
+        card.input_shape,
+        card.mean,
+        card.std,
+        auxiliary=architectures.has_auxiliary(tensors),
+    )
+    load_strictly(architectures.unwrap(model), tensors, f"weights {path} of {card.name}")
     write_out_convolutions(model)  # the same function up to rounding; on the CPU, evaluations take less time
     return LoadedModel(card.name, model.eval(), card.num_classes, card.input_shape, sha256, card)
 

@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from harness.errors import HarnessError, PluginError, UsageError
+from harness.errors import BadData, HarnessError, PluginError, UsageError
 from harness.registry import Registry, stranger
 from harness.types import Claim, DataRequest, Dataset, ModelCard
 from model_zoo import architectures, checkpoint, initial, result
@@ -173,8 +173,19 @@ def _load_data(recipe: Recipe, root: Path | None) -> Data:
     seed = recipe.settings.seed
     parts = [load_dataset(text, "train", root, seed) for text in recipe.data]
     held_out = [load_dataset(text, "val", root, seed) for text in recipe.data]
+    for text, part, val in zip(recipe.data, parts, held_out, strict=True):
+        if tuple(part.classes) != tuple(val.classes):
+            raise BadData(
+                f"data set {text}: the classes of training ({_few(part.classes)}) and validation"
+                f" ({_few(val.classes)}) differ, so their labels mean different things; give both the same"
+            )
     hashes = {part.name: {"n": len(part), "sha256": content_hash(part)} for part in [*parts, *held_out]}
     return Data(Concatenated(parts), held_out, hashes)
+
+
+def _few(names: Sequence[str]) -> str:
+    """The first of many class names."""
+    return ", ".join(names[:8]) + (f", ... {len(names)} in all" if len(names) > 8 else "")
 
 
 def _start(recipe: Recipe, data: Data) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...], str | None]:
@@ -182,6 +193,7 @@ def _start(recipe: Recipe, data: Data) -> tuple[nn.Module, tuple[float, ...], tu
     mean, std = initial.statistics(data.train, recipe.init)
     checkpoint.seed_everything(recipe.settings.seed)
     model = architectures.build(recipe.arch, len(data.train.classes), data.shape, mean, std)
+    architectures.check_trainable(model, recipe.arch, len(data.train.classes), data.shape)
     return model, mean, std, initial.initialize(architectures.unwrap(model), recipe.arch, recipe.init)
 
 

@@ -6,8 +6,10 @@ A source takes what stands after ``--model`` and returns a model, or None if the
 from __future__ import annotations
 
 import importlib.util
+import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -117,23 +119,49 @@ def with_contract(module: nn.Module, contract: Mapping[str, Any], name: str, whe
     if unknown:
         raise PluginError(f"{where}: unknown key {unknown[0]!r} beside the model; known: {', '.join(known)}")
     classes = contract.get("num_classes")
-    if classes is None:
+    if classes is not None:
+        _expect(_is_count(classes), where, "num_classes", classes, "a whole number of at least 1")
+    else:
         linear = [layer.out_features for layer in module.modules() if isinstance(layer, nn.Linear)]
         if not linear:
             raise ModelRefused(f"{where}: the number of classes is not known; return (model, {{'num_classes': ...}})")
         classes = linear[-1]
     shape = contract.get("input_shape")
-    if shape is not None and (len(shape) != 3 or not all(isinstance(side, int) and side > 0 for side in shape)):
-        raise PluginError(f"{where}: input_shape is {shape!r}; expected (channels, height, width)")
-    mean, std = tuple(contract.get("mean", ())), tuple(contract.get("std", ()))
+    if shape is not None:
+        fits = isinstance(shape, Sequence) and len(shape) == 3 and all(map(_is_count, shape))
+        _expect(fits, where, "input_shape", shape, "(channels, height, width)")
+    title = contract.get("name", name)
+    _expect(isinstance(title, str), where, "name", title, "text")
+    mean, std = (_statistics(contract, key, where) for key in ("mean", "std"))
     module = Normalized(module, mean, std) if mean or std else module
     return LoadedModel(
-        str(contract.get("name", name)),
+        title,
         module.eval(),
         int(classes),
-        (shape[0], shape[1], shape[2]) if shape is not None else None,
+        (int(shape[0]), int(shape[1]), int(shape[2])) if shape is not None else None,
         state_sha256(module),
     )
+
+
+def _statistics(contract: Mapping[str, Any], key: str, where: str) -> tuple[Any, ...]:
+    """The numbers under `key`, one a channel, unchanged: they are part of the model's identity."""
+    value = contract.get(key, ())
+    try:
+        numbers = tuple(value)
+        fits = all(not isinstance(number, str) and math.isfinite(number) for number in numbers)
+    except (TypeError, ValueError, RuntimeError):  # not iterable, or not of numbers
+        fits = False
+    _expect(fits, where, key, value, "finite numbers, one a channel, such as (0.5, 0.5, 0.5); leave it out for none")
+    return numbers
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) > 0
+
+
+def _expect(fits: bool, where: str, key: str, value: Any, expected: str) -> None:
+    if not fits:
+        raise PluginError(f"{where}: {key} is {value!r}; expected {expected}")
 
 
 def options(text: str) -> dict[str, str]:

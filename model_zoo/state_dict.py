@@ -60,10 +60,11 @@ def state_dict_model(text: str) -> LoadedModel | None:
         tuple(number(v, key) for v in given[key].split(",")) if key in given else () for key in ("mean", "std")
     )
     tensors = _tensors(path, given.get("key"))
-    network = _network(given["arch"], classes, shape)
+    network = _network(given["arch"], classes, shape, architectures.has_auxiliary(tensors))
     load_strictly(network, tensors, f"weights {path}")
     model = architectures.Normalized(network, mean, std) if mean or std else network
-    return LoadedModel(path.stem, model.eval(), classes, shape, _identity(path, given["arch"], mean, std))
+    key = [given["key"]] if given.get("key") else []  # without one, models keep the identity they always had
+    return LoadedModel(path.stem, model.eval(), classes, shape, _identity(path, given["arch"], mean, std, *key))
 
 
 def _identity(path: Path, *settings: object) -> str:
@@ -79,8 +80,8 @@ def _shape(text: str) -> tuple[int, int, int]:
     return channels, height, width
 
 
-def _network(arch: str, classes: int, shape: tuple[int, int, int]) -> nn.Module:
-    """The architecture with random weights."""
+def _network(arch: str, classes: int, shape: tuple[int, int, int], auxiliary: bool) -> nn.Module:
+    """The architecture with random weights; one of torchvision's with its auxiliary heads if the weights have them."""
     if ".py:" in arch:
         from model_zoo.sources import call_file
 
@@ -94,7 +95,7 @@ def _network(arch: str, classes: int, shape: tuple[int, int, int]) -> nn.Module:
         return timm_package(arch).create_model(  # type: ignore[no-any-return]
             arch.removeprefix("timm/"), pretrained=False, num_classes=classes, in_chans=shape[0]
         )
-    return architectures.build(arch, classes, shape)
+    return architectures.build(arch, classes, shape, auxiliary=auxiliary)
 
 
 def _tensors(path: Path, key: str | None) -> dict[str, Tensor]:

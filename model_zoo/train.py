@@ -19,6 +19,8 @@ from model_zoo import checkpoint
 from model_zoo.fastconv import dense_convolutions
 from model_zoo.progress import Progress
 
+LARGEST_SEED = 2**32 - 1
+"""What numpy's and torch's generators can be seeded with, also where an epoch's number is mixed in."""
 PRECISIONS = ("auto", "float32", "bfloat16")
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 """``loss(model, images, labels)``: the scalar to minimize, as `model_zoo.defenses.base.Defense.loss`."""
@@ -49,6 +51,8 @@ class Settings:
             raise UsageError(
                 f"learning rate {self.lr}, weight decay {self.weight_decay} or warmup {self.warmup} is out of range"
             )
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise UsageError(f"seed is {self.seed}; give a whole number from 0 to {LARGEST_SEED}")
         if self.precision not in PRECISIONS:
             raise UsageError(f"precision is {self.precision!r}; give one of {', '.join(PRECISIONS)}")
 

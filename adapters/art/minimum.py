@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 
 from adapters.art.base import ArtAttack
 from adapters.common import TARGETED
+from harness.attack import scaled
+from harness.errors import BadSuite
 
 
 class DeepFool(ArtAttack):
@@ -61,3 +63,12 @@ class CWLinf(ArtAttack):
     neutral = ()
     one_by_one = True
     caveats = ("one image at a time: slow",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        where = f"attack {self.spec.id!r}"
+        factor, first, last = (self.params[name] for name in ("const_factor", "initial_const", "largest_const"))
+        if not scaled(factor, 1.0) > 1:
+            raise BadSuite(f"{where}: const_factor must be above 1, not {factor!r}: the constant has to grow")
+        if not scaled(last, 1.0) > scaled(first, 1.0):
+            raise BadSuite(f"{where}: largest_const must be above initial_const, which is {first!r}, not {last!r}")

@@ -12,7 +12,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.errors import BadData, UsageError
-from harness.types import Dataset
+from harness.types import DataRequest, Dataset
+
+SPLIT_SEED = 0
+"""Of every draw of validation images from training images: with a training's own seed, one that starts from another
+(`--init`) would be validated on what its start was trained on."""
+
+
+def refuse_argument(name: str, request: DataRequest) -> None:
+    """For data sets without an argument.
+
+    Raises:
+        UsageError: the request has one.
+    """
+    if request.argument is not None:
+        raise UsageError(
+            f"data set {name} takes no argument, and {name}:{request.argument} gives it one; write {name}"
+            " (harness eval takes fewer samples with --n)"
+        )
 
 
 class ArrayDataset:

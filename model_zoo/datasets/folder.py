@@ -16,6 +16,7 @@ from torch import Tensor
 
 from harness.errors import BadData, UsageError
 from harness.types import DataRequest
+from model_zoo.datasets.base import SPLIT_SEED
 
 SPLITS = ("train", "val", "test")
 MAX_PIXELS = 1 << 26
@@ -66,12 +67,13 @@ class ImageFiles:
 def folder(request: DataRequest) -> ImageFiles:
     """The images under ``DIR/<split>/<class>/`` if there is such a folder, else under ``DIR/<class>/``.
 
-    Classes are numbered in the order of their names. Without split folders, a tenth of the files is held out as
-    ``val``, chosen by a hash of their names, ``train`` is the rest, and ``test`` is everything.
+    Classes are numbered in the order of their names, alike in all splits: by the class folders of ``train``, and where
+    there is none by those of all splits together. Without split folders, a tenth of the files is held out as ``val``,
+    chosen by a hash of their names, ``train`` is the rest, and ``test`` is everything.
 
     Raises:
         UsageError: no folder is named.
-        BadData: it does not exist or holds no class folders with images.
+        BadData: it does not exist, holds no class folders with images, or has a class that ``train`` lacks.
     """
     if not request.argument:
         raise UsageError("data set folder needs a folder; write folder:DIR")
@@ -85,8 +87,10 @@ def folder(request: DataRequest) -> ImageFiles:
         raise BadData(f"folder {top} has no subfolder {request.split!r} (it has {have})")
     root = chosen if split_folders else top
     samples, classes = _scan(root)
-    if not split_folders and request.split != "test":
-        samples = [s for s in samples if _held_out(s[0], root, request.seed) == (request.split == "val")]
+    if split_folders:
+        samples, classes = _numbered_alike(samples, classes, root, split_folders)
+    elif request.split != "test":
+        samples = [s for s in samples if _held_out(s[0], root) == (request.split == "val")]
         if not samples:
             raise BadData(f"folder {top} has too few images to hold out a validation split; add {top}/val/")
     return ImageFiles(f"folder-{top.resolve().name}-{request.split}", samples, classes)
@@ -103,9 +107,23 @@ def _scan(root: Path) -> tuple[list[tuple[str, int]], list[str]]:
     return found.samples, found.classes
 
 
-def _held_out(path: str, root: Path, seed: int) -> bool:
+def _numbered_alike(
+    samples: list[tuple[str, int]], classes: list[str], root: Path, split_folders: list[Path]
+) -> tuple[list[tuple[str, int]], list[str]]:
+    """Samples and classes of the split in `root`, numbered as in every other split."""
+    train = [path for path in split_folders if path.name == "train"]
+    shared = sorted({path.name for split in train or split_folders for path in split.iterdir() if path.is_dir()})
+    if strange := [name for name in classes if name not in shared]:
+        raise BadData(
+            f"folder {root} has the class {strange[0]!r}, which {train[0]} lacks; rename or remove it, or add it there"
+        )
+    numbers = [shared.index(name) for name in classes]
+    return [(path, numbers[label]) for path, label in samples], shared
+
+
+def _held_out(path: str, root: Path) -> bool:
     relative = Path(path).relative_to(root).as_posix()
-    return hashlib.sha256(f"{seed} {relative}".encode()).digest()[0] < 256 // 10
+    return hashlib.sha256(f"{SPLIT_SEED} {relative}".encode()).digest()[0] < 256 // 10
 
 
 def _read(path: Path) -> NDArray[np.uint8]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from harness.errors import BadData
 from harness.types import DataRequest
-from model_zoo.datasets.base import ArrayDataset
+from model_zoo.datasets.base import SPLIT_SEED, ArrayDataset, refuse_argument
 from model_zoo.datasets.classes import TRAFFIC_SIGNS
 from model_zoo.npz import read_arrays
 
@@ -29,11 +29,13 @@ Arrays = dict[str, NDArray[np.integer]]
 def gtsrb(request: DataRequest) -> ArrayDataset:
     """The split `request.split` of GTSRB: ``gtsrb-train``, ``gtsrb-val`` or ``gtsrb-test``.
 
-    Validation takes about a tenth of the tracks of each class, drawn with `request.seed`; training has the rest.
+    Validation takes about a tenth of the tracks of each class, the same ones for every seed; training has the rest.
 
     Raises:
+        UsageError: the request has an argument.
         BadData: no local copy and no download, or a file is corrupt or has other arrays than expected.
     """
+    refuse_argument("gtsrb", request)
     folder = _local_folder(request.root)
     if request.split == "test":
         arrays = read_npz(folder / TEST_FILE, ("images", "labels")) if folder else _download("test", request.root)
@@ -44,7 +46,7 @@ def gtsrb(request: DataRequest) -> ArrayDataset:
         arrays = {key: np.concatenate([part[key] for part in files]) for key in keys}
     else:
         arrays = _download("train", request.root)
-    held_out = validation_rows(arrays["labels"], arrays["track"], request.seed)
+    held_out = validation_rows(arrays["labels"], arrays["track"], SPLIT_SEED)
     rows = held_out if request.split == "val" else ~held_out
     images = arrays["images"][rows].astype(np.uint8)
     return ArrayDataset(f"gtsrb-{request.split}", images, arrays["labels"][rows], TRAFFIC_SIGNS)

@@ -23,25 +23,36 @@ def signs(request: DataRequest) -> ArrayDataset:
     """The split `request.split`: ``signs`` (the frozen test file), ``signs-train`` or ``signs-val`` (rendered now).
 
     Train and validation images are rendered from disjoint streams of `request.seed`, classes in turn;
-    `request.argument` is the number of training images (``signs:10000``).
+    `request.argument` is the number of training images (``signs:10000``). A training asks for its validation images
+    under the same name, and their number stays as it is.
 
     Raises:
-        UsageError: the argument is no positive whole number.
+        UsageError: the argument is no positive whole number, or the test split is to have one.
         BadData: the frozen file is missing or corrupt.
     """
+    wanted = _number(request.argument)
     if request.split == "test":
+        if wanted is not None:
+            raise UsageError(
+                f"signs:{wanted} says how many images to train on, and the test split is a file; write signs"
+                f" (harness eval takes fewer samples with --n {wanted})"
+            )
         from model_zoo.datasets.signs.freeze import load_test
 
         images, labels = load_test()
         return ArrayDataset("signs", images, labels, TRAFFIC_SIGNS)
-    count = DEFAULT_ROWS[request.split]
-    if request.argument is not None and request.split == "train":
-        if not request.argument.isascii() or not request.argument.isdigit() or int(request.argument) < 1:
-            raise UsageError(f"signs:{request.argument} is no number of images; write for instance signs:34000")
-        count = int(request.argument)
+    count = wanted if wanted is not None and request.split == "train" else DEFAULT_ROWS[request.split]
     drawn = np.arange(count) % len(TRAFFIC_SIGNS)
     images = _render_once(drawn, request.seed, request.split)
     return ArrayDataset(f"signs-{request.split}", images, drawn, TRAFFIC_SIGNS)
+
+
+def _number(argument: str | None) -> int | None:
+    if argument is None:
+        return None
+    if not argument.isascii() or not argument.isdigit() or int(argument) < 1:
+        raise UsageError(f"signs:{argument} is no number of images; write for instance signs:34000")
+    return int(argument)
 
 
 def _render_once(drawn: NDArray[np.int64], seed: int, split: str) -> NDArray[np.uint8]:

@@ -10,7 +10,7 @@ import numpy as np
 from harness.errors import BadData
 from harness.types import DataRequest
 from model_zoo.cache import cache_folder
-from model_zoo.datasets.base import ArrayDataset
+from model_zoo.datasets.base import SPLIT_SEED, ArrayDataset, refuse_argument
 
 VALIDATION_ROWS = 5000
 
@@ -26,6 +26,7 @@ def mnist(request: DataRequest) -> ArrayDataset:
 
 
 def _load(class_name: str, name: str, request: DataRequest) -> ArrayDataset:
+    refuse_argument(name, request)
     from torchvision import datasets
 
     root = request.root or cache_folder()
@@ -43,7 +44,7 @@ def _load(class_name: str, name: str, request: DataRequest) -> ArrayDataset:
     if images.ndim == 3:
         images = images[..., None]
     if train:
-        order = np.random.default_rng(request.seed).permutation(len(images))
+        order = np.random.default_rng(SPLIT_SEED).permutation(len(images))
         rows = np.sort(order[:VALIDATION_ROWS] if request.split == "val" else order[VALIDATION_ROWS:])
         images, labels = images[rows], labels[rows]
     return ArrayDataset(f"{name}-{request.split}", images, labels, [str(c) for c in official.classes])

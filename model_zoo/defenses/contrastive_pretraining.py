@@ -35,10 +35,10 @@ def pretrain(defense: Contrastive, model: nn.Module, context: TrainingContext) -
         UsageError: the encoder found was pre-trained otherwise, or there is no augmentation to make two views.
         TrainingFailed: the loss is not finite.
     """
-    given = _pretrained(context.init)
+    given = _encoder_card(context.init)
     if given is not None:
         context.progress.say(f"pre-training: skipped, {context.init} is pre-trained")
-        return _taken_over(defense, given)
+        return _taken_over(defense, given, context.init)
     if not defense.pretrain_epochs:
         context.progress.say("pre-training: none, as pretrain_epochs is 0")
         return {"pretraining": {"framework": defense.framework, "epochs": 0}}
@@ -124,28 +124,31 @@ def _run(
     (context.output / CHECKPOINT).unlink()
 
 
-def _pretrained(init: str | None) -> ModelCard | None:
-    """The card of what ``--init`` names, if contrastive pre-training made it."""
+def _encoder_card(init: str | None) -> ModelCard | None:
+    """The card of what ``--init`` names, if it is an encoder as contrastive pre-training left it.
+
+    The card of a fine-tuned model tells of its pre-training, too, but holds other weights than the encoder's.
+    """
     if init is None or init == initial.IMAGENET or not initial.card_path(init).exists():
         return None
     card = read_card(initial.card_path(init))
-    return card if "pretraining" in card.recipe else None
+    encoder = card.recipe.get("pretraining", {}).get("encoder")
+    return card if encoder is not None and encoder == card.weights.get("sha256") else None
 
 
-def _taken_over(defense: Contrastive, card: ModelCard) -> dict[str, Any]:
+def _taken_over(defense: Contrastive, card: ModelCard, init: str | None) -> dict[str, Any]:
     """The record of an encoder that another training made, in place of this one's options, which played no part."""
     table, made_with = card.recipe["pretraining"], card.recipe["options"]
-    folder = card.path.parent if card.path else card.name
     if table["framework"] != defense.framework:
         raise UsageError(
-            f"--init {folder} was pre-trained by {table['framework']}, not {defense.framework};"
+            f"--init {init} was pre-trained by {table['framework']}, not {defense.framework};"
             f" give --defense {table['framework']}"
         )
     defaults = {part.name: part.default for part in fields(defense)}
     for key, value in defense.pretraining_options().items():
         if value not in (defaults[key], made_with[key]):
             raise UsageError(
-                f"--init {folder} was pre-trained with {key}={made_with[key]}, not {value}; leave --set {key} away"
+                f"--init {init} was pre-trained with {key}={made_with[key]}, not {value}; leave --set {key} away"
             )
     pretraining = {key: made_with[key] for key in defense.pretraining_options()}
     return {"options": {**defense.options(), **pretraining}, "pretraining": table}

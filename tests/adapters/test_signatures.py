@@ -1,5 +1,6 @@
 """No parameter of a wrapped class is left to the tool's default."""
 
+import contextlib
 import inspect
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from strikes import DISTRIBUTIONS, METHODS, make
 from torch import nn
 
-from adapters.common import ToolAttack
+from adapters.common import MAY_BE_ZERO, SHARES, ToolAttack
 from harness.errors import AttackFailed, BadSuite
 from harness.types import Problem
 
@@ -101,9 +102,32 @@ def test_bad_parameters_are_refused_in_one_line(name, kind):
         if expected is int:
             with pytest.raises(BadSuite, match=f"{key} must be at least 1, not 0"):
                 make(name, norm, **{key: 0})
+        if expected is float:
+            with pytest.raises(BadSuite, match=f"attack '{name.replace('.', '/')}': {key} must be .* 0, not -0.01"):
+                make(name, norm, **{key: -0.01})
+            for zero in (0, "0*epsilon"):
+                with contextlib.nullcontext() if key in MAY_BE_ZERO else pytest.raises(BadSuite, match="above 0"):
+                    make(name, norm, **{key: zero})
+        if key in SHARES:
+            with pytest.raises(BadSuite, match=f"{key} must be at most 1, not 1.5"):
+                make(name, norm, **{key: 1.5})
         if key in kind.choices:
             with pytest.raises(BadSuite, match=f"{key} must be one of"):
                 make(name, norm, **{key: "x"})
+
+
+def test_only_parameters_that_exist_may_be_zero():
+    floats = {key for kind in METHODS.values() for key, expected in kind.strength.items() if expected is float}
+    assert floats >= MAY_BE_ZERO | SHARES
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"const_factor": 1.0}, "const_factor must be above 1"), ({"largest_const": 0.01}, "above initial_const")],
+)
+def test_a_search_for_the_constant_must_move_and_end(changes, message):
+    with pytest.raises(BadSuite, match=message):
+        make("art.cw-linf", "linf", **changes)
 
 
 def test_targets_are_offered_where_the_tool_has_them_and_refused_elsewhere():

@@ -15,14 +15,14 @@ CPU = torch.device("cpu")
 class Limited(torch.nn.Module):
     """Runs out of memory above `limit` rows; remembers the sizes it was asked for."""
 
-    def __init__(self, limit):
+    def __init__(self, limit, error=None):
         super().__init__()
-        self.limit, self.sizes = limit, []
+        self.limit, self.sizes, self.error = limit, [], error or torch.OutOfMemoryError("too much")
 
     def forward(self, images):
         self.sizes.append(len(images))
         if len(images) > self.limit:
-            raise torch.OutOfMemoryError("too much")
+            raise self.error
         return images.flatten(1).sum(1)
 
 
@@ -33,6 +33,12 @@ def test_the_batch_fits_memory_and_slice(limit, largest):
     assert 1 <= size <= min(limit, largest)
     assert max(network.sizes) <= largest
     assert min(network.sizes) == min(32, largest)
+
+
+def test_memory_of_the_host_ends_the_search_and_other_errors_pass():
+    assert find_batch_size(Limited(64, RuntimeError("DefaultCPUAllocator: no")), (1, 2, 2), CPU, 512) <= 64
+    with pytest.raises(RuntimeError, match="a bug"):
+        find_batch_size(Limited(64, RuntimeError("a bug")), (1, 2, 2), CPU, 512)
 
 
 def test_devices_are_checked():

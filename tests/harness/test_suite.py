@@ -84,6 +84,14 @@ def test_a_file_that_is_no_toml_names_the_line(tmp_path):
         ('{ steps = 7, step_size = "a lot", random_start = true }', "step_size must be"),
         ('{ steps = 7, step_size = "epsilon/4", random_start = true, momentum = 1 }', "unknown parameter 'momentum'"),
         ('{ steps = 7, step_size = "epsilon/4", random_start = true, restarts = 0 }', "restarts must be at least 1"),
+        ("{ steps = 7, step_size = 0.0, random_start = true }", "step_size must be above 0, not 0.0"),
+        ("{ steps = 7, step_size = -0.01, random_start = true }", "step_size must be above 0, not -0.01"),
+        ('{ steps = 7, step_size = "0*epsilon", random_start = true }', r"step_size must be above 0, not '0\*epsilon'"),
+        ('{ steps = 7, step_size = "epsilon/0.0", random_start = true }', "step_size must be a finite number"),
+        (f'{{ steps = 7, step_size = "{"9" * 400}*epsilon", random_start = true }}', "step_size must be a finite"),
+        (f"{{ steps = 7, step_size = {'9' * 400}, random_start = true }}", "step_size must be a finite number"),
+        ("{ steps = 7, step_size = nan, random_start = true }", "step_size must be a finite number, not nan"),
+        ("{ steps = 7, step_size = inf, random_start = true }", "step_size must be a finite number, not inf"),
     ],
 )
 def test_no_strength_is_left_to_a_default(tmp_path, params, message):

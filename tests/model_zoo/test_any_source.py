@@ -1,5 +1,6 @@
 """Models from anywhere: any size, one or three channels, any number of classes, with normalization inside."""
 
+import hashlib
 import warnings
 
 import pytest
@@ -11,6 +12,7 @@ import harness
 from harness.errors import BadWeights, MissingPackage, UnknownName, UsageError
 from harness.resolve import find_model
 from model_zoo import pretrained
+from model_zoo.weights import sha256_of
 
 NETS = """
 from torch import nn
@@ -58,6 +60,27 @@ def test_a_state_dict_with_its_architecture_gray_28x28(work, wrapped):
     assert (model.name, model.num_classes, model.input_shape) == ("digits", 10, (1, 28, 28))
     assert find_model(text.replace("0.31", "0.3")).weights_sha256 != model.weights_sha256
     assert measured(model, (1, 28, 28), 10, work).complete
+
+
+def test_two_state_dicts_in_one_file_are_two_models(work):
+    first, second = digits().state_dict(), {name: -tensor for name, tensor in digits().state_dict().items()}
+    torch.save({"net": first, "average": second}, "digits.pt")
+    text = "digits.pt?arch=nets.py:digits&num_classes=10&shape=1x28x28"
+    usual, net, average = (find_model(text + key).weights_sha256 for key in ("", "&key=net", "&key=average"))
+    assert net != average
+    inner = f"{sha256_of(work / 'digits.pt')} {('nets.py:digits', (), ())}"
+    assert usual == hashlib.sha256(inner.encode()).hexdigest()  # as it was before there were keys in it
+
+
+@pytest.mark.parametrize("auxiliary", [False, True])
+def test_weights_of_googlenet_may_have_its_auxiliary_heads(work, auxiliary):
+    from model_zoo.architectures import build, has_auxiliary
+
+    state = build("googlenet", 5, auxiliary=auxiliary).state_dict()
+    assert has_auxiliary(state) == auxiliary
+    safetensors.torch.save_file(state, "google.safetensors")
+    model = find_model("google.safetensors?arch=googlenet&num_classes=5")
+    assert model.module(torch.rand(2, 3, 32, 32)).shape == (2, 5)
 
 
 def test_a_state_dict_for_cifar_and_safetensors(work):

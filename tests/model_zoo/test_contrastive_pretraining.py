@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from harness.errors import TrainingFailed, UsageError
 from harness.types import ModelCard
+from model_zoo import initial
 from model_zoo.cards import read_card
 from model_zoo.defenses.contrastive import A2A, A2S, S2S, Contrastive
 from model_zoo.defenses.standard import Standard
@@ -278,7 +280,7 @@ def test_a_finetuning_that_was_cut_goes_on_to_the_same_weights(
 @pytest.mark.parametrize(
     ("defense", "options", "message"),
     [
-        ("a2a", {}, r"was pre-trained by a2s, not a2a; give --defense a2s"),
+        ("a2a", {}, r"--init .*encoder-clean was pre-trained by a2s, not a2a; give --defense a2s"),
         ("a2s", {"epsilon": "4/255"}, r"was pre-trained with epsilon=0\.031.*, not 0\.015.*leave --set epsilon away"),
     ],
 )
@@ -288,6 +290,24 @@ def test_an_encoder_is_not_passed_off_as_another(
     made = replace(RECIPE, defense=defense, options=options, init=str(whole / "encoder-clean"))
     with pytest.raises(UsageError, match=message):
         run(made, tmp_path / "out", images)
+
+
+def test_a_finished_contrastive_training_is_where_pretraining_starts(whole: Path, images: Path, tmp_path: Path) -> None:
+    """Its card tells of a pre-training, too, but its weights are not the encoder that came of it."""
+    _, _, card = run(replace(RECIPE, init=str(whole)), tmp_path / "again", images)
+    encoder = read_card(tmp_path / "again" / "encoder-clean" / "card.toml")
+    assert card.recipe["pretraining"]["encoder"] == encoder.weights["sha256"]
+    assert encoder.weights["sha256"] != read_card(whole / "encoder-clean" / "card.toml").weights["sha256"]
+
+
+def test_an_encoder_of_the_zoo_is_refused_by_the_name_it_was_given_with(
+    whole: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(whole / "encoder-clean", tmp_path / "zoo")
+    (tmp_path / "zoo" / "card.toml").rename(tmp_path / "zoo" / "shipped.toml")
+    monkeypatch.setattr(initial, "MODEL_CARDS", tmp_path / "zoo")
+    with pytest.raises(UsageError, match=r"^--init shipped was pre-trained by a2s"):
+        run(replace(RECIPE, defense="a2a", options={}, init="shipped"), tmp_path / "out", images)
 
 
 def test_another_training_s_folder_is_where_pretraining_starts(whole: Path, images: Path, tmp_path: Path) -> None:

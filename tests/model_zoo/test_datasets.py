@@ -15,6 +15,7 @@ from harness.types import DataRequest, Dataset
 from model_zoo.datasets import rendered, torchvision_sets
 from model_zoo.datasets.base import ArrayDataset, Concatenated, content_hash
 from model_zoo.datasets.folder import folder
+from model_zoo.datasets.gtsrb import gtsrb
 from model_zoo.datasets.rendered import signs
 
 
@@ -115,6 +116,41 @@ def test_split_folders_are_used_where_there_are_some(tmp_path: Path) -> None:
         folder(DataRequest("val", argument=str(tmp_path)))
 
 
+@pytest.mark.parametrize(
+    ("layout", "expected"),
+    [
+        ({"train": "abc", "val": "ac", "test": "c"}, {"train": [0, 1, 2], "val": [0, 2], "test": [2]}),
+        ({"val": "ac", "test": "bc"}, {"val": [0, 2], "test": [1, 2]}),
+    ],
+    ids=["as in train", "without train"],
+)
+def test_a_class_has_one_number_in_all_split_folders(
+    layout: dict[str, str], expected: dict[str, list[int]], tmp_path: Path
+) -> None:
+    for split, classes in layout.items():
+        write_images(tmp_path / split, dict.fromkeys(classes, 1))
+    parts = {split: folder(DataRequest(split, argument=str(tmp_path))) for split in layout}  # type: ignore[arg-type]
+    assert {part.classes for part in parts.values()} == {("a", "b", "c")}
+    assert {split: part.take(range(len(part)))[1].tolist() for split, part in parts.items()} == expected
+
+
+def test_a_class_that_train_lacks_is_refused(tmp_path: Path) -> None:
+    write_images(tmp_path / "train", {"a": 1, "b": 1, "c": 1})
+    write_images(tmp_path / "val", {"a": 1, "c": 1, "d": 1})
+    with pytest.raises(BadData, match=r"val has the class 'd', which .*train lacks"):
+        folder(DataRequest("val", argument=str(tmp_path)))
+
+
+def test_the_seed_of_a_training_does_not_move_the_split(tmp_path: Path) -> None:
+    """A training that starts from another one is validated on images its start has not seen."""
+    write_images(tmp_path, {"a": 60, "b": 60})
+    parts = [folder(DataRequest("val", argument=str(tmp_path), seed=seed)) for seed in (0, 1)]
+    assert parts[0]._samples == parts[1]._samples
+    names = [path.removeprefix(f"{tmp_path}/") for path, _ in parts[0]._samples]
+    numbers = {"a": (0, 8, 14, 50, 56), "b": (4, 5, 13, 48, 52)}  # what seed 0 has always held out
+    assert names == [f"{label}/{k:03d}.png" for label, ks in numbers.items() for k in ks]
+
+
 def test_what_is_wrong_in_a_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="folder:DIR"):
         folder(DataRequest("test"))
@@ -162,9 +198,23 @@ def test_renderings_are_kept_and_a_torn_file_is_rendered_again(cache: Path, monk
 
 
 @pytest.mark.parametrize("argument", ["0", "-3", "many", "1.5", "²"])
-def test_a_number_of_signs_that_is_none_is_refused(argument: str) -> None:
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_number_of_signs_that_is_none_is_refused(argument: str, split: Any) -> None:
     with pytest.raises(UsageError, match="signs:34000"):
-        signs(DataRequest("train", argument=argument))
+        signs(DataRequest(split, argument=argument))
+
+
+def test_a_number_of_signs_is_for_training(cache: Path) -> None:
+    assert len(signs(DataRequest("val", argument="7"))) == 45  # a training asks for both splits under one name
+    with pytest.raises(UsageError, match=r"signs:100 says how many images to train on.*--n 100"):
+        signs(DataRequest("test", argument="100"))
+
+
+@pytest.mark.parametrize("kind", [torchvision_sets.cifar10, torchvision_sets.mnist, gtsrb])
+def test_an_argument_that_would_be_ignored_is_refused(kind: Any, tmp_path: Path) -> None:
+    name = kind.__name__
+    with pytest.raises(UsageError, match=f"data set {name} takes no argument, and {name}:1000 gives it one"):
+        kind(DataRequest("test", tmp_path, argument="1000"))
 
 
 def test_torchvision_s_sets_are_split_without_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,6 +233,9 @@ def test_torchvision_s_sets_are_split_without_overlap(tmp_path: Path, monkeypatc
     both = values(parts["train"], list(range(180))) + values(parts["val"], list(range(20)))
     assert sorted(both) == list(range(200))
     assert parts["test"].take([0])[0].shape == (1, 1, 4, 4)
+    assert torchvision_sets.mnist(DataRequest("val", tmp_path, seed=1)).sha256 == parts["val"].sha256
+    seed_0 = np.sort(np.random.default_rng(0).permutation(200)[:20])
+    assert values(parts["val"], list(range(20))) == seed_0.tolist()
 
 
 def test_a_failed_download_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +19,7 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from harness.errors import BadWeights, UnknownName, UsageError
+from harness.errors import BadData, BadWeights, UnknownName, UsageError
 from harness.types import ModelCard
 from model_zoo import cli, initial, recipe
 from model_zoo.cards import read_card
@@ -148,6 +150,8 @@ def test_a_checkpoint_of_the_zoo_is_a_start_unless_a_folder_has_its_name(
         ({"init": "no-such-checkpoint"}, UsageError, r"holds no weights\.safetensors"),
         ({"init": "pgd"}, BadWeights, "only its recipe is known"),
         ({"augment": -1.0}, UsageError, "strength"),
+        ({"arch": "vit_b_32"}, UsageError, r"vit_b_32 cannot take images of 3x8x8 \(AssertionError: .*another --arch"),
+        ({"arch": "inception_v3"}, UsageError, r"inception_v3 cannot take images of 3x8x8 \(RuntimeError"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(
@@ -156,6 +160,60 @@ def test_what_cannot_be_trained_is_refused(
     made = replace(RECIPE, **{"data": [f"folder:{images}"], **changes})  # type: ignore[arg-type]
     with pytest.raises(error, match=message):
         train(made, tmp_path / "out", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("output", "got"),
+    [(lambda logits: (logits, logits), "tuple"), (lambda logits: logits[None], r"\[1, 2, 3\]")],
+    ids=["two outputs", "another shape"],
+)
+def test_what_returns_no_logits_in_train_mode_is_refused_before_the_training(
+    output: Callable[[torch.Tensor], object],
+    got: str,
+    images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Odd(torch.nn.Linear):
+        def forward(self, x: torch.Tensor) -> object:  # type: ignore[override]
+            return output(super().forward(x.flatten(1)))
+
+    monkeypatch.setattr("torchvision.models.get_model", lambda *_, **__: Odd(192, 3))
+    with pytest.raises(UsageError, match=rf"resnet18 returns {got} in train mode, not logits \[2, 3\]"):
+        train(replace(RECIPE, data=[f"folder:{images}"]), tmp_path / "out", device="cpu")
+
+
+def test_looking_at_an_architecture_changes_nothing() -> None:
+    from model_zoo.architectures import build, check_trainable
+
+    network = build("mobilenet_v3_small", 3)  # it has batch norm and dropout
+    before, drawn = copy.deepcopy(network.state_dict()), torch.get_rng_state()
+    check_trainable(network.eval(), "mobilenet_v3_small", 3, (3, 32, 32))
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), drawn)
+    assert not network.training
+
+
+def test_googlenet_trains_without_its_auxiliary_heads() -> None:
+    from model_zoo.architectures import build, check_trainable, has_auxiliary
+
+    network = build("googlenet", 3)
+    check_trainable(network, "googlenet", 3, (3, 32, 32))
+    assert not has_auxiliary(network.state_dict())
+
+
+def test_training_and_validation_must_number_their_classes_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from model_zoo.datasets.base import ArrayDataset
+
+    def stranger(text: str, split: str, *_: object) -> ArrayDataset:
+        names = ["a", "b", "c"] if split == "train" else ["a", "c", "d"]
+        return ArrayDataset(f"odd-{split}", np.zeros((9, 8, 8, 3), np.uint8), np.arange(9) % 3, names)
+
+    monkeypatch.setattr(recipe, "load_dataset", stranger)
+    with pytest.raises(BadData, match=r"data set odd: the classes of training \(a, b, c\) and validation \(a, c, d\)"):
+        train(replace(RECIPE, data=["odd"]), tmp_path / "out", device="cpu")
 
 
 @pytest.mark.parametrize("device", ["tpu!", "meta"])

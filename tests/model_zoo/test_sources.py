@@ -11,7 +11,7 @@ import torchvision
 from torch import nn
 
 from harness.errors import BadCard, BadWeights, MissingPackage, ModelRefused, PluginError, UnknownName, UsageError
-from model_zoo.sources import resolve
+from model_zoo.sources import resolve, with_contract
 
 from .zoo import make_checkpoint
 
@@ -113,6 +113,27 @@ def test_a_described_module_is_normalized_inside(file: Path) -> None:
 def test_a_function_s_faults_are_named(file: Path, function: str, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         resolve(f"{file}:{function}")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("num_classes", "ten", "num_classes is 'ten'; expected a whole number"),
+        ("num_classes", 0, "num_classes is 0; expected a whole number of at least 1"),
+        ("num_classes", True, "num_classes is True"),
+        ("input_shape", 32, r"input_shape is 32; expected \(channels, height, width\)"),
+        ("input_shape", "3,2", "input_shape is '3,2'"),
+        ("mean", 0.5, r"mean is 0\.5; expected finite numbers, one a channel"),
+        ("mean", None, "mean is None; expected finite numbers"),
+        ("std", ["a", "b", "c"], "std is .*; expected finite numbers"),
+        ("std", [float("nan")] * 3, "std is .*; expected finite numbers"),
+        ("name", 7, "name is 7; expected text"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_named(key: str, value: object, message: str) -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(12, 4))
+    with pytest.raises(PluginError, match=rf"my\.py:net: {message}"):
+        with_contract(module, {key: value}, "net", "my.py:net")
 
 
 def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:

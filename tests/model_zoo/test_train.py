@@ -229,7 +229,16 @@ def test_the_learning_rate_rises_then_falls_to_nothing() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"epochs": 0}, {"batch_size": 1}, {"lr": 0.0}, {"lr": float("nan")}, {"weight_decay": -1.0}, {"warmup": 1.0}],
+    [
+        {"epochs": 0},
+        {"batch_size": 1},
+        {"lr": 0.0},
+        {"lr": float("nan")},
+        {"weight_decay": -1.0},
+        {"warmup": 1.0},
+        {"seed": -1},
+        {"seed": 10**19},
+    ],
 )
 def test_unusable_settings_are_refused(changes: dict[str, float]) -> None:
     with pytest.raises(UsageError, match="is "):
