@@ -86,6 +86,8 @@ def describe(
                 "resolved": {epsilon.label: attack.parameters(epsilon.value) for epsilon in suite.grid},
                 "caveats": list(attack.caveats),
                 **_told("code", class_code(type(attack))),
+                # Those that are asked for stand in the parameters already.
+                **({"individual": True} if attack.individual and not spec.params.get("individual") else {}),
             }
         )
     count = len(part.indices) * len(attacks)

@@ -108,8 +108,8 @@ class ObservedModel(nn.Module):
 
     def _live(self, rows: Tensor) -> Tensor | None:
         """Positions of the query's rows that still need the network, or None if all do."""
-        if self.watch != "freeze" or not self.board.n_safe:
-            return None
+        if self.watch != "freeze" or not self.board.n_safe or self._last is None:
+            return None  # what a tool returned can be safe before anything was asked
         if rows is not self._all:
             done = self.board.safe[rows]
             return None if not bool(done.any()) else (~done).nonzero().squeeze(1)
@@ -119,7 +119,7 @@ class ObservedModel(nn.Module):
 
     def _partial(self, images: Tensor, rows: Tensor, live: Tensor, query: int) -> Tensor:
         """Logits of a query of which only the `live` positions are computed."""
-        assert self._last is not None  # a row freezes only after its query was remembered
+        assert self._last is not None  # else `_live` says that all rows need the network
         logits = self._last[rows]  # advanced indexing: a fresh tensor, which tools may write into
         if not len(live):  # only samples already broken: keep the graph alive for tools that differentiate anyway
             return logits + images.sum() * 0 if images.requires_grad and torch.is_grad_enabled() else logits

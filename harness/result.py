@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -61,21 +62,23 @@ class Result:
             attack: Id of an attack in the suite; None for the worst case over all of them.
 
         Returns:
-            None where the cell is not complete.
+            None where the cell is not complete, or not begun.
 
         Raises:
             UsageError: no such attack or epsilon in this run.
         """
-        label = parse_epsilon(epsilon, self.summary["norm"]).label
+        wanted = parse_epsilon(epsilon, self.summary["norm"])
         rows = self.summary["worst_case"] if attack is None else self.summary["cells"]
         names = [entry["id"] for entry in self.run.info["suite"]["attacks"]]
         if attack is not None and attack not in names:
             raise UsageError(f"attack {attack!r} is not in this run; it has {', '.join(names)}")
         for row in rows:
-            if row["epsilon_label"] == label and attack in (None, row.get("attack")):
+            if math.isclose(row["epsilon"], wanted.value) and attack in (None, row.get("attack")):
                 value: float | None = row["robust_accuracy"]
                 return value
-        raise UsageError(f"epsilon {label} is not in this run; its grid is {', '.join(self.summary['grid'])}")
+        if any(math.isclose(known, wanted.value) for known in self.run.info["suite"]["epsilons"]):
+            return None
+        raise UsageError(f"epsilon {wanted.label} is not in this run; its grid is {', '.join(self.summary['grid'])}")
 
     @property
     def table(self) -> pa.Table:

@@ -1,7 +1,7 @@
 """What is running now, so that after a sudden death one can tell what it was: a small file for each worker.
 
 ``.running-<host>-<pid>.json`` stands in the run's folder while a unit is computed and is removed when the unit is on
-disk. What is left of it when the run is locked again belongs to a process that died.
+disk or given up. What is left of it when the run is locked again belongs to a process that died.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PREFIX = ".running-"
 
 @contextmanager
 def running(folder: Path, unit: str, since: str) -> Iterator[None]:
-    """Say that this process computes `unit` since `since`; the note stays if the block does not end well.
+    """Say that this process computes `unit` since `since`; the note stays only if the process dies within.
 
     A note that cannot be written is no reason to stop.
     """
@@ -35,9 +35,11 @@ def running(folder: Path, unit: str, since: str) -> Iterator[None]:
     }
     with contextlib.suppress(OSError):
         note.write_text(json.dumps(about) + "\n", encoding="utf-8")
-    yield
-    with contextlib.suppress(OSError):
-        note.unlink(missing_ok=True)
+    try:
+        yield
+    finally:  # a budget that ran out or a second Ctrl-C raises here; a death runs no code
+        with contextlib.suppress(OSError):
+            note.unlink()
 
 
 def take_left(folder: Path) -> list[str]:

@@ -66,7 +66,7 @@ class DataRequest:
     argument: str | None = None
     """What stands behind the colon, for instance the folder in ``folder:DIR``."""
     seed: int = 0
-    """Seed of renderings, not of splits that are drawn rather than given."""
+    """Seed of what is rendered or drawn for training; a split into training and validation must not depend on it."""
 
 
 @dataclass(frozen=True)

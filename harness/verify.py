@@ -62,6 +62,8 @@ def verify(folder: Path, model: LoadedModel, data: Dataset, options: VerifyOptio
     options, begun, problems = options or VerifyOptions(), time.monotonic(), Problems()
     if options.replay < 0:
         raise UsageError(f"--replay {options.replay} must be at least 1")
+    if options.seed < 0:
+        raise UsageError(f"--seed {options.seed} must be at least 0")
     device, store = pick_device(options.device), RunStore(folder)
     try:
         info = store.read_json("run.json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import os
@@ -52,7 +53,8 @@ def fetch(url: str, sha256: str, name: str, console: Console | None = None) -> P
         reason = getattr(error, "reason", None) or error
         raise BadWeights(f"weights of {name} cannot be fetched from {url}: {reason}") from None
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the folder may be none
+            partial.unlink(missing_ok=True)
     return target
 
 

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli.output import envelope, percent, print_json
-from harness.errors import BadRun, TornFile, UsageError
+from harness.errors import BadRun, HarnessError, TornFile, UsageError
+from harness.types import Finding
 
 if TYPE_CHECKING:
+    from harness.proof.subject import Subjects
     from harness.proof.verdict import Verdict
+    from harness.verify import VerifyOptions
 
 
 def verify_runs(
@@ -35,38 +38,58 @@ def verify_runs(
     """Prove "robust accuracy is at most X" from a run's witnesses and facts; exit 1 if anything contradicts it."""
     if replay is not None and replay < 1:
         raise UsageError(f"--replay {replay} must be at least 1")
+    if seed is not None and seed < 0:
+        raise UsageError(f"--seed {seed} must be at least 0")
     folders = [folder for given in runs for folder in _run_folders(given)]
 
     import secrets
 
-    from harness.ledger import content_hash, ledger_path, record
+    from harness.ledger import ledger_path, record
+    from harness.plan import pick_device
     from harness.proof.subject import Subjects
-    from harness.store import RunStore
-    from harness.verify import VerifyOptions, unreadable, verify
+    from harness.verify import VerifyOptions
 
     # A seed that an author can foresee tells him which survivors nobody will look at.
     options = VerifyOptions(replay or 0, secrets.randbits(31) if seed is None else seed, device)
+    pick_device(device)  # refused once, not for every run
     subjects = Subjects(model, data, data_root)
-    verdicts, contents = [], []
+    verdicts: list[Verdict] = []
+    unread: list[Finding] = []
     for folder in folders:
-        contents.append(content_hash(folder))  # before it is read: of what was verified, not of what lies there later
         try:
-            info = RunStore(folder).read_json("run.json")
-        except TornFile as error:
-            verdicts.append(unreadable(folder, error))
-        else:
-            verdicts.append(verify(folder, *subjects.of(info), options))
+            verdict, content = _verify(folder, subjects, options)
+        except HarnessError as error:
+            if len(folders) == 1:
+                raise
+            unread.append(Finding("unreadable", "error", f"{folder}: {error}"))
+            typer.echo(f"harness: {unread[-1].message}", err=True)
+            continue
+        record(verdict, content, by, ledger)  # before it is printed: whoever reads may hang up
+        verdicts.append(verdict)
         if not as_json:
-            _print(verdicts[-1])
-    ok = all(verdict.ok for verdict in verdicts)
+            _print(verdict)
     if as_json:
-        problems = [problem for verdict in verdicts for problem in verdict.problems]
-        print_json(envelope("verify", [verdict.as_dict() for verdict in verdicts], ok, problems))
-    for verdict, content in zip(verdicts, contents, strict=True):
-        record(verdict, content, by, ledger)
-    if not as_json:
+        findings = [problem for verdict in verdicts for problem in verdict.problems] + unread
+        print_json(envelope("verify", [verdict.as_dict() for verdict in verdicts], not findings, findings))
+    elif verdicts:
         typer.echo(f"recorded in {ledger or ledger_path()}", err=True)
-    return 0 if ok else 1
+    if not all(verdict.ok for verdict in verdicts):
+        return 1
+    return 2 if unread else 0
+
+
+def _verify(folder: Path, subjects: Subjects, options: VerifyOptions) -> tuple[Verdict, str]:
+    """The verdict on one run, and the hash of what it is about."""
+    from harness.ledger import content_hash
+    from harness.store import RunStore
+    from harness.verify import unreadable, verify
+
+    content = content_hash(folder)  # before it is read: of what was verified, not of what lies there later
+    try:
+        info = RunStore(folder).read_json("run.json")
+    except TornFile as error:
+        return unreadable(folder, error), content
+    return verify(folder, *subjects.of(info), options), content
 
 
 def _run_folders(given: Path) -> list[Path]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.checks import found, percent
 from harness.diagnose.series import Series, comparable, leaves, whole
@@ -53,6 +54,7 @@ def black_box(series: Sequence[Series]) -> list[Finding]:
             continue
         stood = np.logical_and.reduce([np.isin(other.outcome, ("survived", "not_run")) for other in rivals])
         stood &= np.logical_or.reduce([other.survived for other in rivals])
+        stood &= ~_broken_before(one, seeing, series)
         alone = int((one.broke & stood).sum())
         if alone / one.n > worst.get(one.name, (0.0, "", 0))[0]:
             worst[one.name] = (alone / one.n, one.label, alone)
@@ -67,6 +69,19 @@ def black_box(series: Sequence[Series]) -> list[Finding]:
         )
         findings.append(found("P8", "error" if gap >= WIDE_GAP else "warn", message, gap, GAP))
     return findings
+
+
+def _broken_before(one: Series, seeing: Sequence[Series], series: Sequence[Series]) -> NDArray[np.bool_]:
+    """Samples that gradient attacks broke at a smaller epsilon, so that some of them were not run on these again."""
+    names = {other.info["id"] for other in seeing}
+    found = np.zeros(one.n, bool)
+    for other in seeing:
+        if other.epsilon < one.epsilon and other.n == one.n:
+            found |= other.broke
+    for other in whole(series):
+        if other.info["id"] in names and other.epsilon == one.epsilon and other.n == one.n:
+            found |= other.outcome == "inherited"
+    return found
 
 
 def _iterated(one: Series) -> bool:

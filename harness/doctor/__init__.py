@@ -18,6 +18,7 @@ from harness.doctor.answers import answer_findings
 from harness.doctor.inputs import more_classes, pixels, shape_and_classes, units
 from harness.doctor.probe import PROBED, examine
 from harness.errors import BadData, ModelRefused
+from harness.memory import is_out_of_memory, release
 from harness.model import ReferenceModel
 from harness.seeds import forked
 from harness.slices import make_slice
@@ -85,10 +86,10 @@ def examine_model(
             except ModelRefused as error:
                 findings = [found("P0", "refuse", str(error))]
                 return Report(findings, len(images), time.monotonic() - begun, ("P0",))
-            except torch.OutOfMemoryError:
-                if piece == 1:
+            except Exception as error:
+                if not is_out_of_memory(error) or piece == 1:
                     raise
-                torch.cuda.empty_cache()
+                release()
                 piece //= 2
     claim = model.card.claims.get(data.name) if model.card is not None else None
     findings = answer_findings(probe) + accuracy_findings(probe, claim, data.name)

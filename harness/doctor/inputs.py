@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from torch import Tensor
@@ -68,22 +69,27 @@ def units(attacks: Sequence[Mapping[str, Any]], norm: Norm, epsilons: Mapping[st
     for attack in attacks:
         if attack["kind"] not in ("budget", "targeted"):
             continue  # the others have no ball to step through
-        for label, epsilon in epsilons.items():
-            given = attack["resolved"].get(label, {})
-            step = given.get("step_size")
-            if isinstance(step, (int, float)) and epsilon > 0:
-                findings += _step(attack["id"], float(step), given.get("steps"), norm, epsilon, label)
-                break  # the smallest epsilon tells: a step that scales is the same multiple everywhere
+        given = [(epsilon, label, attack["resolved"].get(label, {})) for label, epsilon in epsilons.items()]
+        steps = [one for one in given if one[0] > 0 and isinstance(one[2].get("step_size"), (int, float))]
+        if steps:  # a step that scales is the same multiple everywhere, a constant one too long here or too short there
+            small, large = min(steps, key=itemgetter(0)), max(steps, key=itemgetter(0))
+            findings += _too_long(attack["id"], *small, norm) or _too_short(attack["id"], *large)
     return findings
 
 
-def _step(name: str, step: float, steps: object, norm: Norm, epsilon: float, label: str) -> list[Finding]:
+def _too_long(name: str, epsilon: float, label: str, given: Mapping[str, Any], norm: Norm) -> list[Finding]:
+    step = float(given["step_size"])
     if norm == "linf" and step > 1:
         message = f"step_size {step:g} of attack {name!r} is above 1, but images are in [0,1]; write {step:g}/255"
         return [found("P14", "refuse", message, step, 1.0)]
     if step > FAR * epsilon:
         message = f"step_size {step:g} of attack {name!r} is {step / epsilon:.1f} epsilons at {label}: a wrong unit?"
         return [found("P14", "warn", message, step / epsilon, FAR)]
+    return []
+
+
+def _too_short(name: str, epsilon: float, label: str, given: Mapping[str, Any]) -> list[Finding]:
+    steps, step = given.get("steps"), float(given["step_size"])
     if isinstance(steps, int) and steps * step < 0.99 * epsilon:
         message = f"attack {name!r} takes {steps} steps of {step:g} at {label} and cannot cross its ball"
         return [found("P14", "warn", message, steps * step / epsilon, 1.0)]

@@ -15,6 +15,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from harness.doctor.variants import variants
 from harness.errors import ModelRefused
+from harness.memory import is_out_of_memory
 from harness.model import ReferenceModel, margins, usual_range
 from harness.types import ModelCard
 
@@ -93,9 +94,9 @@ def examine(reference: ReferenceModel, images: Tensor, labels: Tensor, card: Mod
     answers |= {"in_training": in_training, "changed": changed}
     try:
         gradient, slope, direction = asked.gradients(few, truth)
-    except torch.OutOfMemoryError:
-        raise
     except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
         return Probe(images, labels, **answers, no_gradient=" ".join(str(error).split())[:200])
     steps: dict[str, Any] = asked.steps(few, truth, logits[:PROBED], direction)
     return Probe(images, labels, **answers, **steps, gradient=gradient, slope=slope)
@@ -115,9 +116,9 @@ class _Asked:
         expected = (len(images), self.reference.num_classes)
         try:
             out: Any = self.reference.module(images.to(self.device))
-        except torch.OutOfMemoryError:
-            raise
         except Exception as error:  # a stranger's forward may fail in any way
+            if is_out_of_memory(error):
+                raise
             what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             raise ModelRefused(f"the model fails on images {tuple(images.shape)}: {what}") from error
         if not isinstance(out, Tensor) or tuple(out.shape) != expected:

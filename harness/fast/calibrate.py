@@ -6,18 +6,20 @@ on the same machine gives the same plan, and with it the same facts, bit for bit
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from harness.fast.copies import FastCopy, Precision, Recipe, Unfit, arithmetic, prepare, useful_speedups
+from harness.memory import is_out_of_memory, release
 from harness.model import ReferenceModel
 from harness.store import key_of
 
@@ -29,6 +31,8 @@ TRIVIAL = 2e-5
 PROBE = 32
 """Rows that recipes are compared on."""
 ROUNDS = 3
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -78,14 +82,16 @@ def calibrate(reference: ReferenceModel, images: Tensor, question: Question, ide
     known = _read(path)
     if known is not None:
         return known
-    answer = _measure(reference, images[:PROBE].to(reference.device), question)
+    answer = _with_less(images[:PROBE].to(reference.device), lambda rows: _measure(reference, rows, question))
     _write(path, answer, asked)
     return answer
 
 
 def make_copy(reference: ReferenceModel, recipe: Recipe, images: Tensor) -> FastCopy | None:
     """The copy of a plan, or None where the model itself is attacked; raises `Unfit` as `prepare`."""
-    return None if recipe.exact else prepare(reference, recipe, images[:PROBE].to(reference.device))
+    if recipe.exact:
+        return None
+    return _with_less(images[:PROBE].to(reference.device), lambda rows: prepare(reference, recipe, rows))
 
 
 def cache_folder() -> Path:
@@ -93,6 +99,18 @@ def cache_folder() -> Path:
     if own := os.environ.get("HARNESS_CACHE"):
         return Path(own)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "robustness-harness"
+
+
+def _with_less(rows: Tensor, ask: Callable[[Tensor], Result]) -> Result:
+    """What `ask` makes of `rows` [n,C,H,W], or of half as many for as long as memory runs out."""
+    while True:
+        try:
+            return ask(rows)
+        except Exception as error:
+            if not is_out_of_memory(error) or len(rows) == 1:
+                raise
+        release()
+        rows = rows[: len(rows) // 2]
 
 
 def _speedups() -> Sequence[Any]:
@@ -157,9 +175,10 @@ def find_batch_size(network: nn.Module, shape: tuple[int, ...], device: torch.de
         try:
             rows = torch.full((size, *shape), 0.5, device=device)
             speed = 1 / min(seconds_per_gradient(network, rows, device) for _ in range(3))  # the first one warms up
-        except torch.OutOfMemoryError:
-            if device.type == "cuda":
-                torch.cuda.empty_cache()
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            release()
             break
         if speed > fastest * 1.05:
             best, fastest, idle = size, speed, 0
@@ -206,4 +225,5 @@ def _write(path: Path, answer: Answer, asked: dict[str, Any]) -> None:
         beside.write_text(json.dumps({"asked": asked, "answer": asdict(answer)}, indent=2) + "\n", encoding="utf-8")
         beside.replace(path)
     except OSError:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from harness.memory import is_out_of_memory
 from harness.model import ReferenceModel, margins
 from harness.registry import Registry
 
@@ -120,9 +121,9 @@ def prepare(reference: ReferenceModel, recipe: Recipe, images: Tensor) -> FastCo
         made = FastCopy(network.eval().requires_grad_(False), recipe, reference.device)
         with arithmetic(recipe.precision):
             far, cosine = compare(reference, made, images)
-    except torch.OutOfMemoryError:
-        raise
     except Exception as error:  # strangers' modules, compilers: whatever fails, the model runs as it is
+        if is_out_of_memory(error):
+            raise
         raise Unfit(f"{recipe}: {type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
     most, least = ALIKE[recipe.precision]
     if not (far <= most and cosine >= least):  # NaN is no agreement

@@ -59,6 +59,12 @@ def targeted(attack: Mapping[str, Any]) -> bool:
     return attack["kind"] == "targeted" or "target" in attack["params"]
 
 
+def individual(attack: Mapping[str, Any]) -> bool:
+    """Whether every component is run on all samples; a plugin may say so in its class or its resolved parameters."""
+    told = [attack, attack["params"], *attack["resolved"].values()]
+    return any(isinstance(params, Mapping) and bool(params.get("individual")) for params in told)
+
+
 def takes(attack: Mapping[str, Any]) -> bool:
     """Whether another attack's witness settles a sample for this one, in mode ``worst-case``."""
     return attack["kind"] == "budget" and not targeted(attack)
@@ -220,12 +226,26 @@ def _components(records: Records, attack: Mapping[str, Any], at: int, problems: 
         agrees |= first & _same_witness(whole, part)
         left &= ~first
     problems.rows("component", name, ids, ~agrees, "broken, but not as its first successful component has it")
+    _skipped(records, attack, at, whole, problems)
     if runs_once(attack):
         return
     problems.rows("component", name, ids, ~left & (outcome != "witness"), "a component has a witness, the whole not")
     all_survived = np.all([part["outcome"] == "survived" for part in known], axis=0) | (whole["reason"] == IMPLIED)
     what = "survived, but not in all its components"
     problems.rows("component", name, ids, (outcome == "survived") & ~all_survived, what)
+
+
+def _skipped(records: Records, attack: Mapping[str, Any], at: int, whole: Rows, problems: Problems) -> None:
+    """A component is not run on what a smaller epsilon, another attack or a component before it has settled."""
+    settled = (whole["outcome"] == "inherited") | (whole["source"] == "transfer") | (whole["reason"] == IMPLIED)
+    for component in attack["components"]:
+        place = (attack["id"], component, at)
+        part = records.rows[place]
+        skipped = (part["outcome"] == "not_run") & (part["reason"] == "cascade")
+        what = "attacked, though it was settled before this component's turn"
+        problems.rows("component", records.name(place), records.ids, settled & ~skipped, what)
+        if not individual(attack):
+            settled |= part["outcome"] == "witness"
 
 
 def _same_witness(one: Rows, other: Rows) -> Mask:

@@ -15,6 +15,7 @@ from torch import Tensor
 from harness import facts as fact
 from harness.errors import BadRun, HarnessError
 from harness.model import ReferenceModel, margins
+from harness.proof.coherence import implies, runs_once
 from harness.proof.judge import Tau, gap, judge, known_blocks, logit_of
 from harness.proof.records import CLEAN_PLACE, Records
 from harness.proof.verdict import Marginal, Mask, Problems
@@ -32,15 +33,16 @@ class Proof:
     Attributes:
         right: Which samples are classified correctly, here and by the run, bool [n].
         wrong: Which are misclassified here unperturbed, bool [n].
-        stored: For each attack the smallest grid position with a stored witness, int [n]; the grid's length is none.
-        holds: The same of witnesses that hold here.
+        stored: For each attack (with None) and each of its components the smallest grid position with a stored witness,
+            int [n]; the grid's length is none.
+        holds: For each attack the same of witnesses that hold here.
         marginals: Predictions too close to be sure of on every device.
         judged: How many witnesses were judged.
     """
 
     right: Mask
     wrong: Mask
-    stored: dict[str, Steps]
+    stored: dict[tuple[str, str | None], Steps]
     holds: dict[str, Steps]
     marginals: list[Marginal] = field(default_factory=list)
     judged: int = 0
@@ -57,8 +59,9 @@ def prove(records: Records, store: RunStore, part: Slice, reference: ReferenceMo
         problems: Takes what contradicts the run.
     """
     n, nowhere = len(records.ids), len(records.grid)
-    names = [attack["id"] for attack in records.attacks]
-    stored, holds = ({name: np.full(n, nowhere) for name in names} for _ in range(2))
+    owners = [(attack["id"], component) for attack in records.attacks for component in (None, *attack["components"])]
+    stored = {owner: np.full(n, nowhere) for owner in owners}
+    holds = {attack["id"]: np.full(n, nowhere) for attack in records.attacks}
     logits, labels = _predict(part, reference)
     proof = Proof(np.zeros(n, bool), np.zeros(n, bool), stored, holds)
     tau = Tau.of(logits)
@@ -73,7 +76,8 @@ def prove(records: Records, store: RunStore, part: Slice, reference: ReferenceMo
             for place, block in known_blocks(table, records, seen, problems):
                 clean, truth = part.data.take(block["sample_id"].to_pylist())
                 judged = judge(block, place, records, clean, truth, reference, tau, problems)
-                stored[place[0]][judged.at] = np.minimum(stored[place[0]][judged.at], place[2])
+                for owner in {(place[0], None), place[:2]}:
+                    stored[owner][judged.at] = np.minimum(stored[owner][judged.at], place[2])
                 good = judged.at[judged.holds]
                 holds[place[0]][good] = np.minimum(holds[place[0]][good], place[2])
                 proof.marginals += judged.marginals
@@ -84,22 +88,37 @@ def prove(records: Records, store: RunStore, part: Slice, reference: ReferenceMo
 
 
 def check_backing(records: Records, proof: Proof, problems: Problems) -> None:
-    """Name every claimed break without a stored witness at that or a smaller epsilon.
+    """Name every claimed break without a stored witness, of that attack or component, at that or a smaller epsilon.
 
     Of a run that kept one witness a sample that is asked of the worst case; of one that kept none, of nothing.
     """
     evidence = records.info["witnesses"]
     nearest = np.minimum.reduce(list(proof.stored.values()))
     for (attack, component, at), rows in records.rows.items():
-        if component is not None or attack == fact.CLEAN:
+        if attack == fact.CLEAN:
             continue
-        shared = records.info["mode"] == "worst-case"  # there an attack's break may be another's witness
-        stored = proof.stored[attack] if evidence == "all" and not shared else nearest
+        # In mode worst-case an attack's break may be another's witness; a component's is always its own.
+        shared = records.info["mode"] == "worst-case" and component is None
+        stored = proof.stored[attack, component] if evidence == "all" and not shared else nearest
         bare = np.isin(rows["outcome"], fact.BROKEN) & (stored > at)
+        if component is not None:
+            bare &= ~_settled(records, attack, at)
         name = records.name((attack, component, at))
         if evidence != "none":
             what = "broken, but no witness is stored at this or a smaller epsilon"
             problems.rows("backing", name, records.ids, bare, what)
+
+
+def _settled(records: Records, attack: str, at: int) -> Mask:
+    """Samples whose witnesses at this epsilon are not kept, for a smaller one broke them, bool [n]."""
+    found = np.zeros(len(records.ids), bool)
+    (info,) = (one for one in records.attacks if one["id"] == attack)
+    if runs_once(info) or implies(records.info, info):
+        return found  # these keep every witness
+    for step in range(at):
+        if (rows := records.rows.get((attack, None, step))) is not None:
+            found |= np.isin(rows["outcome"], fact.BROKEN)
+    return found
 
 
 def _predict(part: Slice, reference: ReferenceModel) -> tuple[Tensor, Tensor]:

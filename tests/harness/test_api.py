@@ -1,6 +1,7 @@
 """The Python API: what it takes, what it gives back, and that it agrees with the core and the command line."""
 
 import copy
+import os
 import subprocess
 import sys
 
@@ -9,11 +10,11 @@ import pytest
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, SubsetRandomSampler, TensorDataset
-from toys import Linear, SmallNet, labeled, loaded
+from toys import Linear, SmallNet, StopAfter, labeled, loaded
 
 import harness
 from harness.errors import BadData, BadRun, MissingPackage, ModelRefused, UsageError
-from harness.result import WORST
+from harness.result import WORST, Result
 from harness.run import Options
 from harness.run import evaluate as run
 from harness.suite import load_suite
@@ -58,6 +59,20 @@ def test_what_is_not_there_is_an_error(result):
         result.robust_accuracy("8/255", "pgd")
     with pytest.raises(UsageError, match="epsilon 4/255 is not in this run; its grid is 1/255, 8/255"):
         result.robust_accuracy("4/255")
+
+
+def test_an_epsilon_is_a_number_however_it_is_written(tmp_path):
+    half = harness.evaluate(MODEL, "fgsm", PAIR, eps=["1/2"], results=tmp_path, progress=False)
+    assert half.robust_accuracy(0.5) == half.robust_accuracy("1/2", "fgsm") is not None
+
+
+def test_what_an_interrupted_run_has_not_begun_is_not_known(tmp_path):
+    part = run(loaded(MODEL, 5), load_suite("fgsm").with_grid(EPS), TOY, Options(tmp_path), StopAfter(2))
+    partial = Result(part, loaded(MODEL, 5), TOY)
+    assert partial.robust_accuracy("1/255", "fgsm") is not None
+    assert partial.robust_accuracy("8/255", "fgsm") is partial.robust_accuracy("8/255") is None
+    with pytest.raises(UsageError, match="epsilon 4/255 is not in this run"):
+        partial.robust_accuracy("4/255", "fgsm")
 
 
 def test_it_verifies_and_notices_a_changed_model(result):
@@ -193,13 +208,34 @@ class Scaled(nn.Module):
         return self.inner(1 - images if self.factor < 0 else images)
 
 
+class FromOutside(Scaled):
+    """A linear model that asks its surroundings."""
+
+    def __init__(self):
+        super().__init__(1)
+
+    def forward(self, images):
+        return self.inner(1 - images if float(os.environ["TOY_FACTOR"]) < 0 else images)
+
+
 def test_changed_code_does_not_continue_another_model_s_run(tmp_path):
     data = labeled(Linear(), 40)
     options = {"n": 40, "eps": EPS, "results": tmp_path, "progress": False, "force": True}
     first = harness.evaluate(Scaled(1), "fgsm", (data.images, data.labels), **options)
     assert harness.evaluate(Scaled(1), "fgsm", (data.images, data.labels), **options).folder == first.folder
-    with pytest.raises(BadRun, match="differently than 'Scaled' does now"):
-        harness.evaluate(Scaled(-1), "fgsm", (data.images, data.labels), **options)
+    other = harness.evaluate(Scaled(-1), "fgsm", (data.images, data.labels), **options)
+    assert other.folder != first.folder
+    assert other.clean_accuracy < first.clean_accuracy
+
+
+def test_other_answers_do_not_continue_a_run_either(tmp_path, monkeypatch):
+    data = labeled(Linear(), 40)
+    options = {"n": 40, "eps": EPS, "results": tmp_path, "progress": False, "force": True}
+    monkeypatch.setenv("TOY_FACTOR", "1")
+    harness.evaluate(FromOutside(), "fgsm", (data.images, data.labels), **options)
+    monkeypatch.setenv("TOY_FACTOR", "-1")  # which no hash of code can see
+    with pytest.raises(BadRun, match="differently than 'FromOutside' does now"):
+        harness.evaluate(FromOutside(), "fgsm", (data.images, data.labels), **options)
 
 
 def test_importing_harness_imports_no_torch():

@@ -155,6 +155,18 @@ def test_a_component_without_gradients_counts_too():
     assert "aa (square)" in book.message("P8")
 
 
+def test_what_gradients_broke_at_a_smaller_epsilon_is_not_held_against_them():
+    """A cascade does not run on what it inherits, and a weaker attack that survives there is not all there is."""
+    book = Book(PGD, AUTO, SQUARE, grid=("4/255", "8/255")).cell(PGD, (), "4/255").cell(PGD)
+    book.cell(AUTO, range(40), "4/255").cell(AUTO, range(40), "4/255", component="apgd-ce")
+    book.cell(AUTO, inherited=range(40)).cell(AUTO, component="apgd-ce", skipped=range(40))
+    book.cell(SQUARE, (), "4/255", backwards=0).cell(SQUARE, range(40), backwards=0)
+    assert "P8" not in {check for check, _ in book.said()}
+    afresh = Book(PGD, SQUARE, grid=("4/255", "8/255"), mode="faithful").cell(PGD, range(40), "4/255").cell(PGD)
+    afresh.cell(SQUARE, (), "4/255", backwards=0).cell(SQUARE, range(40), backwards=0)
+    assert "P8" not in {check for check, _ in afresh.said()}
+
+
 def test_beating_a_single_step_is_no_masking():
     assert Book(FGSM, SQUARE).cell(FGSM, range(20)).cell(SQUARE, range(60), backwards=0).said() == []
 

@@ -150,6 +150,18 @@ class Meter(nn.Module):
         self.backwards += len(gradient)
 
 
+@pytest.mark.parametrize("with_gradient", [False, True])
+@pytest.mark.parametrize("words", ["DefaultCPUAllocator: can't allocate memory", None])
+def test_too_little_memory_on_the_host_is_no_refusal(with_gradient, words):
+    class Hungry(SmallNet):
+        def forward(self, images):
+            if len(images) > 16 and images.requires_grad >= with_gradient:
+                raise RuntimeError(words) if words else MemoryError
+            return super().forward(images)
+
+    assert said(examined(Hungry())) == []
+
+
 def test_what_the_doctor_costs():
     """Independent of how many images are measured later; a bad model costs more, for other normalizations."""
     good = Meter(Waves(lambda x: x))
@@ -417,6 +429,20 @@ def test_units_of_step_sizes(given, norm, expected):
     found = units([given], norm, {"8/255": 8 / 255})
     assert [finding.level for finding in found] == expected
     assert {finding.check for finding in found} <= {"P14"}
+
+
+def test_constant_steps_are_held_against_the_largest_ball():
+    grid = {f"{k}/255": k / 255 for k in (8, 1, 4)}
+
+    def told(step):
+        given = {"id": "pgd", "kind": "budget", "resolved": {label: {"steps": 5, "step_size": step} for label in grid}}
+        return [finding.message for finding in units([given], "linf", grid)]
+
+    (short,) = told(0.001)
+    assert "takes 5 steps of 0.001 at 8/255 and cannot cross" in short
+    (long,) = told(5 / 255)
+    assert "is 5.0 epsilons at 1/255: a wrong unit?" in long
+    assert told(2 / 255) == []
 
 
 # ---------------------------------------------------------------- before a run

@@ -13,7 +13,7 @@ from harness import facts
 from harness.errors import BadRun, UsageError
 from harness.fast import calibrate as calibration
 from harness.fast import copies
-from harness.fast.calibrate import Question, calibrate
+from harness.fast.calibrate import Question, calibrate, make_copy
 from harness.fast.copies import FastCopy, Recipe, Unfit, bucket, compare, prepare, useful_speedups
 from harness.fast.fold import fold_batch_norm
 from harness.model import ReferenceModel
@@ -245,6 +245,33 @@ def test_a_calibration_is_measured_once(reference, monkeypatch, tmp_path):
     for file in (tmp_path / "calibration").iterdir():
         file.write_text("{")  # torn: measured again
     assert not calibrate(reference, IMAGES, Question(batch_size=8), {"model": "x"}).cached
+
+
+def test_a_cache_folder_that_cannot_be_used_costs_a_calibration_only(reference, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "file"))
+    for _ in range(2):
+        assert not calibrate(reference, IMAGES, Question("exact", batch_size=4), {"model": "m"}).cached
+
+
+class Hungry(Deep):
+    """So little memory on the host that only a few rows fit at once."""
+
+    def forward(self, images):
+        if len(images) > 4 and images.requires_grad:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return super().forward(images)
+
+
+def test_too_little_memory_on_the_host_is_calibrated_with_less(tmp_path, monkeypatch):
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    monkeypatch.setattr(calibration, "TRIVIAL", 0.0)
+    with ReferenceModel(loaded(Hungry(), 5)) as entered:
+        answer = calibrate(entered, IMAGES, Question("float32"), {"model": "hungry"})
+        assert not answer.unfit
+        assert make_copy(entered, answer.recipe, IMAGES) is not None
+        with pytest.raises(RuntimeError, match="can't allocate"):
+            prepare(entered, answer.recipe, IMAGES)
 
 
 @pytest.mark.parametrize(("fast", "chosen"), [(1.04, True), (1.2, False)])

@@ -261,8 +261,9 @@ def test_a_stubborn_attack_is_asked_again():
 
 
 def test_a_time_limit_of_nothing_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="above 0 seconds"):
-        measured(tmp_path, timeout=0.0)
+    for seconds in (0.0, float("inf"), float("nan"), 1e300):
+        with pytest.raises(UsageError, match="above 0 seconds"):
+            measured(tmp_path, timeout=seconds)
 
 
 def test_minimum_norm_attacks_may_leave_the_ball_and_pixels_the_box():

@@ -79,6 +79,19 @@ def test_frozen_rows_get_their_last_logits_without_gradient(linear):
     assert torch.equal(observer._last[safe], last[safe])
 
 
+def test_what_is_returned_before_the_first_query_freezes_nothing_in_it(linear):
+    model, data, reference = linear
+    observer, board = observer_of(reference, data)
+    offer_returned(board, step(model, data, EPSILON), 0)
+    safe = board.safe.clone()
+    assert 0 < safe.sum() < len(safe)
+    logits = observer(data.images)
+    assert torch.equal(logits, model(data.images))
+    assert set(observer.forwards.tolist()) == {1}
+    assert torch.equal(observer(data.images)[safe], logits[safe])
+    assert set(observer.forwards[safe].tolist()) == {1}
+
+
 def test_the_tool_is_stopped_when_nothing_is_left(linear):
     model, data, reference = linear
     observer, board = observer_of(reference, data, epsilon=1.0)

@@ -17,6 +17,7 @@ import torch
 from toys import SmallNet, labeled, loaded
 
 from harness import evidence, facts, parquet
+from harness.cost import OutOfBudget
 from harness.errors import BadRun
 from harness.run import Options, Silent, evaluate
 from harness.running import running, take_left
@@ -208,8 +209,12 @@ def test_what_was_running_is_told_by_the_next_start(tmp_path):
     with running(store.folder, "done", "now"):
         pass
     assert take_left(store.folder) == []
-    with pytest.raises(KeyboardInterrupt), store.running(unit, "2026-01-01T00:00:00+00:00"):
-        raise KeyboardInterrupt
+    for ending in (KeyboardInterrupt, OutOfBudget, OSError):  # given up, but nobody died
+        with pytest.raises(ending), store.running(unit, "2026-01-01T00:00:00+00:00"):
+            raise ending
+        assert take_left(store.folder) == []
+    dying = store.running(unit, "2026-01-01T00:00:00+00:00")
+    dying.__enter__()  # and nothing after it is ever run
     (store.folder / ".running-torn-1.json").write_text("{")
     for part in PARTS:
         (store.folder / part / ".x.tmp").touch()
@@ -221,6 +226,7 @@ def test_what_was_running_is_told_by_the_next_start(tmp_path):
     assert "pgd-20@8_255-00003" in (store.folder / "log.txt").read_text()
     assert not list(store.folder.rglob(".*.tmp"))
     assert not list(store.folder.glob(".running*"))
+    assert dying is not None  # a generator that is collected would clean up
 
 
 @pytest.mark.torchattacks

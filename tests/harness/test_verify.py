@@ -22,6 +22,19 @@ PGDL2 = AttackSpec("pgdl2", "torchattacks", "pgdl2", {"steps": 5, "step_size": "
 CPU = VerifyOptions(device="cpu")
 
 
+CUSTOM = {
+    "components": ["apgd-ce", "square"],
+    "steps": 4,
+    "eot": 1,
+    "apgd_restarts": 1,
+    "apgd_targets": 4,
+    "fab_restarts": 1,
+    "fab_targets": 4,
+    "queries": 20,
+    "larger_radii": False,
+}
+
+
 def suite(*attacks, grid=("2/255", "8/255", "16/255"), norm="linf", mode="observed", chunk=16):
     return Suite("toy", 1, norm, parse_grid(grid, norm), mode, chunk, attacks or (FGSM, PGD))
 
@@ -127,6 +140,15 @@ def test_a_cascade_verifies_with_its_components(tmp_path, monkeypatch):
             verdict = verify(run.folder, loaded(model, 2), data, CPU)
             assert problems(verdict) == []
             assert verdict.witnesses > 5
+
+
+@pytest.mark.parametrize("individual", [False, True])
+@pytest.mark.parametrize("mode", ["observed", "watch", "faithful", "bisection", "worst-case"])
+def test_autoattack_s_components_verify_in_every_mode(tmp_path, mode, individual):
+    attacks = FGSM, AttackSpec("short", "autoattack", "custom", CUSTOM | {"individual": individual})
+    run, model, data = run_of(tmp_path, suite(*attacks, mode=mode), n=24)
+    assert {row["component"] for row in run.facts.to_pylist() if row["outcome"] == "witness"} >= {None, "apgd-ce"}
+    assert problems(verify(run.folder, loaded(model, 5), data, CPU)) == []
 
 
 @pytest.mark.parametrize("kind", ["minimum", "targeted"])

@@ -1,6 +1,7 @@
 """``harness verify`` as a user meets it, and the ledger that remembers who verified what."""
 
 import dataclasses
+import io
 import json
 import shutil
 import subprocess
@@ -101,6 +102,7 @@ def test_another_checkpoint_exits_1(work, capsys):
     [
         (["nowhere"], "is no run folder"),
         (["results", "--replay", "0"], "--replay 0"),
+        (["results", "--replay", "2", "--seed", "-1"], "--seed -1 must be at least 0"),
         (["results", "--device", "gpu"], "unknown device"),
         (["results", "--data", "sings"], "did you mean 'signs'"),
         (["results", "--ledger", "mine.py/ledger"], "cannot be written"),
@@ -111,6 +113,41 @@ def test_bad_input_is_one_line_and_exit_2(work, capsys, words, message):
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("harness: ")]
     assert len(lines) == 1
     assert message in lines[0]
+
+
+def test_a_run_that_cannot_be_read_does_not_take_the_others_along(work, capsys):
+    (run,) = work.glob("results/[!.]*")
+    old = shutil.copytree(run, run.with_name("a-old"))
+    info = json.loads((run / "run.json").read_text())
+    (old / "run.json").write_text(json.dumps(info | {"schema": 2}))
+    assert verified("results") == 2
+    told = capsys.readouterr()
+    assert f"{run}: breaks verified".removeprefix(f"{work}/") in told.out
+    (line,) = [line for line in told.err.splitlines() if line.startswith("harness: ")]
+    assert line.startswith("harness: results/a-old: ")
+    assert "has schema 2" in line
+    assert ledger.verified(run).verdict == "breaks verified"
+
+    assert verified("results", "--json") == 2
+    printed = json.loads(capsys.readouterr().out)
+    assert not printed["ok"]
+    assert [verdict["verdict"] for verdict in printed["data"]] == ["breaks verified"]
+    assert [finding["check"] for finding in printed["findings"]] == ["unreadable"]
+    (run / "summary.json").write_text("{}")
+    assert verified("results") == 1
+    assert verified("results/a-old") == 2
+
+
+def test_a_verdict_is_recorded_before_it_is_read(work, monkeypatch):
+    (run,) = work.glob("results/[!.]*")
+
+    def gone(_verdict):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("harness.cli.verify._print", gone)
+    monkeypatch.setattr("sys.stderr", io.StringIO())  # which the command line closes
+    verified(str(run))
+    assert ledger.verified(run).verdict == "breaks verified"
 
 
 def test_code_that_a_run_names_is_not_run(work, capsys):

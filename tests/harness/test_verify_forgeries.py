@@ -50,6 +50,16 @@ def half(observer, problem):
 KINDS = {
     "plain": ((FGSM, PGD), GRID, None),
     "cascade": ((AttackSpec("c", "test", "scripted", {}),), GRID, {"play": half, "components": ("first", "second")}),
+    "individual": (
+        (AttackSpec("i", "test", "scripted", {"individual": True}),),
+        GRID,
+        {
+            "play": half,
+            "components": ("first", "second"),
+            "options": {"individual": bool},
+            "params": {"individual": True},
+        },
+    ),
     "minimum": ((AttackSpec("m", "test", "scripted", {}),), GRID, {"play": climb, "kind": "minimum"}),
     "targeted": (
         (AttackSpec("t", "test", "scripted", {"target": "kth:2"}),),
@@ -161,6 +171,38 @@ def test_a_cascade_that_hides_what_its_component_found_is_named(forge, model, da
     forger.edit_facts(lambda r: {**r, **SURVIVED} if at(r, row) else r)
     forger.recount()
     caught(verify(forger.folder, loaded(model, 5), data, CPU), "component", "a component has a witness")
+
+
+@pytest.mark.parametrize("settled", ["witness", "inherited"])
+def test_breaks_invented_for_a_component_are_named(forge, model, data, settled):
+    """What the first component, or a smaller epsilon, broke is told as the second's as well."""
+    forger = forge("cascade")
+    rows = forger.all_facts()
+    done = {(r["sample_id"], r["epsilon"]) for r in rows if r["component"] is None and r["outcome"] == settled}
+    told = {"outcome": "witness", "reason": None, "distance": 0.001, "margin": 9.0, "source": "query", "restart": 0}
+
+    def lie(r):
+        if (r["component"], r["outcome"]) != ("second", "not_run") or (r["sample_id"], r["epsilon"]) not in done:
+            return r
+        return {**r, **told, "adv_pred": (r["label"] + 1) % 5}
+
+    assert forger.edit_facts(lie) > 3
+    forger.recount()
+    verdict = verify(forger.folder, loaded(model, 5), data, CPU)
+    caught(verdict, "component", "attacked, though it was settled before this component's turn (sample")
+    if settled == "witness":
+        caught(verdict, "backing", "c (second) at 16/255: broken, but no witness is stored")
+
+
+def test_a_component_s_break_without_its_image_is_named(forge, model, data):
+    """Each component runs on all samples, and the other one's image still shows that the sample is broken."""
+    forger = forge("individual")
+    both = {w["sample_id"] for w in forger.all_witnesses() if w["component"] == "first"}
+    gone = first(forger.all_witnesses(), component="second", sample_id=lambda i: i in both)
+    forger.edit_witnesses(lambda w: None if at(w, gone) else w)
+    verdict = verify(forger.folder, loaded(model, 5), data, CPU)
+    assert {problem.check for problem in verdict.problems} == {"backing"}
+    caught(verdict, "backing", f"no witness is stored at this or a smaller epsilon (sample {gone['sample_id']})")
 
 
 def test_a_nearest_witness_hidden_at_an_epsilon_it_reaches_is_named(forge, model, data):
