@@ -21,6 +21,11 @@ def trades_8() -> LoadedModel:
     return load_zoo("trades-8")
 
 
+def a2s_trades() -> LoadedModel:
+    """A2S pre-training and standard training, then TRADES at 8/255."""
+    return load_zoo("a2s-trades")
+
+
 def fgsm() -> LoadedModel:
     """FGSM training at 8/255."""
     return load_zoo("fgsm")
