@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness.errors import BadRun
-from leaderboard import markdown, site
+from leaderboard import markdown, seeds, site
 from leaderboard.cli import compare, gate, leaderboard
 from leaderboard.collect import collect
 from leaderboard.published import ENDING, _pack
@@ -172,3 +172,11 @@ def test_the_committed_markdown_comes_from_the_committed_files() -> None:
 def test_no_picture_of_data_that_may_not_be_shown_is_published() -> None:
     for record in collect([ROOT / site.PUBLISHED]):
         assert not record.pictures or record.info["data"]["name"].startswith("signs"), record.folder.name
+
+
+def test_the_documented_comparison_of_seeds_comes_from_the_committed_files() -> None:
+    text = (ROOT / "docs" / "reproduction.md").read_text(encoding="utf-8")
+    found = seeds.as_markdown(seeds.compare_seeds(collect([ROOT / "leaderboard" / "seeds"]), "a2s-s?", "standard-s?"))
+    rows = [line for line in found.splitlines() if line.startswith("| ")]
+    assert len(rows) == 7
+    assert "\n".join(rows) in text
