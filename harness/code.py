@@ -1,7 +1,8 @@
 """What code a model or an attack is made of, as a hash: two of one name and with the same tensors may differ in it.
 
 The code that is followed is the user's: the classes of a model's modules, what their functions name, and so on.
-Installed packages other than the plugin itself are known by their versions, PyTorch's modules by their attributes.
+Installed packages are followed only where a class of theirs is a part of the model, or is the attack; PyTorch's modules
+are known by version and attributes.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 def model_code(module: nn.Module) -> str:
     """A hash of the user's code in `module` and of what its parts hold besides tensors."""
-    code = _Code()
+    code = _Code({_top(type(part).__module__) for part in module.modules()})
     for name, part in module.named_modules():
         code.say(name)
         code.follow(type(part))
@@ -41,23 +42,26 @@ def class_code(cls: type) -> str | None:
     """A hash of the code of a class and of what it names; None for those of packages known by version."""
     if not _is_users(cls.__module__):
         return None
-    code = _Code()
+    code = _Code({_top(cls.__module__)})
     code.follow(cls)
     return code.digest()
 
 
-def _is_users(name: str) -> bool:
-    top = name.partition(".")[0]
-    return top not in VERSIONED and top not in sys.stdlib_module_names
+def _top(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _is_users(module: str) -> bool:
+    return _top(module) not in VERSIONED and _top(module) not in sys.stdlib_module_names
 
 
 class _Code:
-    """Collects code, each piece once."""
+    """Collects code, each piece once; of installed packages that of `packages` alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, packages: set[str]) -> None:
         self._total = hashlib.sha256()
         self._seen: set[int] = set()
-        self._packages: set[str] = set()
+        self._packages = packages
 
     def digest(self) -> str:
         return self._total.hexdigest()
@@ -77,7 +81,7 @@ class _Code:
         """A class or function and what it names, unless a version names it."""
         module = getattr(thing, "__module__", None) or ""
         self.say(f"{module}.{getattr(thing, '__qualname__', type(thing).__qualname__)}")
-        if id(thing) in self._seen or not self._is_followed(module, thing):
+        if id(thing) in self._seen or not self._is_followed(module):
             return
         self._seen.add(id(thing))
         if isinstance(thing, type):
@@ -89,15 +93,12 @@ class _Code:
         else:
             self._function(thing)
 
-    def _is_followed(self, module: str, thing: Any) -> bool:
-        """Not into installed packages, but for those of the classes that were asked for."""
+    def _is_followed(self, module: str) -> bool:
+        """Not into other installed packages."""
         if not _is_users(module):
             return False
-        top = module.partition(".")[0]
-        if isinstance(thing, type) and not self._seen:
-            self._packages.add(top)
         installed = "site-packages" in (getattr(sys.modules.get(module), "__file__", None) or "")
-        return top in self._packages or not installed
+        return _top(module) in self._packages or not installed
 
     def _value(self, value: Any, depth: int = 0) -> None:
         if isinstance(value, PLAIN):
