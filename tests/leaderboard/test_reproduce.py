@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 
 from leaderboard.collect import collect
 from leaderboard.reproduce import as_data, as_markdown, by_model, differences, figures
 
+ROOT = Path(__file__).resolve().parents[2]
 E1, E8 = "1/255", "8/255"
 
 
@@ -84,3 +86,13 @@ def test_the_report_has_the_studys_numbers_beside(found) -> None:
     assert data["runs"]["paper-steps"].keys() == {"standard"}
     (cell,) = [c for c in data["cells"] if (c["model"], c["attack"]) == ("standard", "pgd-10")]
     assert (cell["suite"], cell["epsilon_label"], cell["accuracy"]) == ("paper-steps", E8, 0.65)
+
+
+def test_the_documented_stress_tests_come_from_the_committed_files() -> None:
+    records = collect([ROOT / "leaderboard" / "reproduction"])
+    report = as_markdown(by_model(records, "paper"), by_model(records, "paper-steps"))
+    text = (ROOT / "docs" / "reproduction.md").read_text(encoding="utf-8")
+    tables = [part for part in report.split("\n\n") if part.startswith("| model | 1")]
+    assert len(tables) == 3
+    for table in tables:
+        assert table in text
