@@ -30,11 +30,12 @@ import torch
 from toy import FGSM, PGD, case
 
 from harness.executors.schedule import Schedule
+from harness.lanes import Lane, all_lanes
 from harness.plan import device_name, versions
 from harness.run import Options, Silent, evaluate
 from harness.suite import load_suite
 from harness.types import Scale
-from harness.worker import Done, Lane, all_lanes
+from harness.worker import Done
 
 DRIVER_SECONDS = 0.002
 """What the driver needs for a unit, rounded up from ``driver``."""

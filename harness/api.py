@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.describe import Options
+from harness.options import Options
 from harness.result import Result
 from harness.run import Silent
 from harness.run import evaluate as run

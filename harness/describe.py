@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,47 +14,15 @@ from harness import facts
 from harness.code import class_code, is_strange, model_code
 from harness.errors import MissingPackage, PluginError
 from harness.git import revision
+from harness.options import Options
 from harness.plan import device_name, versions
 from harness.slices import Slice
 from harness.store import SCHEMA_VERSION, key_of, run_name
 from harness.suite import Suite
-from harness.types import Attack, Finding, LoadedModel, Scale
+from harness.types import Attack, Finding, LoadedModel
 
-WITNESSES = ("all", "worst", "none")
 MANY_WITNESSES = 20_000
 """Above this many samples times attacks, one witness a sample is kept rather than one a sample and attack."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to run; what to measure is the model, the suite and the data."""
-
-    results: Path = Path("results")
-    n: int | None = None
-    seed: int = 0
-    device: str = "auto"
-    batch_size: int | None = None
-    """None finds it by measuring; the result is kept with the run."""
-    witnesses: str | None = None
-    """``all``, ``worst`` or ``none``; None is ``all`` up to 20,000 of them, then ``worst``."""
-    fresh: bool = False
-    force: bool = False
-    """Run a model that the doctor refuses; the row says so."""
-    executor: str = "local"
-    """Who computes: a plugin of the group ``harness.executors``. The facts don't depend on it."""
-    scale: Scale = field(default_factory=Scale)
-    precision: str = "auto"
-    """What attacks differentiate: ``auto`` the fastest float32 copy of the model, ``exact`` the model itself, or a copy
-    in ``float32``, ``tf32`` or ``bf16``."""
-    compile: str = "auto"
-    """``on`` compiles the copy, ``off`` and ``auto`` do not."""
-    budget: float | None = None
-    """Seconds after which the run stops; what is missing is said, and the same call goes on."""
-    transfer: Sequence[Path] = ()
-    """Runs, or folders of runs, of other models on the same samples: their witnesses are offered to this model when it
-    has been measured. No number depends on it; what they break is a finding."""
-    unit_timeout: float | None = None
-    """Seconds after which a unit (one attack on one chunk at one epsilon) is given up; None never."""
 
 
 def describe(

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 
 from harness import facts
-from harness.describe import Options
 from harness.doctor import Report, examine_data, examine_model, refuse, units
 from harness.errors import BadRun, TornFile
 from harness.model import ReferenceModel, margins
+from harness.options import Options
 from harness.slices import Slice
 from harness.store import RunStore, Unit
 from harness.types import Dataset, Finding, LoadedModel

@@ -18,14 +18,16 @@ from harness.budget import Clock
 from harness.cache import UnitCache
 from harness.contain import Guard
 from harness.cost import fold_costs, take_notes
-from harness.describe import WITNESSES, Options, describe, now
+from harness.describe import describe, now
 from harness.diagnose.foreign import find_runs, transfer
 from harness.doctor.probe import changed_buffers, snapshot
-from harness.errors import BadRun, UsageError
+from harness.errors import BadRun
 from harness.executors import Executor
 from harness.fast.calibrate import Question, calibrate, make_copy
-from harness.fast.copies import PRECISIONS, FastCopy, Recipe, Unfit
+from harness.fast.copies import FastCopy, Recipe, Unfit
+from harness.lanes import all_lanes
 from harness.model import ReferenceModel
+from harness.options import PLAIN, Options, check
 from harness.plan import Plan, pick_device
 from harness.preflight import check_answers, check_data, check_model
 from harness.registry import Registry
@@ -38,12 +40,9 @@ from harness.summary import summarize
 from harness.thin import thin_witnesses
 from harness.types import Dataset, Finding, LoadedModel, Scale
 from harness.unit import GRID, Setting
-from harness.worker import Done, Worker, all_lanes
+from harness.worker import Done, Worker
 
 __all__ = ["Options", "Reporter", "Run", "Silent", "evaluate"]
-
-PLAIN = ("watch", "faithful")
-"""Modes in which the model itself is attacked, never a copy."""
 
 
 class Reporter(Protocol):
@@ -110,7 +109,7 @@ def evaluate(
     """
     begun = time.time()
     options, reporter = options or Options(), reporter or Silent()
-    _check(options, suite)
+    check(options, suite)
     execute: Executor = Registry("executors").load(options.executor)
     check_data(model, data)
     attacks = suite.resolve()
@@ -137,30 +136,6 @@ def evaluate(
         cache = UnitCache(options.results, run | here, read=not options.fresh)
         worker = Worker(setting, suite, attacks, part, store, run["witnesses"] != "none", cache)
         return _run(worker, run, reporter, execute, options.scale, others, earlier)
-
-
-def _check(options: Options, suite: Suite) -> None:
-    if options.witnesses not in (None, *WITNESSES):
-        raise UsageError(f"--witnesses {options.witnesses!r} is not one of {', '.join(WITNESSES)}")
-    if options.batch_size is not None and options.batch_size < 1:
-        raise UsageError(f"--batch-size {options.batch_size} must be at least 1, or auto")
-    if options.precision not in ("auto", "exact", *PRECISIONS):
-        raise UsageError(f"--precision {options.precision!r} is not one of auto, exact, {', '.join(PRECISIONS)}")
-    if options.budget is not None and not options.budget > 0:
-        raise UsageError(f"the budget is {options.budget} seconds, expected more than 0")
-    if options.compile not in ("auto", "on", "off"):
-        raise UsageError(f"--compile {options.compile!r} is not one of auto, on, off")
-    copied = options.precision in PRECISIONS or options.compile == "on"
-    if copied and suite.mode in PLAIN:
-        raise UsageError(f"in mode {suite.mode} the model itself is attacked; leave out --precision and --compile")
-    if options.precision == "exact" and options.compile == "on":
-        raise UsageError("--compile on makes a copy of the model, --precision exact forbids it; give one of them")
-    if options.precision == "tf32" and pick_device(options.device).type != "cuda":
-        raise UsageError("--precision tf32 needs a GPU: no other device has this arithmetic; use bf16 or float32")
-
-    if options.unit_timeout is not None and not 0 < options.unit_timeout < 1e9:
-        timeout = f"--unit-timeout {options.unit_timeout:g}"
-        raise UsageError(f"{timeout} must be above 0 seconds and below 1e9; leave it out for no limit")
 
 
 def _plan(

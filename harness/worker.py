@@ -13,12 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from harness import bisection, facts
+from harness import facts
 from harness.bisection import Bisection
 from harness.cache import UnitCache
 from harness.cost import Cost, Meter, OutOfBudget, write_cost
 from harness.describe import now
 from harness.errors import BadRun
+from harness.lanes import ALL, CLEAN_UNIT, Lane, bisects, lane_units
 from harness.memory import tidy
 from harness.model import margins, usual_range
 from harness.passes import Chunk, broken_rows, of_whole
@@ -28,23 +29,12 @@ from harness.suite import Suite
 from harness.threat import Epsilon
 from harness.transfer import Offered
 from harness.types import Attack
-from harness.unit import GRID, Job, Setting, UnitResult, run_unit
+from harness.unit import Job, Setting, UnitResult, run_unit
 
-ALL = -1
-"""The attack of a lane of all attacks, one after the other: in mode ``worst-case`` each is given what others found."""
-CLEAN_UNIT = "0"
 HEAVY = 2**20
 """Bytes of a chunk's images from which those of the chunk before are looked for."""
 RANGED = 64
 """Images of a chunk from which the model's usual logit range is taken."""
-
-
-@dataclass(frozen=True)
-class Lane:
-    """Units that depend on each other: one attack on one chunk. Attack None is the clean pass, `ALL` every attack."""
-
-    attack: int | None
-    chunk: int
 
 
 @dataclass(frozen=True)
@@ -300,33 +290,3 @@ def _fits(found: pa.Table, unit: Unit, grid: Sequence[Epsilon], ids: np.ndarray)
         and np.array_equal(whole["sample_id"].to_numpy(), np.tile(ids, len(epsilons)))
         and np.array_equal(whole["epsilon"].to_numpy(), np.repeat(epsilons, len(ids)))
     )
-
-
-def lane_units(suite: Suite, attacks: Sequence[Attack], lane: Lane) -> list[tuple[Unit, tuple[Epsilon, ...]]]:
-    """The units of a lane in order, each with the epsilons it covers."""
-    if lane.attack is None:
-        return [(Unit(facts.CLEAN, CLEAN_UNIT, lane.chunk), ())]
-    if lane.attack == ALL:
-        return [unit for one in range(len(attacks)) for unit in lane_units(suite, attacks, Lane(one, lane.chunk))]
-    name = suite.attacks[lane.attack].id
-    if attacks[lane.attack].kind in ("minimum", "decision"):
-        return [(Unit(name, GRID, lane.chunk), suite.grid)]
-    grid = suite.grid
-    if bisects(suite, attacks, lane):
-        grid = tuple(grid[place] for place in bisection.order(len(grid)))
-    return [(Unit(name, epsilon.label, lane.chunk), (epsilon,)) for epsilon in grid]
-
-
-def bisects(suite: Suite, attacks: Sequence[Attack], lane: Lane) -> bool:
-    """Whether the lane looks for the epsilon at which each sample breaks instead of going up the grid."""
-    if suite.mode != bisection.MODE or lane.attack in (None, ALL):
-        return False
-    attack = attacks[lane.attack]
-    return attack.iterative and attack.kind not in ("minimum", "decision")
-
-
-def all_lanes(suite: Suite, chunks: int) -> list[Lane]:
-    """All lanes, chunk by chunk, the clean pass of every chunk first."""
-    lanes = [Lane(None, chunk) for chunk in range(chunks)]
-    attacks = [ALL] if suite.mode == "worst-case" else range(len(suite.attacks))
-    return lanes + [Lane(attack, chunk) for chunk in range(chunks) for attack in attacks]

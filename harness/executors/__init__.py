@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+from harness.lanes import Lane
 from harness.types import Scale
-from harness.worker import Done, Lane, Worker
+from harness.worker import Done, Worker
 
 
 class Executor(Protocol):

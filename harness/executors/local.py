@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from harness.errors import UsageError
+from harness.lanes import Lane
 from harness.types import Scale
-from harness.worker import Done, Lane, Worker
+from harness.worker import Done, Worker
 
 
 def run(worker: Worker, lanes: Sequence[Lane], stop: Callable[[], bool], scale: Scale) -> Iterator[Done]:

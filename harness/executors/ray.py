@@ -20,8 +20,9 @@ from harness import checks
 from harness.errors import BadRun, HarnessError, MissingPackage, UsageError
 from harness.executors.remote import Failed, Greeting, Parcel, Remote, homeless, pack
 from harness.executors.schedule import Schedule, Task
+from harness.lanes import Lane
 from harness.types import Scale
-from harness.worker import Done, Lane, Worker
+from harness.worker import Done, Worker
 
 POLL = 0.2
 """Seconds between two looks at Ctrl-C."""

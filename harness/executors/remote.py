@@ -26,11 +26,12 @@ from harness.doctor.probe import changed_buffers, snapshot
 from harness.errors import BadRun, HarnessError, UsageError
 from harness.fast.calibrate import make_copy
 from harness.fast.copies import Recipe
+from harness.lanes import Lane
 from harness.model import ReferenceModel
 from harness.plan import device_name, versions
 from harness.store import RunStore
 from harness.types import LoadedModel
-from harness.worker import Done, Lane, Worker
+from harness.worker import Done, Worker
 
 
 @dataclass(frozen=True)

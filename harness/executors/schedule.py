@@ -6,7 +6,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from harness.worker import Lane
+from harness.lanes import Lane
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def inherits(info: Mapping[str, Any], attack: Mapping[str, Any]) -> bool:
 
 
 def implies(info: Mapping[str, Any], attack: Mapping[str, Any]) -> bool:
-    """Whether a sample that survives an epsilon is not attacked at smaller ones, as `harness.worker.bisects` has it."""
+    """Whether a sample that survives an epsilon is not attacked at smaller ones, as `harness.lanes.bisects` has it."""
     return info["mode"] == MODE and bool(attack["iterative"]) and attack["kind"] not in _WHOLE_GRID
 
 

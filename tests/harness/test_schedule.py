@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.executors.schedule import Schedule
-from harness.worker import Lane
+from harness.lanes import Lane
 
 
 def lanes(chunks, attacks):
