@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+import numpy as np
+import torch
 from torch import nn
 
 VERSIONED = frozenset({"torch", "torchvision", "timm", "harness", "model_zoo", "adapters", "torchattacks", "art"})
@@ -71,7 +73,7 @@ class _Code:
         self._total.update(len(content).to_bytes(8, "little") + content)
 
     def attribute(self, name: str, value: Any) -> None:
-        """What an object or a class holds under `name`; tensors and modules are told by others."""
+        """What an object or a class holds under `name`; modules are told by others."""
         if name == "training":
             return
         self.say(name)
@@ -103,6 +105,13 @@ class _Code:
     def _value(self, value: Any, depth: int = 0) -> None:
         if isinstance(value, PLAIN):
             self.say(repr(value))
+        elif isinstance(value, torch.Tensor) and value.layout == torch.strided and not value.is_meta:
+            # One that no state dict holds.
+            self.say(f"{value.dtype}{tuple(value.shape)}")
+            self._total.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        elif isinstance(value, np.ndarray) and value.dtype != object:
+            self.say(f"{value.dtype}{value.shape}")
+            self._total.update(np.ascontiguousarray(value).tobytes())
         elif isinstance(value, (staticmethod, classmethod, MethodType)):
             self._value(value.__func__, depth)
         elif isinstance(value, property):

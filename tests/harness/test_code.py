@@ -6,6 +6,7 @@ import importlib.util
 import sys
 import textwrap
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -90,6 +91,15 @@ def test_so_have_other_attributes_and_hooks(tmp_path):
     hooked.inner.register_full_backward_hook(lambda module, grad, out: (grad[0] * 0,))
     assert model_code(hooked) != plain
     assert model_code(nn.LeakyReLU(0.1)) != model_code(nn.LeakyReLU(0.2))
+
+
+@pytest.mark.parametrize("constant", [torch.ones, np.ones])
+def test_so_have_constants_that_no_state_dict_holds(tmp_path, constant):
+    model, codes = net(tmp_path), []
+    for factor in (1, 2, 1):
+        model.mask = factor * constant((2, 3))
+        codes.append(model_code(model))
+    assert codes[0] == codes[2] != codes[1]
 
 
 def test_mode_and_tensors_are_told_by_others(tmp_path):
