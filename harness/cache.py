@@ -73,8 +73,8 @@ class UnitCache:
 
         Args:
             job: The unit before it runs.
-            clean: Facts of its chunk's clean pass; their margins tell apart models that share tensors
-                and code that could be seen.
+            clean: Facts of its chunk's clean pass; their margins tell apart models whose tensors and visible code
+                are the same.
         """
         attack = dict(self._attacks[job.spec.id])
         attack["resolved"] = [attack["resolved"][epsilon.label] for epsilon in job.grid]

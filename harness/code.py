@@ -30,7 +30,9 @@ def model_code(module: nn.Module) -> str:
         code.say(name)
         code.follow(type(part))
         for key, value in sorted(vars(part).items()):
-            if key.endswith("_hooks") or not key.startswith("_"):
+            if key.endswith("_hooks"):
+                code.attribute(key, list(value.values()))  # the keys count all hooks that the process ever had
+            elif not key.startswith("_"):
                 code.attribute(key, value)
     return code.digest()
 
