@@ -14,6 +14,23 @@ from harness.run import Silent
 from harness.types import AttackSpec, LoadedModel, Problem
 
 SHAPE = (3, 8, 8)
+CASCADE = AttackSpec(
+    "short",
+    "autoattack",
+    "custom",
+    {
+        "components": ["apgd-ce", "square"],
+        "steps": 4,
+        "eot": 1,
+        "apgd_restarts": 1,
+        "apgd_targets": 4,
+        "fab_restarts": 1,
+        "fab_targets": 4,
+        "queries": 20,
+        "larger_radii": False,
+    },
+)
+"""AutoAttack in small: one component that follows gradients, one that does not."""
 
 
 class Linear(nn.Module):

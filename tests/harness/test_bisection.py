@@ -10,7 +10,7 @@ import torch
 from forgery import Forger
 from hypothesis import given
 from hypothesis import strategies as st
-from toys import Linear, SmallNet, StopAfter, labeled, loaded, scripted
+from toys import CASCADE, Linear, SmallNet, StopAfter, labeled, loaded, scripted
 
 from harness import facts
 from harness.bisection import order
@@ -24,22 +24,6 @@ from harness.verify import VerifyOptions, verify
 
 FGSM = AttackSpec("fgsm", "torchattacks", "fgsm", {})
 PGD = AttackSpec("pgd", "torchattacks", "pgd", {"steps": 5, "step_size": "epsilon/4", "random_start": True})
-CASCADE = AttackSpec(
-    "short",
-    "autoattack",
-    "custom",
-    {
-        "components": ["apgd-ce", "square"],
-        "steps": 4,
-        "eot": 1,
-        "apgd_restarts": 1,
-        "apgd_targets": 4,
-        "fab_restarts": 1,
-        "fab_targets": 4,
-        "queries": 20,
-        "larger_radii": False,
-    },
-)
 GRID = tuple(f"{k}/255" for k in range(2, 31, 4))
 CPU = VerifyOptions(device="cpu")
 

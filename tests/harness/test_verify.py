@@ -1,11 +1,12 @@
 """Honest runs verify, whatever their norm, mode, evidence or history; what is proved is the run's own numbers."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from toys import Linear, SmallNet, StopAfter, labeled, loaded, scripted
+from toys import CASCADE, Linear, SmallNet, StopAfter, labeled, loaded, scripted
 
 from harness.describe import module_digest
 from harness.errors import BadRun
@@ -20,19 +21,6 @@ FGSM = AttackSpec("fgsm", "torchattacks", "fgsm", {})
 PGD = AttackSpec("pgd", "torchattacks", "pgd", {"steps": 5, "step_size": "epsilon/4", "random_start": True})
 PGDL2 = AttackSpec("pgdl2", "torchattacks", "pgdl2", {"steps": 5, "step_size": "epsilon/4", "random_start": True})
 CPU = VerifyOptions(device="cpu")
-
-
-CUSTOM = {
-    "components": ["apgd-ce", "square"],
-    "steps": 4,
-    "eot": 1,
-    "apgd_restarts": 1,
-    "apgd_targets": 4,
-    "fab_restarts": 1,
-    "fab_targets": 4,
-    "queries": 20,
-    "larger_radii": False,
-}
 
 
 def suite(*attacks, grid=("2/255", "8/255", "16/255"), norm="linf", mode="observed", chunk=16):
@@ -145,7 +133,7 @@ def test_a_cascade_verifies_with_its_components(tmp_path, monkeypatch):
 @pytest.mark.parametrize("individual", [False, True])
 @pytest.mark.parametrize("mode", ["observed", "watch", "faithful", "bisection", "worst-case"])
 def test_autoattack_s_components_verify_in_every_mode(tmp_path, mode, individual):
-    attacks = FGSM, AttackSpec("short", "autoattack", "custom", CUSTOM | {"individual": individual})
+    attacks = FGSM, replace(CASCADE, params={**CASCADE.params, "individual": individual})
     run, model, data = run_of(tmp_path, suite(*attacks, mode=mode), n=24)
     assert {row["component"] for row in run.facts.to_pylist() if row["outcome"] == "witness"} >= {None, "apgd-ce"}
     assert problems(verify(run.folder, loaded(model, 5), data, CPU)) == []
