@@ -14,12 +14,12 @@ from typing import Any
 
 from common import Clock, machine, model_parser, own_cache, write
 
-from harness.metrics import sample_outcomes
-from harness.resolve import find_data, find_model
-from harness.run import Options, Run, evaluate
-from harness.slices import make_slice
-from harness.suite import Suite
-from harness.threat import parse_grid
+from harness.base.threat import parse_grid
+from harness.evidence.metrics import sample_outcomes
+from harness.inputs.find import find_data, find_model
+from harness.inputs.samples import make_slice
+from harness.inputs.suite import Suite
+from harness.run.job import Options, Run, evaluate
 from harness.types import AttackSpec
 
 MODES = ("observed", "bisection")

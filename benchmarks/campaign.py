@@ -19,7 +19,7 @@ import pyarrow as pa
 from trials import Row, by_heart, contents, fork, run_in, shards, start, wait
 
 from harness.errors import HarnessError
-from harness.plan import versions
+from harness.run.plan import versions
 
 
 class Campaign:

@@ -10,7 +10,7 @@ from pathlib import Path
 from campaign import Campaign
 from trials import REFUSED, Row, begin, fork, shards, start, wait
 
-from harness.run import Run
+from harness.run.job import Run
 
 
 def mount(results: Path, options: str) -> bool:

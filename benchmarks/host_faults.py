@@ -15,8 +15,8 @@ from campaign import Campaign
 from toy import PGD
 from trials import REFUSED, STOPPED, begin, contents, fork, run_in, shards, start, wait
 
-from harness.run import Run
-from harness.store import RunStore
+from harness.evidence.store import RunStore
+from harness.run.job import Run
 
 
 def two_processes(campaign: Campaign, trials: int) -> None:
@@ -40,11 +40,12 @@ def clock(campaign: Campaign, trials: int) -> None:
         results = campaign.folder()
 
         def backwards(results: Path = results) -> Run:
-            import harness.run
-            import harness.worker
+            import harness.measure.worker
+
+            import harness.run.job
 
             ticks = iter(range(10**6))
-            for module in (harness.run, harness.worker):
+            for module in (harness.run.job, harness.measure.worker):
                 module.now = lambda: f"20{40 - min(30, next(ticks)):02d}-01-01T00:00:00+00:00"  # type: ignore[attr-defined]
             time.time = lambda: 2e9 - 1e5 * next(ticks)
             return start(results, results / "attempts")

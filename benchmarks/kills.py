@@ -16,7 +16,7 @@ from typing import Any
 from campaign import Campaign
 from trials import begin, descendants, fork, parents, shards, start, wait
 
-from harness.run import Run
+from harness.run.job import Run
 
 SCRIPT = Path(__file__).with_name("faults.py")
 

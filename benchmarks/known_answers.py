@@ -6,7 +6,7 @@
     python benchmarks/known_answers.py --quick        # fewer images and queries, as in the tests
 
 Linear classifiers have a closed form in linf and l2; tiny ReLU networks are solved by integer programming
-(`harness.selftest.exact`; the tests compare the solver with an enumeration of all activation patterns). The harness
+(`harness.testing.exact`; the tests compare the solver with an enumeration of all activation patterns). The harness
 must not find more broken than can be broken (soundness), and a single tool may miss as many samples as `GAP` says
 (completeness); a cell that is off is marked with an exclamation mark.
 """
@@ -25,11 +25,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness import facts as fact
-from harness.run import Options, evaluate
-from harness.selftest.exact import TinyNet, linear_worst, reach, relu_margins
-from harness.suite import Suite
-from harness.threat import Epsilon, parse_grid
+from harness.base.threat import Epsilon, parse_grid
+from harness.evidence import facts as fact
+from harness.inputs.suite import Suite
+from harness.run.job import Options, evaluate
+from harness.testing.exact import TinyNet, linear_worst, reach, relu_margins
 from harness.types import AttackSpec, LoadedModel, Norm
 
 GAP = 0.02

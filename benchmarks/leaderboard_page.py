@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from harness import facts as fact
-from harness.store import SCHEMA_VERSION, RunStore, Unit, key_of, run_name
-from harness.summary import summarize
+from harness.evidence import facts as fact
+from harness.evidence.store import SCHEMA_VERSION, RunStore, Unit, key_of, run_name
+from harness.evidence.summary import summarize
 from leaderboard.collect import collect
 from leaderboard.html import render
 from leaderboard.tables import make_tables

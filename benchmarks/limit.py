@@ -18,13 +18,13 @@ import torch
 from common import Clock, machine, model_parser, own_cache, write
 from torch import Tensor, nn
 
-from harness.fast.copies import Recipe, arithmetic, prepare, useful_speedups
-from harness.model import ReferenceModel
-from harness.resolve import find_data, find_model
-from harness.run import Options, evaluate
-from harness.slices import make_slice
-from harness.suite import Suite
-from harness.threat import parse_grid
+from harness.base.threat import parse_grid
+from harness.inputs.find import find_data, find_model
+from harness.inputs.reference import ReferenceModel
+from harness.inputs.samples import make_slice
+from harness.inputs.suite import Suite
+from harness.measure.fast_copy.copies import Recipe, arithmetic, prepare, useful_speedups
+from harness.run.job import Options, evaluate
 from harness.types import AttackSpec
 
 SIZES = (32, 64, 128, 256, 512)

@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 from common import machine, model_parser, own_cache, write
 
-from harness.metrics import sample_outcomes
-from harness.proof.replay import upper_bound
-from harness.resolve import find_data, find_model
-from harness.run import Options, evaluate
-from harness.suite import load_suite
+from harness.evidence.metrics import sample_outcomes
+from harness.inputs.find import find_data, find_model
+from harness.inputs.suite import load_suite
+from harness.run.job import Options, evaluate
+from harness.trust.verify.replay import upper_bound
 
 LIMIT, FEWEST, SEEDS = 0.003, 2000, 3
 Z = 1.6448536269514722

@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 from trials import Row, contents, parents, shards, start
 
-from harness.executors.ray import ATTEMPTS
+from harness.measure.executors.ray import ATTEMPTS
 
 
 def worker_kills(top: Path, whole: tuple[pa.Table, pa.Table], kills: int, seed: int) -> None:

@@ -21,15 +21,15 @@ import torch
 from PIL import Image
 from toy import FGSM, case
 
-from harness import evidence, facts
+from harness.base.threat import parse_grid
 from harness.errors import HarnessError
-from harness.ledger import read_ledger
-from harness.proof.recount import check_form, check_key
-from harness.proof.verdict import Problems
-from harness.run import Options, evaluate
-from harness.store import RunStore
-from harness.suite import read_suite
-from harness.threat import parse_grid
+from harness.evidence import facts, witnesses
+from harness.evidence.store import RunStore
+from harness.inputs.suite import read_suite
+from harness.run.job import Options, evaluate
+from harness.trust.ledger import read_ledger
+from harness.trust.verify.recount import check_form, check_key
+from harness.trust.verify.verdict import Problems
 from leaderboard.collect import collect
 from model_zoo import checkpoint
 from model_zoo.cards import read_card
@@ -114,7 +114,7 @@ def readers(top: Path) -> list[Reader]:
         Reader("suite", "suite.toml", good, lambda here: read_suite(here / "suite.toml").resolve()),
         Reader("facts", f"facts/{shard}", run, lambda here: facts.read(here / "facts" / shard), exact=True),
         Reader(
-            "witnesses", f"witnesses/{proof}", run, lambda here: evidence.read(here / "witnesses" / proof), exact=True
+            "witnesses", f"witnesses/{proof}", run, lambda here: witnesses.read(here / "witnesses" / proof), exact=True
         ),
         Reader("run.json", "run.json", run, _read_run),
         Reader("summary.json", "summary.json", run, lambda here: collect([here])),

@@ -29,13 +29,13 @@ from typing import Any
 import torch
 from toy import FGSM, PGD, case
 
-from harness.executors.schedule import Schedule
-from harness.lanes import Lane, all_lanes
-from harness.plan import device_name, versions
-from harness.run import Options, Silent, evaluate
-from harness.suite import load_suite
+from harness.inputs.suite import load_suite
+from harness.measure.executors.schedule import Schedule
+from harness.measure.lanes import Lane, all_lanes
+from harness.measure.worker import Done
+from harness.run.job import Options, Silent, evaluate
+from harness.run.plan import device_name, versions
 from harness.types import Scale
-from harness.worker import Done
 
 DRIVER_SECONDS = 0.002
 """What the driver needs for a unit, rounded up from ``driver``."""

@@ -5,8 +5,8 @@ Both are timed in turn in one process, on the same samples and batch, and what o
     python benchmarks/sweep.py --model trades --data gtsrb --data-root DIR -n 512 -o benchmarks/results/sweep-X.json
 
 The loop does what a careful user would write: predict the clean images, attack all correct ones at every epsilon,
-predict what came back. The harness's time is that of `harness.run.evaluate` whole, with preflight, calibration (in the
-first round) and storage of facts and witnesses. ``--mode faithful`` measures what the harness adds to the tool;
+predict what came back. The harness's time is that of `harness.run.job.evaluate` whole, with preflight, calibration (in
+the first round) and storage of facts and witnesses. ``--mode faithful`` measures what the harness adds to the tool;
 ``--mode bisection`` halves the grid instead of climbing it.
 """
 
@@ -20,13 +20,13 @@ import torch
 import torchattacks
 from common import Clock, machine, model_parser, own_cache, write
 
-from harness.metrics import clean_accuracy, sample_outcomes
-from harness.resolve import find_data, find_model
-from harness.run import Options, evaluate
-from harness.seeds import derive, forked
-from harness.slices import Slice, make_slice
-from harness.suite import Suite
-from harness.threat import parse_grid
+from harness.base.randomness import derive, forked
+from harness.base.threat import parse_grid
+from harness.evidence.metrics import clean_accuracy, sample_outcomes
+from harness.inputs.find import find_data, find_model
+from harness.inputs.samples import Slice, make_slice
+from harness.inputs.suite import Suite
+from harness.run.job import Options, evaluate
 from harness.types import AttackSpec, LoadedModel
 
 

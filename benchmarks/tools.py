@@ -26,13 +26,13 @@ import torch
 from common import Clock, machine, model_parser, own_cache, write
 from torch import Tensor, nn
 
-from harness.metrics import sample_outcomes
-from harness.resolve import find_data, find_model
-from harness.run import Options, evaluate
-from harness.seeds import forked
-from harness.slices import make_slice
-from harness.suite import Suite
-from harness.threat import Epsilon, parse_epsilon
+from harness.base.randomness import forked
+from harness.base.threat import Epsilon, parse_epsilon
+from harness.evidence.metrics import sample_outcomes
+from harness.inputs.find import find_data, find_model
+from harness.inputs.samples import make_slice
+from harness.inputs.suite import Suite
+from harness.run.job import Options, evaluate
 from harness.types import AttackSpec
 
 PGD = {"steps": 20, "step_size": "epsilon/4", "random_start": True}

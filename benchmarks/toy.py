@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from harness.suite import Suite
-from harness.threat import parse_grid
+from harness.base.threat import parse_grid
+from harness.inputs.suite import Suite
 from harness.types import AttackSpec, LoadedModel
 
 SHAPE = (3, 8, 8)

@@ -16,16 +16,16 @@ import pyarrow.acero  # loaded at the first grouping, where a starved child has 
 import torchattacks  # noqa: F401  # every child has it then
 from toy import case
 
-from harness import plan
 from harness.cli.report import LiveReport, interrupts
 from harness.errors import HarnessError
-from harness.evidence import SCHEMA as WITNESSES
-from harness.plan import versions
-from harness.registry import Registry
-from harness.run import Options, Run, evaluate
-from harness.store import RunStore
+from harness.evidence.store import RunStore
+from harness.evidence.witnesses import SCHEMA as WITNESSES
+from harness.inputs.registry import Registry
+from harness.measure.worker import Worker
+from harness.run import plan
+from harness.run.job import Options, Run, evaluate
+from harness.run.plan import versions
 from harness.types import Scale
-from harness.worker import Worker
 
 BY = [("attack", "ascending"), ("component", "ascending"), ("epsilon", "ascending"), ("sample_id", "ascending")]
 REFUSED, STOPPED = 2, 3

@@ -8,8 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.api import Result, evaluate
-    from harness.resolve import find_data, find_model
+    from harness.inputs.find import find_data, find_model
+    from harness.run.api import Result, evaluate
 
 try:
     __version__ = version("robustness-harness")
@@ -17,10 +17,10 @@ except PackageNotFoundError:  # a checkout that was never installed
     __version__ = "0+unknown"
 
 _PUBLIC = {
-    "Result": "harness.api",
-    "evaluate": "harness.api",
-    "find_data": "harness.resolve",
-    "find_model": "harness.resolve",
+    "Result": "harness.run.api",
+    "evaluate": "harness.run.api",
+    "find_data": "harness.inputs.find",
+    "find_model": "harness.inputs.find",
 }
 __all__ = ["Result", "__version__", "evaluate", "find_data", "find_model"]
 

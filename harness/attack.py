@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from harness.base.targets import check_rule
 from harness.errors import BadSuite, MissingPackage, PluginError
-from harness.targets import check_rule
 from harness.types import AttackSpec, Kind, Norm, Problem
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class BaseAttack:
 
     @property
     def target(self) -> str | None:
-        """The rule for target classes, see `harness.targets`; None for an untargeted attack."""
+        """The rule for target classes, see `harness.base.targets`; None for an untargeted attack."""
         rule: str | None = self.params.get("target")
         return rule
 

@@ -181,7 +181,7 @@ class Attack(Protocol):
     individual: bool
     """Whether each component runs on all samples, rather than on what the ones before left."""
     target: str | None
-    """Rule for the target classes of a targeted attack, see `harness.targets`."""
+    """Rule for the target classes of a targeted attack, see `harness.base.targets`."""
     caveats: tuple[str, ...]
     """What a reader of the row must know about this method of this tool."""
 

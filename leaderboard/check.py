@@ -10,9 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from harness.base.threat import parse_epsilon
 from harness.errors import BadRun, HarnessError
-from harness.facts import CLEAN
-from harness.threat import parse_epsilon
+from harness.evidence.facts import CLEAN
 
 _NUMBER = (int, float)
 _FORM: Mapping[str, Any] = {

@@ -10,7 +10,7 @@ import typer
 from harness.cli import EXIT_DONE, EXIT_MISSING
 from harness.cli.output import envelope, print_json
 from harness.errors import UsageError
-from harness.registry import Registry
+from harness.inputs.registry import Registry
 
 if TYPE_CHECKING:
     from leaderboard.records import Record
@@ -64,7 +64,7 @@ def leaderboard(
 
 
 def _with_pictures(records: list[Record], count: int, root: Path | None) -> list[Record]:
-    from harness.proof.subject import Subjects
+    from harness.inputs.of_run import Subjects
     from leaderboard.gallery import with_pictures
 
     subjects = Subjects(root=root)
@@ -96,7 +96,7 @@ def show(
     ] = False,
 ) -> int:
     """Draw what broke: clean image, magnified perturbation and adversarial image, with labels and confidences."""
-    from harness.proof.subject import Subjects
+    from harness.inputs.of_run import Subjects
     from leaderboard.collect import read_run
     from leaderboard.gallery import may_be_shown
     from leaderboard.gallery import pictures as find

@@ -28,9 +28,9 @@ def reproduce(
 ) -> int:
     """Repeat the study's table and stress tests for its five models; started again, it goes on where it was."""
     from harness.cli.report import LiveReport, interrupts
-    from harness.resolve import find_data, find_model
-    from harness.run import Options, evaluate
-    from harness.suite import load_suite
+    from harness.inputs.find import find_data, find_model
+    from harness.inputs.suite import load_suite
+    from harness.run.job import Options, evaluate
     from leaderboard import reproduce as study
     from leaderboard.collect import read_run
     from leaderboard.plots import draw

@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from harness import facts as fact
-from harness.diagnose import verdict
 from harness.errors import BadRun, HarnessError
-from harness.ledger import Line, content_hash, read_ledger
-from harness.metrics import cells, clean_accuracy, wilson, worst_case
-from harness.store import RunStore
-from harness.summary import summarize
+from harness.evidence import facts as fact
+from harness.evidence.metrics import cells, clean_accuracy, wilson, worst_case
+from harness.evidence.store import RunStore
+from harness.evidence.summary import summarize
+from harness.trust.diagnosis import verdict
+from harness.trust.ledger import Line, content_hash, read_ledger
 from leaderboard.check import check_facts, check_info, check_summary
 from leaderboard.published import ENDING, read_published
 from leaderboard.records import CLEAN_PLACE, Mistakes, Place, Record
@@ -64,7 +64,7 @@ def read_run(folder: Path, ledger: Mapping[str, Line] | None = None) -> Record:
 
     Args:
         folder: The run.
-        ledger: Verifications by content, see `harness.ledger`; None knows of none.
+        ledger: Verifications by content, see `harness.trust.ledger`; None knows of none.
     """
     try:
         return _read(folder, ledger)

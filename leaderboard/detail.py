@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.cost import of_cell
+from harness.evidence.costs import of_cell
 from leaderboard.danger import danger, ranked
 from leaderboard.protocol import checklist, command
 from leaderboard.records import CLEAN_PLACE, Record

@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 
 from harness.errors import BadRun, HarnessError
-from harness.registry import Registry
-from harness.store import RunStore
+from harness.evidence.store import RunStore
+from harness.inputs.registry import Registry
 from leaderboard.danger import danger, ranked
 from leaderboard.records import Record
 from leaderboard.rows import Picture
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from harness.proof.subject import Subjects
+    from harness.inputs.of_run import Subjects
     from harness.types import LoadedModel
 
 SIDE = 96
@@ -69,15 +69,15 @@ def pictures(record: Record, count: int, subjects: Subjects) -> tuple[Picture, .
     rows = _choose(record, count)
     if not rows:
         return ()
-    from harness import evidence
-    from harness.slices import checked
+    from harness.evidence import witnesses
+    from harness.inputs.samples import checked
 
     model, data = subjects.of(record.info)
     clean, labels = checked(data, [row["sample_id"] for row in rows])
     if labels.tolist() != [int(record.labels[np.searchsorted(record.sample_ids, row["sample_id"])]) for row in rows]:
         raise BadRun(f"the data set {data.name!r} found here has other labels than the run")
     try:
-        broken = evidence.decode([row["image"] for row in rows], clean)
+        broken = witnesses.decode([row["image"] for row in rows], clean)
     except ValueError as error:
         raise BadRun(f"run {record.folder}: {error}; is the data set another one?") from None
     before, after = _answers(record, model, clean, broken)
@@ -136,8 +136,8 @@ def _answers(
     """Prediction and confidence of each image; nothing if the model found here has other weights than the run's."""
     import torch
 
-    from harness.describe import module_digest
-    from harness.model import ReferenceModel
+    from harness.inputs.reference import ReferenceModel
+    from harness.run.manifest import module_digest
 
     if (model.weights_sha256 or module_digest(model)) != record.info["model"]["sha256"]:
         return [], []

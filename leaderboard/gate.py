@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.base.threat import parse_epsilon
 from harness.errors import BadEpsilon, UnknownName, UsageError
-from harness.threat import parse_epsilon
 from leaderboard import wording
 from leaderboard.collect import collect
 from leaderboard.paired import paired_cells, places

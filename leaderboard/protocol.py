@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.registry import Registry
+from harness.inputs.registry import Registry
 from leaderboard.records import CLEAN_PLACE, Record
 from leaderboard.rows import WORST, Answer
 from leaderboard.text import short_hash

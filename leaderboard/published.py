@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import BadRun
-from harness.facts import SCHEMA_VERSION
-from harness.metrics import wilson
+from harness.evidence.facts import SCHEMA_VERSION
+from harness.evidence.metrics import wilson
 from leaderboard.check import check_info
 from leaderboard.records import CLEAN_PLACE, Mistakes, Place, Record
 from leaderboard.rows import WORST, Note, Picture, Score

@@ -169,7 +169,7 @@ class Row:
     findings: tuple[Note, ...]
     """Of the run and of the diagnosis of its facts."""
     grade: str | None
-    """A to D, see `harness.diagnose.grade`; None while cells are missing."""
+    """A to D, see `harness.trust.diagnosis.grade`; None while cells are missing."""
     verified: str
     """What the ledger of whoever made the table says: ``no``, ``breaks verified``, ``replayed K``, or `UNVERIFIED`."""
     status: str

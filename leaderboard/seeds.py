@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UnknownName, UsageError
-from harness.store import key_of
+from harness.evidence.store import key_of
 from leaderboard import wording
 from leaderboard.markdown import escape, grid
 from leaderboard.paired import places

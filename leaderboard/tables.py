@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.store import key_of
+from harness.evidence.store import key_of
 from leaderboard.detail import detail_of
 from leaderboard.paired import pairs_of
 from leaderboard.records import CLEAN_PLACE, Record, worst_is_attack

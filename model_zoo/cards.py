@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BadCard
-from harness.registry import is_plain_name
+from harness.inputs.registry import is_plain_name
 from harness.types import Claim, ModelCard
 
 MAX_CLASSES = 1_000_000

@@ -9,7 +9,7 @@ import torchvision
 from torch import Tensor, nn
 
 from harness.errors import BadWeights, UsageError
-from harness.registry import is_plain_name
+from harness.inputs.registry import is_plain_name
 from harness.types import Dataset
 from model_zoo.architectures import last_linear
 from model_zoo.cards import read_card

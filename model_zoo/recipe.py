@@ -14,7 +14,7 @@ from rich.console import Console
 from torch import nn
 
 from harness.errors import BadData, HarnessError, PluginError, UsageError
-from harness.registry import Registry, stranger
+from harness.inputs.registry import Registry, stranger
 from harness.types import Claim, DataRequest, Dataset, ModelCard
 from model_zoo import architectures, checkpoint, initial, result
 from model_zoo.augment import Augmentation

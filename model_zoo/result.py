@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from harness.plan import device_name
+from harness.run.plan import device_name
 from harness.types import ModelCard
 from model_zoo import architectures
 from model_zoo.cards import write_card

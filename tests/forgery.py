@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from toys import Toy
 
-from harness import evidence, facts
-from harness.proof.recount import KEYED
-from harness.store import RunStore, key_of, run_name
-from harness.summary import summarize
-from harness.threat import distance
+from harness.base.threat import distance
+from harness.evidence import facts, witnesses
+from harness.evidence.store import RunStore, key_of, run_name
+from harness.evidence.summary import summarize
+from harness.trust.verify.recount import KEYED
 
 Row = dict[str, Any]
 
@@ -55,7 +55,7 @@ class Forger:
 
     def edit_witnesses(self, change: Callable[[Row], Row | None], pattern: str = "*") -> int:
         """The same of witnesses."""
-        return self._edit("witnesses", evidence, pattern, change)
+        return self._edit("witnesses", witnesses, pattern, change)
 
     def _edit(self, part: str, form: Any, pattern: str, change: Callable[[Row], Row | None]) -> int:
         changed = 0
@@ -91,13 +91,13 @@ class Forger:
 
     def image(self, witness: Row) -> Tensor:
         """The witness' image [1,C,H,W]."""
-        return evidence.decode([witness["image"]], self.clean(witness["sample_id"]))
+        return witnesses.decode([witness["image"]], self.clean(witness["sample_id"]))
 
     def with_image(self, witness: Row, image: Tensor, measure: bool = True) -> Row:
         """The witness with another image, its distance measured again if the forger is thorough."""
         clean = self.clean(witness["sample_id"])
         reach = float(distance(image, clean, self.norm))
-        return {**witness, "image": evidence.encode(image, clean)[0]} | ({"distance": reach} if measure else {})
+        return {**witness, "image": witnesses.encode(image, clean)[0]} | ({"distance": reach} if measure else {})
 
     def swap_image(self, image: Callable[[Row], Tensor], wanted: Callable[[Row], bool], measure: bool = True) -> int:
         """Give the wanted witnesses another image, and, if the forger is thorough, their facts its distance."""

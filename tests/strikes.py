@@ -17,11 +17,11 @@ import adapters.art
 import adapters.autoattack
 import adapters.torchattacks
 from harness.attack import BaseAttack, ToolWarning
-from harness.model import ReferenceModel
-from harness.observe import AllBroken, ObservedModel, Watch, offer_returned
-from harness.seeds import derive, forked
+from harness.base.randomness import derive, forked
+from harness.inputs.reference import ReferenceModel
+from harness.measure.unit.board import WitnessBoard
+from harness.measure.unit.observer import AllBroken, ObservedModel, Watch, offer_returned
 from harness.types import AttackSpec, Norm, Problem
-from harness.witness import WitnessBoard
 
 METHODS: Mapping[str, type[BaseAttack]] = {
     **adapters.torchattacks.METHODS,

@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from harness.errors import HarnessError
-from harness.registry import Registry
+from harness.inputs.registry import Registry
 
 EXIT_DONE, EXIT_NO, EXIT_USAGE, EXIT_MISSING = 0, 1, 2, 3
 INTERRUPTED = 130

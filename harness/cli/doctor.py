@@ -36,10 +36,10 @@ def doctor(
 
 
 def _model(name: str, data: str, data_root: Path | None, device: str) -> tuple[dict[str, Any], list[Finding]]:
-    from harness.checks import CHECKS
-    from harness.doctor import examine_data, examine_model
-    from harness.plan import pick_device
-    from harness.resolve import find_data, find_model
+    from harness.evidence.findings import CHECKS
+    from harness.inputs.find import find_data, find_model
+    from harness.run.plan import pick_device
+    from harness.trust.doctor import examine_data, examine_model
 
     place = pick_device(device)
     samples, loaded = find_data(data, data_root), find_model(name)
@@ -59,7 +59,7 @@ def _model(name: str, data: str, data_root: Path | None, device: str) -> tuple[d
 
 
 def _environment() -> tuple[dict[str, Any], list[Finding]]:
-    from harness.environment import environment
+    from harness.trust.doctor.environment import environment
 
     return environment()
 
@@ -79,7 +79,7 @@ def _print(report: dict[str, Any], findings: list[Finding]) -> None:
 
 
 def _model_lines(report: dict[str, Any]) -> list[str]:
-    from harness.checks import CHECKS
+    from harness.evidence.findings import CHECKS
 
     passed = [f"{code} {CHECKS[code]}" for code, well in report["checks"].items() if well]
     return [

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from harness.base.text import duration
 from harness.cli import EXIT_USAGE
-from harness.cli.durations import duration
 from harness.cli.output import print_json
 from harness.errors import HarnessError, UsageError
 
@@ -78,7 +78,7 @@ def evaluate_models(
         if mode not in (None, short):
             raise UsageError(f"{option} contradicts --mode {mode}; give one of them")
         mode = short
-    from harness.suite import load_suite
+    from harness.inputs.suite import load_suite
 
     seconds = None if budget is None else duration("--budget", budget)
     chosen = load_suite(suite)  # before torch is imported: a typo is told at once
@@ -89,8 +89,8 @@ def evaluate_models(
     rows = _batch_size(batch_size)
 
     from harness.cli.report import LiveReport, interrupts, print_result
-    from harness.resolve import find_data, find_model
-    from harness.run import Options, evaluate
+    from harness.inputs.find import find_data, find_model
+    from harness.run.job import Options, evaluate
     from harness.types import Scale
 
     scale = Scale(workers, gpus_per_worker, ray_address)

@@ -9,7 +9,7 @@ import typer
 
 from harness.cli.output import envelope, print_json
 from harness.errors import HarnessError, UnknownName
-from harness.registry import GROUPS, Entry, Registry
+from harness.inputs.registry import GROUPS, Entry, Registry
 
 KINDS = ("models", "defenses", "attacks", "suites", "datasets")
 FOLDERS = {kind: f"cards/{kind}" for kind in KINDS} | {"suites": "suites"}

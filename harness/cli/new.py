@@ -14,7 +14,7 @@ def new_plugin(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the package's folder is made.")] = Path("."),
 ) -> None:
     """Write a small installable package for a defense, attack, model, data set or suite of your own."""
-    from harness.scaffold import write
+    from harness.cli.scaffold import write
 
     for path in write(name, kind, output):
         typer.echo(path)

@@ -25,10 +25,10 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from harness import facts as fact
 from harness.cli.output import percent
-from harness.run import Run
-from harness.worker import Done
+from harness.evidence import facts as fact
+from harness.measure.worker import Done
+from harness.run.job import Run
 
 
 class LiveReport:

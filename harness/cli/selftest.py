@@ -9,7 +9,7 @@ import typer
 from harness.cli.output import envelope, percent, print_json
 
 if TYPE_CHECKING:
-    from harness.selftest import Outcome
+    from harness.testing.selftest import Outcome
 
 
 def selftest(
@@ -20,7 +20,7 @@ def selftest(
     from rich.console import Console
     from rich.progress import track
 
-    from harness.selftest import choose, run
+    from harness.testing.selftest import choose, run
 
     examples = choose(only or ())
     console = Console(stderr=True)

@@ -12,9 +12,9 @@ from harness.errors import BadRun, HarnessError, TornFile, UsageError
 from harness.types import Finding
 
 if TYPE_CHECKING:
-    from harness.proof.subject import Subjects
-    from harness.proof.verdict import Verdict
-    from harness.verify import VerifyOptions
+    from harness.inputs.of_run import Subjects
+    from harness.trust.verify.verdict import Verdict
+    from harness.trust.verify.verify import VerifyOptions
 
 
 def verify_runs(
@@ -44,10 +44,10 @@ def verify_runs(
 
     import secrets
 
-    from harness.ledger import ledger_path, record
-    from harness.plan import pick_device
-    from harness.proof.subject import Subjects
-    from harness.verify import VerifyOptions
+    from harness.inputs.of_run import Subjects
+    from harness.run.plan import pick_device
+    from harness.trust.ledger import ledger_path, record
+    from harness.trust.verify.verify import VerifyOptions
 
     # A seed that an author can foresee tells him which survivors nobody will look at.
     options = VerifyOptions(replay or 0, secrets.randbits(31) if seed is None else seed, device)
@@ -80,9 +80,9 @@ def verify_runs(
 
 def _verify(folder: Path, subjects: Subjects, options: VerifyOptions) -> tuple[Verdict, str]:
     """The verdict on one run, and the hash of what it is about."""
-    from harness.ledger import content_hash
-    from harness.store import RunStore
-    from harness.verify import unreadable, verify
+    from harness.evidence.store import RunStore
+    from harness.trust.ledger import content_hash
+    from harness.trust.verify.verify import unreadable, verify
 
     content = content_hash(folder)  # before it is read: of what was verified, not of what lies there later
     try:

@@ -11,19 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness.contain import breaches
+from harness.base.randomness import forked
+from harness.base.targets import resolve_targets
+from harness.base.threat import Epsilon
 from harness.errors import BadSuite, MissingPackage, PluginError
-from harness.model import ReferenceModel
-from harness.observe import AllBroken
-from harness.passes import Chunk, broken_rows
-from harness.registry import Registry
-from harness.seeds import forked
-from harness.targets import resolve_targets
+from harness.inputs.reference import ReferenceModel
+from harness.inputs.registry import Registry
+from harness.measure.unit.compute import Job, Setting, run_unit
+from harness.measure.unit.isolation import breaches
+from harness.measure.unit.observer import AllBroken
+from harness.measure.unit.outcome import Chunk, broken_rows
 from harness.testing.closed import REACH, Plane
 from harness.testing.faults import Faults, ModuleState
-from harness.threat import Epsilon
 from harness.types import Attack, AttackSpec, Kind, LoadedModel, Mode, Norm, Problem
-from harness.unit import Job, Setting, run_unit
 
 FACTORS = torch.linspace(0.4, 1.6, 13)
 """Distances of the images to the boundary, in epsilons: the first six can be broken, the last six cannot."""

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from harness.errors import HarnessError
-from harness.resolve import find_data
-from harness.slices import checked, make_slice
+from harness.inputs.find import find_data
+from harness.inputs.samples import checked, make_slice
 from harness.testing.faults import Faults, generators
 from harness.types import DataRequest, Dataset
 

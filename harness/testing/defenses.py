@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from harness.base.randomness import forked
+from harness.base.threat import check_norm, parse_epsilon
 from harness.errors import UsageError
-from harness.registry import Registry
-from harness.seeds import forked
+from harness.inputs.registry import Registry
 from harness.testing.closed import Classifier, Features
 from harness.testing.faults import Faults, ModuleState
-from harness.threat import check_norm, parse_epsilon
 
 STEPS, BATCH = 150, 128
 MOST = 0.1

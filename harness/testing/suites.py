@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.attack import BrokenAttack
-from harness.doctor import units
 from harness.errors import MissingPackage
-from harness.suite import load_suite
+from harness.inputs.suite import load_suite
 from harness.testing.faults import Faults
+from harness.trust.doctor import units
 
 
 def check_suite(suite: str | Path) -> None:

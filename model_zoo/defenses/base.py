@@ -10,7 +10,7 @@ from typing import Any, Self
 from torch import Tensor, nn
 
 from harness.errors import PluginError, UsageError
-from harness.registry import Registry
+from harness.inputs.registry import Registry
 from harness.types import Dataset, ModelCard
 from model_zoo.numbers import number, spell
 from model_zoo.progress import Progress

@@ -11,8 +11,8 @@ from toys import Linear, SmallNet, labeled, loaded
 
 from adapters.art import as_classifier
 from harness.attack import ToolWarning
+from harness.base.randomness import forked
 from harness.errors import UsageError
-from harness.seeds import forked
 from harness.types import LoadedModel, Problem
 
 pytest.importorskip("art")

@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 import pytest
 
 from adapters.describe import CARDS, METHODS, as_toml, describe
-from harness.registry import Registry
+from harness.inputs.registry import Registry
 
 
 @pytest.mark.parametrize("name", METHODS)

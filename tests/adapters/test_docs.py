@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from adapters.describe import METHODS
-from harness.suite import read_suite
+from harness.inputs.suite import read_suite
 from harness.types import AttackSpec
 
 ROOT = Path(__file__).parents[2]

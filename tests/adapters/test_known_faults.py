@@ -16,7 +16,7 @@ from torch import nn
 from toys import SmallNet, labeled
 
 from harness.attack import ToolWarning
-from harness.seeds import forked
+from harness.base.randomness import forked
 from harness.types import Problem
 
 EPSILON = 8 / 255

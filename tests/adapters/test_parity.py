@@ -5,8 +5,8 @@ import torch
 from strikes import make
 from toys import SmallNet, labeled
 
-from harness.model import exact_arithmetic
-from harness.seeds import forked
+from harness.base.randomness import forked
+from harness.inputs.reference import exact_arithmetic
 from harness.types import Problem
 
 EPSILONS = [1 / 255, 4 / 255, 8 / 255]

@@ -4,7 +4,7 @@ from importlib.resources import files
 
 import pytest
 
-from harness.suite import read_suite
+from harness.inputs.suite import read_suite
 
 SUITES = sorted(files("harness").joinpath("suites").iterdir(), key=str)
 GRID = ["1/255", "2/255", "4/255", "8/255"]

@@ -8,10 +8,10 @@ from strikes import METHODS, make, strike
 from torch import nn
 from toys import SmallNet, labeled
 
+from harness.base.randomness import forked
+from harness.base.targets import resolve_targets
+from harness.base.threat import distance, inside_ball, inside_box
 from harness.errors import MissingPackage
-from harness.seeds import forked
-from harness.targets import resolve_targets
-from harness.threat import distance, inside_ball, inside_box
 from harness.types import Problem
 
 pytest.importorskip("torchattacks")

@@ -4,7 +4,7 @@ import shutil
 
 from forgery import SURVIVED, at, first
 
-from harness import facts
+from harness.evidence import facts
 
 
 def hidden_break(f):

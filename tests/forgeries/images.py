@@ -4,7 +4,7 @@ import shutil
 
 from forgery import beyond, first, nothing
 
-from harness import facts
+from harness.evidence import facts
 
 
 def same_witness(row):

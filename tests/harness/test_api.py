@@ -14,11 +14,11 @@ from toys import Linear, SmallNet, StopAfter, labeled, loaded
 
 import harness
 from harness.errors import BadData, BadRun, MissingPackage, ModelRefused, UsageError
-from harness.result import WORST, Result
-from harness.run import Options
-from harness.run import evaluate as run
-from harness.suite import load_suite
-from harness.wrap import as_data, as_model, name_classes
+from harness.inputs.objects import as_data, as_model, name_classes
+from harness.inputs.suite import load_suite
+from harness.run.job import Options
+from harness.run.job import evaluate as run
+from harness.run.result import WORST, Result
 
 MODEL = SmallNet()
 TOY = labeled(MODEL, 40, wrong=3)

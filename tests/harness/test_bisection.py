@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toys import CASCADE, Linear, SmallNet, StopAfter, labeled, loaded, scripted
 
-from harness import facts
-from harness.bisection import order
-from harness.diagnose.series import read
-from harness.facts import IMPLIED
-from harness.run import Options, evaluate
-from harness.suite import Suite
-from harness.threat import parse_grid
+from harness.base.threat import parse_grid
+from harness.evidence import facts
+from harness.evidence.facts import IMPLIED
+from harness.inputs.suite import Suite
+from harness.measure.bisection import order
+from harness.run.job import Options, evaluate
+from harness.trust.diagnosis.series import read
+from harness.trust.verify.verify import VerifyOptions, verify
 from harness.types import AttackSpec
-from harness.verify import VerifyOptions, verify
 
 FGSM = AttackSpec("fgsm", "torchattacks", "fgsm", {})
 PGD = AttackSpec("pgd", "torchattacks", "pgd", {"steps": 5, "step_size": "epsilon/4", "random_start": True})

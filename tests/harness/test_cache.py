@@ -5,10 +5,10 @@ import shutil
 import pytest
 from toys import SmallNet, labeled, loaded
 
-from harness.run import Options, evaluate
-from harness.store import RunStore
-from harness.suite import Suite
-from harness.threat import parse_grid
+from harness.base.threat import parse_grid
+from harness.evidence.store import RunStore
+from harness.inputs.suite import Suite
+from harness.run.job import Options, evaluate
 from harness.types import AttackSpec
 
 PGD = AttackSpec("pgd", "torchattacks", "pgd", {"steps": 5, "step_size": "epsilon/4", "random_start": True})

@@ -18,7 +18,7 @@ from torch import nn
 
 def tiny():
     """The nearest class mean, which is linear and well above guessing: the doctor lets it pass."""
-    from harness.resolve import find_data
+    from harness.inputs.find import find_data
 
     data = find_data("signs")
     images, labels = data.take(range(len(data)))

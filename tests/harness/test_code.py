@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from harness.code import class_code, is_strange, model_code
+from harness.inputs.identity import class_code, is_strange, model_code
 
 SOURCE = """
 import torch

@@ -9,13 +9,13 @@ import jsonschema
 import pytest
 from toys import SmallNet, labeled, loaded
 
-from harness import evidence, facts
+from harness.base.threat import parse_grid
 from harness.cli import main
-from harness.registry import Registry
-from harness.run import Options, Silent, evaluate
-from harness.store import RunStore
-from harness.suite import Suite
-from harness.threat import parse_grid
+from harness.evidence import facts, witnesses
+from harness.evidence.store import RunStore
+from harness.inputs.registry import Registry
+from harness.inputs.suite import Suite
+from harness.run.job import Options, Silent, evaluate
 from harness.types import AttackSpec, Finding
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,11 +78,11 @@ def test_facts_and_witnesses(run):
     assert {row["outcome"] for row in rows} >= {"clean_wrong", "witness", "survived"}
     assert set(schema("fact")["properties"]) == {field.name for field in facts.SCHEMA}
     assert tuple(schema("fact")["properties"]["outcome"]["enum"]) == facts.OUTCOMES
-    witnesses = [row for table in store.all_witnesses() for row in table.to_pylist()]
-    for row in witnesses:
+    rows = [row for table in store.all_witnesses() for row in table.to_pylist()]
+    for row in rows:
         validate(row, "witness")
     assert witnesses
-    assert set(schema("witness")["properties"]) == {field.name for field in evidence.SCHEMA}
+    assert set(schema("witness")["properties"]) == {field.name for field in witnesses.SCHEMA}
 
 
 @pytest.mark.parametrize("name", Registry("suites").names())

@@ -7,13 +7,13 @@ import pytest
 import torch
 from toys import Linear, SmallNet, labeled, loaded, scripted
 
-from harness.cli.durations import duration
-from harness.cost import Cost, Meter, fold_costs, in_words, read_cost, write_cost
+from harness.base.text import duration
+from harness.base.threat import parse_grid
 from harness.errors import UsageError
-from harness.run import Options, evaluate
-from harness.store import RunStore
-from harness.suite import Suite
-from harness.threat import parse_grid
+from harness.evidence.costs import Cost, Meter, fold_costs, in_words, read_cost, write_cost
+from harness.evidence.store import RunStore
+from harness.inputs.suite import Suite
+from harness.run.job import Options, evaluate
 from harness.types import AttackSpec
 
 

@@ -9,13 +9,13 @@ import torch
 from torch import nn
 from toys import Linear, SmallNet, labeled, loaded, scripted
 
-from harness import facts
-from harness.checks import CHECKS
-from harness.diagnose import diagnose, verdict
-from harness.run import Options, evaluate
-from harness.suite import Suite
-from harness.summary import summarize
-from harness.threat import parse_grid
+from harness.base.threat import parse_grid
+from harness.evidence import facts
+from harness.evidence.findings import CHECKS
+from harness.evidence.summary import summarize
+from harness.inputs.suite import Suite
+from harness.run.job import Options, evaluate
+from harness.trust.diagnosis import diagnose, verdict
 from harness.types import AttackSpec
 
 N = 200

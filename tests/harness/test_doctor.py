@@ -8,16 +8,16 @@ import torch
 from torch import nn
 from toys import Linear, SmallNet, Toy, labeled, loaded, uniform_images
 
-from harness.checks import CHECKS, against_claim
+from harness.base.statistics import binomial_at_least, binomial_at_most, fisher, mcnemar_one_sided
+from harness.base.threat import parse_grid
 from harness.cli import main
-from harness.doctor import examine_data, examine_model, refuse, units
-from harness.doctor.answers import determinism
-from harness.doctor.probe import Probe
 from harness.errors import BadData, ModelRefused
-from harness.exact import binomial_at_least, binomial_at_most, fisher, mcnemar_one_sided
-from harness.run import Options, evaluate
-from harness.suite import Suite
-from harness.threat import parse_grid
+from harness.evidence.findings import CHECKS, against_claim
+from harness.inputs.suite import Suite
+from harness.run.job import Options, evaluate
+from harness.trust.doctor import examine_data, examine_model, refuse, units
+from harness.trust.doctor.answers import determinism
+from harness.trust.doctor.probe import Probe
 from harness.types import AttackSpec, Claim, LoadedModel, ModelCard
 
 CLASSES = 5
@@ -475,7 +475,7 @@ def test_warnings_travel_with_the_row_and_the_doctor_is_asked_once(tmp_path, mon
     assert run.summary["findings"][0] == finding
     assert run.summary["grade"] == "C"
     assert run.info["preflight"] == {"n": 40, "seconds": run.info["preflight"]["seconds"], "forced": False}
-    monkeypatch.setattr("harness.preflight.examine_model", lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr("harness.run.preflight.examine_model", lambda *_: pytest.fail("asked again"))
     again = evaluate(model, suite(), data, Options(tmp_path))
     assert again.info["findings"] == run.info["findings"]
     assert again.info["preflight"] == run.info["preflight"]
@@ -505,7 +505,7 @@ def test_a_buffer_that_moves_during_the_run_is_told(tmp_path):
 MODEL = """
 import torch
 from torch import nn
-from harness.resolve import find_data
+from harness.inputs.find import find_data
 
 class Means(nn.Module):
     def __init__(self, after):

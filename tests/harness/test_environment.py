@@ -4,9 +4,9 @@ from importlib.metadata import PackageNotFoundError
 
 import torch
 
-from harness import environment
 from harness.errors import PluginError
-from harness.registry import Registry
+from harness.inputs.registry import Registry
+from harness.trust.doctor import environment
 
 
 class Package:

@@ -9,17 +9,17 @@ import pytest
 import torch
 from toys import Linear, SmallNet, StopAfter, Toy, labeled, loaded, scripted, uniform_images
 
-from harness import evidence, facts
+from harness.base.threat import distance, inside_ball, inside_box, parse_epsilon, parse_grid
 from harness.errors import BadData, BadRun, ModelRefused, UsageError
-from harness.metrics import cells, sample_outcomes
-from harness.model import ReferenceModel
-from harness.passes import Chunk
-from harness.run import Options, evaluate
-from harness.store import RunStore
-from harness.suite import Suite
-from harness.threat import distance, inside_ball, inside_box, parse_epsilon, parse_grid
+from harness.evidence import facts, witnesses
+from harness.evidence.metrics import cells, sample_outcomes
+from harness.evidence.store import RunStore
+from harness.inputs.reference import ReferenceModel
+from harness.inputs.suite import Suite
+from harness.measure.unit.compute import Job, Setting, run_unit
+from harness.measure.unit.outcome import Chunk
+from harness.run.job import Options, evaluate
 from harness.types import AttackSpec
-from harness.unit import Job, Setting, run_unit
 
 
 def suite(grid=("1/255", "4/255", "8/255"), norm="linf", method="pgd", chunk=16, mode="observed", **params):
@@ -76,7 +76,7 @@ def test_no_witness_ever_leaves_ball_or_box(tmp_path, mode, norm):
     count = 0
     for table in RunStore(run.folder).all_witnesses():
         images, labels = data.take(table["sample_id"].to_pylist())
-        back = evidence.decode(table["image"].to_pylist(), images)
+        back = witnesses.decode(table["image"].to_pylist(), images)
         reach = distance(back, images, norm)
         assert inside_box(back).all()
         for row, epsilon in enumerate(table["epsilon"].to_pylist()):
@@ -95,7 +95,7 @@ def bare_pgd(model, images, labels, epsilon, seed):
     """What a user would write: torchattacks alone, with the seed the harness would use."""
     import torchattacks
 
-    from harness.seeds import forked
+    from harness.base.randomness import forked
 
     with forked(seed):
         attack = torchattacks.PGD(model, eps=epsilon, alpha=epsilon / 4, steps=10, random_start=True)
@@ -106,7 +106,7 @@ def bare_pgd(model, images, labels, epsilon, seed):
 @pytest.mark.parametrize("seed", range(5))
 def test_promise_a_observation_never_loses_what_the_bare_tool_breaks(seed):
     """One epsilon, one chunk, equal draws, frozen rows kept in the batch: a superset, without exception."""
-    from harness.seeds import derive
+    from harness.base.randomness import derive
 
     model = SmallNet(seed=seed)
     data = labeled(model, 48, seed=seed)
@@ -126,7 +126,7 @@ def test_promise_a_observation_never_loses_what_the_bare_tool_breaks(seed):
 
 
 def test_faithful_mode_gives_the_bare_tools_own_numbers(tmp_path):
-    from harness.seeds import derive
+    from harness.base.randomness import derive
 
     model = SmallNet()
     data = labeled(model, 32)

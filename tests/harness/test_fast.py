@@ -9,18 +9,18 @@ import torch
 from torch import nn
 from toys import SHAPE, SmallNet, labeled, loaded, uniform_images
 
-from harness import facts
+from harness.base.threat import parse_grid
 from harness.errors import BadRun, UsageError
-from harness.fast import calibrate as calibration
-from harness.fast import copies
-from harness.fast.calibrate import Question, calibrate, make_copy
-from harness.fast.copies import FastCopy, Recipe, Unfit, bucket, compare, prepare, useful_speedups
-from harness.fast.fold import fold_batch_norm
-from harness.model import ReferenceModel
-from harness.run import Options, evaluate
-from harness.store import RunStore
-from harness.suite import Suite
-from harness.threat import parse_grid
+from harness.evidence import facts
+from harness.evidence.store import RunStore
+from harness.inputs.reference import ReferenceModel
+from harness.inputs.suite import Suite
+from harness.measure.fast_copy import calibrate as calibration
+from harness.measure.fast_copy import copies
+from harness.measure.fast_copy.calibrate import Question, calibrate, make_copy
+from harness.measure.fast_copy.copies import FastCopy, Recipe, Unfit, bucket, compare, prepare, useful_speedups
+from harness.measure.fast_copy.fold import fold_batch_norm
+from harness.run.job import Options, evaluate
 from harness.types import AttackSpec
 
 IMAGES = uniform_images(16, 3)
@@ -160,13 +160,13 @@ def test_every_witness_of_a_copy_is_the_references(tmp_path, precision):
     plan = json.loads((run.folder / "run.json").read_text())["plan"]
     assert (plan["precision"], plan["speedups"]) == (precision, ["fold", "stem", "tiny-maps"])
     assert exact.info["plan"]["speedups"] == []
-    from harness import evidence
+    from harness.evidence import witnesses
 
     count = 0
     for table in RunStore(run.folder).all_witnesses():
         images, labels = data.take(table["sample_id"].to_pylist())
         with torch.no_grad():
-            predictions = model(evidence.decode(table["image"].to_pylist(), images)).argmax(1)
+            predictions = model(witnesses.decode(table["image"].to_pylist(), images)).argmax(1)
         assert (predictions != labels).all()
         count += len(labels)
     assert count > 10
@@ -191,7 +191,7 @@ def test_what_a_lying_copy_proposes_is_attacked_again(tmp_path, monkeypatch):
     data = labeled(model, 40, wrong=3)
     exact = evaluate(loaded(model, 5), suite(), data, Options(tmp_path / "exact", precision="exact", batch_size=32))
     made = lambda reference, recipe, images: Liar(reference, Recipe(("fold",)))  # noqa: E731
-    monkeypatch.setattr("harness.run.make_copy", made)
+    monkeypatch.setattr("harness.run.job.make_copy", made)
     run = evaluate(loaded(model, 5), suite(), data, Options(tmp_path, precision="float32", batch_size=32))
     assert run.info["unconfirmed"] > 0
     before, after = Counter(outcomes(exact)), Counter(outcomes(run))
@@ -287,14 +287,14 @@ def test_a_run_goes_on_with_its_own_copy(tmp_path, monkeypatch):
     model = Deep()
     data = labeled(model, 20)
     first = evaluate(loaded(model, 5), suite(), data, Options(tmp_path, precision="float32"))
-    monkeypatch.setattr("harness.run.calibrate", None)
+    monkeypatch.setattr("harness.run.job.calibrate", None)
     again = evaluate(loaded(model, 5), suite(), data, Options(tmp_path, precision="float32"))
     assert (again.info["plan"], again.info["calibration"]) == (first.info["plan"], first.info["calibration"])
 
     def unfit(*_):
         raise Unfit("other code")
 
-    monkeypatch.setattr("harness.run.make_copy", unfit)
+    monkeypatch.setattr("harness.run.job.make_copy", unfit)
     with pytest.raises(BadRun, match=r"cannot be made here \(other code\)"):
         evaluate(loaded(model, 5), suite(), data, Options(tmp_path, precision="float32"))
 

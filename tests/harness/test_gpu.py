@@ -5,16 +5,16 @@ import pytest
 import torch
 from toys import Linear, SmallNet, labeled, loaded
 
-from harness import evidence, facts
-from harness.metrics import sample_outcomes
-from harness.model import ReferenceModel
-from harness.observe import AllBroken, ObservedModel
-from harness.run import Options, evaluate
-from harness.store import RunStore
-from harness.suite import Suite
-from harness.threat import distance, inside_ball, inside_box, parse_epsilon, parse_grid
+from harness.base.threat import distance, inside_ball, inside_box, parse_epsilon, parse_grid
+from harness.evidence import facts, witnesses
+from harness.evidence.metrics import sample_outcomes
+from harness.evidence.store import RunStore
+from harness.inputs.reference import ReferenceModel
+from harness.inputs.suite import Suite
+from harness.measure.unit.board import WitnessBoard
+from harness.measure.unit.observer import AllBroken, ObservedModel
+from harness.run.job import Options, evaluate
 from harness.types import AttackSpec
-from harness.witness import WitnessBoard
 
 pytestmark = [
     pytest.mark.gpu,
@@ -52,7 +52,7 @@ def test_witnesses_hold_on_the_cpu_too(tmp_path, mode):
     seen = 0
     for table in RunStore(run.folder).all_witnesses():
         images, labels = data.take(table["sample_id"].to_pylist())
-        back = evidence.decode(table["image"].to_pylist(), images)
+        back = witnesses.decode(table["image"].to_pylist(), images)
         assert inside_box(back).all()
         reach = distance(back, images, "linf")
         for row, epsilon in enumerate(table["epsilon"].to_pylist()):

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from readers import mutate, readers
 
-from harness import evidence, facts, parquet
+from harness.base.threat import parse_grid
 from harness.errors import BadCard, BadData, BadEpsilon, BadRun, BadSuite, BadWeights, HarnessError, UsageError
-from harness.store import Unit, run_name
-from harness.suite import read_suite
-from harness.threat import parse_grid
+from harness.evidence import facts, parquet, witnesses
+from harness.evidence.store import Unit, run_name
+from harness.inputs.suite import read_suite
 from model_zoo import checkpoint, npz
 from model_zoo.cards import read_card
 from model_zoo.datasets.folder import ImageFiles
@@ -220,7 +220,7 @@ def test_pickles_are_refused_and_never_run(tmp_path):
         (lambda: checkpoint.load(tmp_path / "evil.pt", "x"), UsageError),
         (lambda: npz.read_arrays(tmp_path / "evil.npz", ["images"]), BadData),
         (lambda: facts.read(evil), BadRun),
-        (lambda: evidence.read(evil), BadRun),
+        (lambda: witnesses.read(evil), BadRun),
     ):
         with pytest.raises(error):
             read()

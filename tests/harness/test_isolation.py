@@ -13,14 +13,14 @@ import pytest
 import torch
 from toys import SmallNet, labeled, loaded
 
-from harness import registry
 from harness.attack import BaseAttack
+from harness.base.threat import parse_grid
 from harness.cli import main
-from harness.contain import UnitTimeout, breaches, time_limit
 from harness.errors import PluginError, UsageError
-from harness.run import Options, evaluate
-from harness.suite import Suite
-from harness.threat import parse_grid
+from harness.inputs import registry
+from harness.inputs.suite import Suite
+from harness.measure.unit.isolation import UnitTimeout, breaches, time_limit
+from harness.run.job import Options, evaluate
 from harness.types import AttackSpec
 
 MODEL = SmallNet()

@@ -11,8 +11,8 @@ from known_answers import answers, cases
 from torch import nn
 
 from harness.errors import UsageError
-from harness.model import margins
-from harness.selftest.exact import TinyNet, linear_worst, relu_worst, relu_worst_by_patterns
+from harness.inputs.reference import margins
+from harness.testing.exact import TinyNet, linear_worst, relu_worst, relu_worst_by_patterns
 
 LINEAR_LINF, LINEAR_L2, RELU = (replace(case, grid=case.grid[:2]) for case in cases(16)[:3])
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import facts
-from harness.metrics import cells, clean_accuracy, sample_outcomes, wilson, worst_case
+from harness.evidence import facts
+from harness.evidence.metrics import cells, clean_accuracy, sample_outcomes, wilson, worst_case
 
 EPSILONS = {1 / 255: "1/255", 2 / 255: "2/255"}
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from toys import Linear, SmallNet, labeled, loaded
 
-from harness.model import ReferenceModel, usual_range
-from harness.observe import AllBroken, ObservedModel, offer_returned
-from harness.threat import distance
-from harness.witness import SOURCES, WitnessBoard
+from harness.base.threat import distance
+from harness.inputs.reference import ReferenceModel, usual_range
+from harness.measure.unit.board import SOURCES, WitnessBoard
+from harness.measure.unit.observer import AllBroken, ObservedModel, offer_returned
 
 EPSILON = 8 / 255
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from harness.errors import UsageError
-from harness.fast.calibrate import find_batch_size
-from harness.plan import Plan, pick_device, versions
+from harness.measure.fast_copy.calibrate import find_batch_size
+from harness.run.plan import Plan, pick_device, versions
 
 CPU = torch.device("cpu")
 

@@ -11,13 +11,13 @@ import warnings
 import pytest
 from toys import SmallNet, StopAfter, labeled, loaded
 
+from harness.base.threat import parse_grid
 from harness.errors import BadRun, MissingPackage, UsageError
-from harness.executors import local, ray
-from harness.executors.remote import Failed, Remote, homeless, pack
-from harness.run import Options, Silent, evaluate
-from harness.store import RunStore
-from harness.suite import Suite
-from harness.threat import parse_grid
+from harness.evidence.store import RunStore
+from harness.inputs.suite import Suite
+from harness.measure.executors import local, ray
+from harness.measure.executors.remote import Failed, Remote, homeless, pack
+from harness.run.job import Options, Silent, evaluate
 from harness.types import AttackSpec, Scale
 
 BY = [("attack", "ascending"), ("epsilon", "ascending"), ("sample_id", "ascending")]

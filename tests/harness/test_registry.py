@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import registry as module
 from harness.errors import DuplicateName, PluginError, UnknownName
-from harness.registry import Registry
+from harness.inputs import registry as module
+from harness.inputs.registry import Registry
 
 
 def point(name, value, package):

@@ -12,11 +12,11 @@ import pytest
 import torch
 from toys import SmallNet, StopAfter, labeled, loaded, scripted
 
-from harness import describe
 from harness.attack import ToolWarning
-from harness.run import Options, Run, evaluate
-from harness.suite import Suite
-from harness.threat import parse_grid
+from harness.base.threat import parse_grid
+from harness.inputs.suite import Suite
+from harness.run import manifest
+from harness.run.job import Options, Run, evaluate
 from harness.types import AttackSpec
 
 MODEL = SmallNet()
@@ -105,9 +105,9 @@ def test_units_out_of_time_are_not_handed_to_other_runs(start):
 
 def test_a_run_keeps_what_it_was_measured_with(start, monkeypatch):
     first = start()
-    versions = describe.versions
-    monkeypatch.setattr(describe, "versions", lambda: {**versions(), "torch": "99.0"})
-    monkeypatch.setattr(describe, "device_name", lambda device: "another machine")
+    versions = manifest.versions
+    monkeypatch.setattr(manifest, "versions", lambda: {**versions(), "torch": "99.0"})
+    monkeypatch.setattr(manifest, "device_name", lambda device: "another machine")
     again = start()  # nothing is left to compute
     for name in ("versions", "device", "git"):
         assert again.info[name] == first.info[name]
@@ -116,9 +116,9 @@ def test_a_run_keeps_what_it_was_measured_with(start, monkeypatch):
 
 def test_a_run_of_two_machines_says_so(start, monkeypatch):
     first = start(reporter=StopAfter(3))
-    versions = describe.versions
-    monkeypatch.setattr(describe, "versions", lambda: {**versions(), "torch": "99.0"})
-    monkeypatch.setattr(describe, "device_name", lambda device: "another machine")
+    versions = manifest.versions
+    monkeypatch.setattr(manifest, "versions", lambda: {**versions(), "torch": "99.0"})
+    monkeypatch.setattr(manifest, "device_name", lambda device: "another machine")
     (found,) = findings(start(), "hardware")
     assert f"torch {first.info['versions']['torch']} and 99.0" in found["message"]
     assert f"{first.info['device']['name']} and another machine" in found["message"]

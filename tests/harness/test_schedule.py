@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.executors.schedule import Schedule
-from harness.lanes import Lane
+from harness.measure.executors.schedule import Schedule
+from harness.measure.lanes import Lane
 
 
 def lanes(chunks, attacks):

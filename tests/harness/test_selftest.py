@@ -8,11 +8,11 @@ import torch
 
 from harness.cli import main
 from harness.errors import MissingPackage
-from harness.selftest import EXAMPLES, SUITE, choose, examine, masks, run
-from harness.selftest.networks import NETWORKS
-from harness.selftest.patterns import Patterns
-from harness.selftest.training import RECIPES
-from harness.suite import Suite, read_suite
+from harness.inputs.suite import Suite, read_suite
+from harness.testing.selftest import EXAMPLES, SUITE, choose, examine, masks, run
+from harness.testing.selftest.networks import NETWORKS
+from harness.testing.selftest.patterns import Patterns
+from harness.testing.selftest.training import RECIPES
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
@@ -80,7 +80,7 @@ def test_every_check_that_judges_can_be_caught_sleeping():
 
 
 def test_a_nervous_check_is_a_false_alarm(monkeypatch):
-    monkeypatch.setattr("harness.doctor.answers.UNDERFLOW", 1.0)
+    monkeypatch.setattr("harness.trust.doctor.answers.UNDERFLOW", 1.0)
     outcome = examine(*choose(["linear"]), single_step())
     assert outcome.verdict == "false alarm"
     assert outcome.finding().message == "linear, a sound model, is objected to by P6"
@@ -107,9 +107,9 @@ def test_the_command_says_yes(capsys):
 
 
 def test_the_command_says_no(capsys, monkeypatch):
-    monkeypatch.setattr("harness.doctor.answers.logits", asleep)
-    monkeypatch.setattr("harness.selftest.SUITE", SUITE)
-    monkeypatch.setattr("harness.selftest.read_suite", lambda _: single_step())
+    monkeypatch.setattr("harness.trust.doctor.answers.logits", asleep)
+    monkeypatch.setattr("harness.testing.selftest.SUITE", SUITE)
+    monkeypatch.setattr("harness.testing.selftest.read_suite", lambda _: single_step())
     code, value = selftest(capsys, "shifted")
     assert (code, value["ok"], value["data"]["missed"]) == (1, False, ["shifted"])
     assert value["findings"][0]["message"].startswith("shifted (logits shifted by -100) was missed: P6 must object")
@@ -151,7 +151,7 @@ def test_the_cosine_transform_is_orthonormal_and_rounds():
 def test_the_detector_knows_clean_images():
     images = Patterns(96, 7).images
     noise = 8 / 255 * (torch.randint(0, 2, images.shape, generator=torch.Generator().manual_seed(0)) * 2.0 - 1)
-    from harness.selftest.broken import THRESHOLD
+    from harness.testing.selftest.broken import THRESHOLD
 
     assert (masks.roughness(images) < THRESHOLD).all()
     assert (masks.roughness((images + noise).clamp(0, 1)) > THRESHOLD).all()

@@ -6,7 +6,7 @@ import torch
 from toys import Toy, uniform_images
 
 from harness.errors import BadData, UsageError
-from harness.slices import make_slice
+from harness.inputs.samples import make_slice
 
 
 def data(n=50):

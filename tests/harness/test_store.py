@@ -8,9 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import evidence, facts
 from harness.errors import BadRun
-from harness.store import RunStore, Unit, key_of, run_name
+from harness.evidence import facts, witnesses
+from harness.evidence.store import RunStore, Unit, key_of, run_name
 
 
 def one_fact(**changes):
@@ -24,20 +24,20 @@ def test_witness_bits_survive(seed, n):
     generator = torch.Generator().manual_seed(seed)
     clean = torch.rand(n, 3, 4, 5, generator=generator)
     images = (clean + torch.randn(clean.shape, generator=generator) * 0.03).clamp(0, 1)
-    back = evidence.decode(evidence.encode(images, clean), clean)
+    back = witnesses.decode(witnesses.encode(images, clean), clean)
     assert torch.equal(back, images)
     assert back.shape == clean.shape
 
 
 def test_a_witness_of_another_size_is_refused():
     with pytest.raises(ValueError, match="has 12 bytes"):
-        evidence.decode([b"x" * 12], torch.zeros(1, 3, 4, 4))
+        witnesses.decode([b"x" * 12], torch.zeros(1, 3, 4, 4))
 
 
 def test_the_clean_image_matters():
     clean = torch.rand(1, 3, 4, 4)
-    blobs = evidence.encode(clean * 0.5, clean)
-    assert not torch.equal(evidence.decode(blobs, clean + 0.1), clean * 0.5)
+    blobs = witnesses.encode(clean * 0.5, clean)
+    assert not torch.equal(witnesses.decode(blobs, clean + 0.1), clean * 0.5)
 
 
 def test_facts_round_trip_with_nulls(tmp_path):
@@ -65,7 +65,7 @@ def test_files_that_are_no_facts_are_refused(tmp_path):
         path.write_bytes(content)
         with pytest.raises(BadRun, match=r"f\.parquet is not a readable"):
             facts.read(path)
-    evidence.write(path, evidence.empty())
+    witnesses.write(path, witnesses.empty())
     with pytest.raises(BadRun, match="schema"):
         facts.read(path)
 

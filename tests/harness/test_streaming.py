@@ -4,10 +4,10 @@ import pytest
 import torch
 from toys import Linear, loaded
 
-from harness.cost import read_cost
-from harness.run import Options, evaluate
-from harness.suite import Suite
-from harness.threat import parse_grid
+from harness.base.threat import parse_grid
+from harness.evidence.costs import read_cost
+from harness.inputs.suite import Suite
+from harness.run.job import Options, evaluate
 from harness.types import AttackSpec
 
 SHAPE = (3, 16, 16)

@@ -3,8 +3,8 @@
 import pytest
 
 from harness.errors import BadEpsilon, BadSuite, UnknownName, UsageError
-from harness.registry import Registry
-from harness.suite import load_suite, read_suite
+from harness.inputs.registry import Registry
+from harness.inputs.suite import load_suite, read_suite
 
 GOOD = """\
 name = "mine"

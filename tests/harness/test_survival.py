@@ -16,14 +16,14 @@ import pytest
 import torch
 from toys import SmallNet, labeled, loaded
 
-from harness import evidence, facts, parquet
-from harness.cost import OutOfBudget
+from harness.base.threat import parse_grid
 from harness.errors import BadRun
-from harness.run import Options, Silent, evaluate
-from harness.running import running, take_left
-from harness.store import PARTS, RunStore, Unit
-from harness.suite import Suite
-from harness.threat import parse_grid
+from harness.evidence import facts, parquet, witnesses
+from harness.evidence.costs import OutOfBudget
+from harness.evidence.running import running, take_left
+from harness.evidence.store import PARTS, RunStore, Unit
+from harness.inputs.suite import Suite
+from harness.run.job import Options, Silent, evaluate
 from harness.types import AttackSpec
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -252,7 +252,7 @@ def test_a_log_that_cannot_be_written_loses_no_unit(tmp_path):
     store = RunStore.create(tmp_path, "r")
     (store.folder / "log.txt").mkdir()
     store.log("lost")
-    store.write(Unit("a", "0", 0), facts.empty(), evidence.empty())
+    store.write(Unit("a", "0", 0), facts.empty(), witnesses.empty())
     assert store.missing([Unit("a", "0", 0), Unit("a", "0", 1)]) == ["a@0-00001.parquet"]
 
 

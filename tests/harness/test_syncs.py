@@ -8,9 +8,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from toys import Linear, labeled, loaded
 
-from harness.model import ReferenceModel
-from harness.observe import ObservedModel
-from harness.witness import WitnessBoard
+from harness.inputs.reference import ReferenceModel
+from harness.measure.unit.board import WitnessBoard
+from harness.measure.unit.observer import ObservedModel
 
 WAITING = ("aten._local_scalar_dense", "aten.nonzero", "aten.equal", "aten.masked_select", "aten.unique")
 

@@ -9,7 +9,7 @@ from torch import nn
 from toys import SmallNet, Toy, labeled, loaded
 
 from harness.attack import BaseAttack
-from harness.seeds import forked
+from harness.base.randomness import forked
 from harness.testing import NotConformant, check_attack, check_dataset, check_defense, check_model, check_suite
 from harness.testing.closed import Features, Plane
 from harness.types import Claim, LoadedModel, ModelCard

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import threat
+from harness.base import threat
 from harness.errors import BadEpsilon
 
 

@@ -6,14 +6,14 @@ import pytest
 import torch
 from toys import Linear, SmallNet, labeled, loaded, scripted
 
-from harness import facts
-from harness.metrics import worst_case
-from harness.run import Options, Silent, evaluate
-from harness.store import RunStore
-from harness.suite import Suite
-from harness.threat import parse_grid
+from harness.base.threat import parse_grid
+from harness.evidence import facts
+from harness.evidence.metrics import worst_case
+from harness.evidence.store import RunStore
+from harness.inputs.suite import Suite
+from harness.run.job import Options, Silent, evaluate
+from harness.trust.verify.verify import VerifyOptions, verify
 from harness.types import AttackSpec
-from harness.verify import VerifyOptions, verify
 
 FGSM = AttackSpec("fgsm", "torchattacks", "fgsm", {})
 PGD = AttackSpec("pgd", "torchattacks", "pgd", {"steps": 5, "step_size": "epsilon/4", "random_start": True})

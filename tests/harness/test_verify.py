@@ -8,14 +8,14 @@ import pytest
 import torch
 from toys import CASCADE, Linear, SmallNet, StopAfter, labeled, loaded, scripted
 
-from harness.describe import module_digest
+from harness.base.threat import parse_grid
 from harness.errors import BadRun
-from harness.model import MARGINAL
-from harness.run import Options, evaluate
-from harness.suite import Suite
-from harness.threat import parse_grid
+from harness.inputs.reference import MARGINAL
+from harness.inputs.suite import Suite
+from harness.run.job import Options, evaluate
+from harness.run.manifest import module_digest
+from harness.trust.verify.verify import VerifyOptions, verify
 from harness.types import AttackSpec, LoadedModel
-from harness.verify import VerifyOptions, verify
 
 FGSM = AttackSpec("fgsm", "torchattacks", "fgsm", {})
 PGD = AttackSpec("pgd", "torchattacks", "pgd", {"steps": 5, "step_size": "epsilon/4", "random_start": True})

@@ -11,10 +11,10 @@ from importlib.resources import files
 import jsonschema
 import pytest
 
-from harness import ledger
 from harness.cli import main
 from harness.errors import FileError
-from harness.proof.verdict import Replay, Verdict
+from harness.trust import ledger
+from harness.trust.verify.verdict import Replay, Verdict
 from harness.types import Finding
 
 MODEL = """

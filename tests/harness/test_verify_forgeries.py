@@ -13,12 +13,12 @@ from forgeries.words import larger_epsilon
 from forgery import SURVIVED, Forger, at, first, hide
 from toys import SmallNet, Toy, labeled, loaded, scripted
 
-from harness import facts
-from harness.run import Options, evaluate
-from harness.suite import Suite
-from harness.threat import parse_grid
+from harness.base.threat import parse_grid
+from harness.evidence import facts
+from harness.inputs.suite import Suite
+from harness.run.job import Options, evaluate
+from harness.trust.verify.verify import VerifyOptions, verify
 from harness.types import AttackSpec
-from harness.verify import VerifyOptions, verify
 
 FGSM = AttackSpec("fgsm", "torchattacks", "fgsm", {})
 PGD = AttackSpec("pgd", "torchattacks", "pgd", {"steps": 5, "step_size": "epsilon/4", "random_start": True})

@@ -9,16 +9,16 @@ import torch
 from forgery import Forger, hide
 from toys import Linear, SmallNet, labeled, loaded, scripted
 
+from harness.base.threat import parse_grid
 from harness.errors import MissingPackage
-from harness.proof.records import read_records
-from harness.proof.replay import REPEATS, draw, survivors, upper_bound
-from harness.proof.verdict import Problems
-from harness.run import Options, evaluate
-from harness.store import RunStore
-from harness.suite import Suite
-from harness.threat import parse_grid
+from harness.evidence.store import RunStore
+from harness.inputs.suite import Suite
+from harness.run.job import Options, evaluate
+from harness.trust.verify.places import read_records
+from harness.trust.verify.replay import REPEATS, draw, survivors, upper_bound
+from harness.trust.verify.verdict import Problems
+from harness.trust.verify.verify import VerifyOptions, verify
 from harness.types import AttackSpec
-from harness.verify import VerifyOptions, verify
 
 FGSM = AttackSpec("fgsm", "torchattacks", "fgsm", {})
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import typer
 
-from harness import facts as fact
-from harness.store import SCHEMA_VERSION, RunStore, Unit, key_of, run_name
-from harness.summary import summarize
-from harness.threat import parse_epsilon
+from harness.base.threat import parse_epsilon
+from harness.evidence import facts as fact
+from harness.evidence.store import SCHEMA_VERSION, RunStore, Unit, key_of, run_name
+from harness.evidence.summary import summarize
 
 Falls = Mapping[int, str]
 """Sample id to the smallest epsilon label at which it falls; other clean-correct samples survive the whole grid."""
@@ -55,7 +55,7 @@ def write_run(
     """One run. `without` leaves out units (attack, epsilon label); `unknown` marks samples of a cell as not run.
 
     Sample ids are 0..n-1 and labels id % 43; what is wrong or broken is read as the next class. `witnesses` is a table
-    of `harness.evidence`.
+    of `harness.evidence.witnesses`.
     """
     attacks = list(attacks or [attack_info("pgd-20", steps=20)])
     epsilons = [parse_epsilon(label, norm) for label in grid]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from harness.errors import BadRun
-from harness.metrics import wilson
+from harness.evidence.metrics import wilson
 from leaderboard.collect import collect, read_run
 
 E1, E8 = "1/255", "8/255"

@@ -115,7 +115,7 @@ def test_other_samples_under_the_same_name_are_refused(runs) -> None:
 def _shift_ids(source, target) -> None:
     import pyarrow as pa
 
-    from harness import facts
+    from harness.evidence import facts
 
     table = facts.read(source)
     ids = pa.array(table["sample_id"].to_numpy() + 5)

@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from harness import evidence
 from harness.errors import UsageError
-from harness.resolve import find_data
+from harness.evidence import witnesses
+from harness.inputs.find import find_data
 from harness.types import LoadedModel
 from leaderboard.cli import show
 from leaderboard.collect import read_run
@@ -59,9 +59,9 @@ def run(runs):
         {
             "sample_id": ids, "attack": ["pgd-20"] * 5, "component": pa.nulls(5, pa.string()), "epsilon": [E8] * 5,
             "distance": [E8] * 5, "margin": [0.5] * 5, "adv_pred": [1, 2, 3, 2, 1],
-            "image": evidence.encode(broken, clean),
+            "image": witnesses.encode(broken, clean),
         },
-        schema=evidence.SCHEMA,
+        schema=witnesses.SCHEMA,
     )  # fmt: skip
     falls = {"pgd-20": dict.fromkeys(ids, "8/255")}
     return runs.write("standard", falls, n=90, classes=TRAFFIC_SIGNS, witnesses=table)
@@ -118,7 +118,7 @@ def test_the_page_shows_them_with_text_for_who_does_not_see(run) -> None:
 
 
 def test_show_draws_a_png(run, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("harness.proof.subject.Subjects", lambda *_: Found("x"))
+    monkeypatch.setattr("harness.inputs.of_run.Subjects", lambda *_: Found("x"))
     assert show(run, tmp_path / "x.png", 2) == 0
     with Image.open(tmp_path / "x.png") as image:
         assert image.width > 1000

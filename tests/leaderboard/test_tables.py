@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from harness.store import RunStore
-from harness.summary import summarize
+from harness.evidence.store import RunStore
+from harness.evidence.summary import summarize
 from leaderboard import csv_file, html, latex, markdown
 from leaderboard.collect import collect
 from leaderboard.tables import make_tables

@@ -10,7 +10,7 @@ from torch import nn
 
 import harness
 from harness.errors import BadWeights, MissingPackage, UnknownName, UsageError
-from harness.resolve import find_model
+from harness.inputs.find import find_model
 from model_zoo import pretrained
 from model_zoo.weights import sha256_of
 

@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 
 from harness.errors import BadWeights
-from harness.registry import Registry
+from harness.inputs.registry import Registry
 from harness.types import ModelCard
 from model_zoo.cards import read_card
 from model_zoo.cli import parse_options

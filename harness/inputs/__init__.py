@@ -1,0 +1,1 @@
+"""What is measured: names become models, data, suites and attacks, each with its identity."""

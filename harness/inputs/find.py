@@ -1,0 +1,103 @@
+"""From what the user typed to a model or a data set, by plugins."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError, PluginError, UnknownName, UsageError
+from harness.inputs.registry import Registry
+from harness.types import DataRequest, Dataset, LoadedModel, ModelCard
+
+SOURCES = (":", "/", ".py", "\\")
+
+
+def find_model(text: str) -> LoadedModel:
+    """A registered model, or what a source plugin makes of ``torchvision:..``, ``file.py:function`` or a folder.
+
+    Raises:
+        UnknownName: nobody knows it.
+        PluginError: a plugin returned something that is not a model.
+        BadCard, BadWeights: what it names cannot be loaded.
+    """
+    models, sources = Registry("models"), Registry("sources")
+    if text in models:
+        package = models.get(text).package
+        return as_loaded(text, _called(f"model {text!r} of package {package}", models.load(text)), package)
+    for name in sources.names():
+        package = sources.get(name).package
+        found = _called(f"model {text!r} (source {name!r} of package {package})", sources.load(name), text)
+        if found is not None:
+            return as_loaded(text, found, package)
+    raise UnknownName("model", text, models.names(), hint="(or a training folder, file.py:function, torchvision:NAME)")
+
+
+def _called(what: str, plugin: Any, *arguments: Any) -> Any:
+    """What a plugin returns; its failure names it, and what it prints is no result.
+
+    Raises:
+        PluginError: it raised something of its own.
+    """
+    try:
+        with redirect_stdout(sys.stderr):
+            return plugin(*arguments)
+    except HarnessError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"{what} failed with {type(error).__name__}: {error}") from error
+
+
+def as_loaded(name: str, found: Any, package: str) -> LoadedModel:
+    """What a model plugin returned, as a model.
+
+    Raises:
+        PluginError: it is none.
+    """
+    from torch import nn
+
+    if isinstance(found, LoadedModel):
+        return found
+    if isinstance(found, ModelCard):
+        for source in Registry("sources").names():
+            loaded = Registry("sources").load(source)(found)
+            if isinstance(loaded, LoadedModel):
+                return loaded
+    if isinstance(found, nn.Module) and isinstance(getattr(found, "num_classes", None), int):
+        return LoadedModel(name, found, found.num_classes)  # type: ignore[arg-type]  # tested to be an int
+    raise PluginError(
+        f"model {name!r} of package {package} gave {type(found).__name__}; expected a ModelCard, a LoadedModel, or a"
+        " torch.nn.Module with an integer attribute num_classes"
+    )
+
+
+def find_data(text: str, root: Path | None = None, split: str = "test", seed: int = 0) -> Dataset:
+    """A registered data set, ``NAME`` or ``NAME:ARGUMENT``.
+
+    Args:
+        text: For instance ``signs`` or ``folder:DIR``.
+        root: Folder with local copies; None takes the environment's ``HARNESS_DATA``, if set.
+        split: ``train``, ``val`` or ``test``.
+        seed: Seed of renderings, not of splits.
+
+    Raises:
+        UnknownName: nobody registers it.
+        UsageError: the root is not a folder.
+        BadData: its files cannot be used.
+        PluginError: the plugin returned something that is not a data set.
+    """
+    name, _, argument = text.partition(":")
+    registry = Registry("datasets")
+    plugin = registry.load(name)
+    if root is None and os.environ.get("HARNESS_DATA"):
+        root = Path(os.environ["HARNESS_DATA"])
+    if root is not None and not root.is_dir():
+        raise UsageError(f"data root {str(root)!r} is not a folder; give one with --data-root or HARNESS_DATA")
+    package = registry.get(name).package
+    request = DataRequest(split, root, argument or None, seed)  # type: ignore[arg-type]  # the plugin checks the split
+    data = _called(f"data set {name!r} of package {package}", plugin, request)
+    if not isinstance(data, Dataset):
+        raise PluginError(f"data set {name!r} of package {package} gave {type(data).__name__}, which is no Dataset")
+    return data

@@ -1,0 +1,156 @@
+"""What a Python user has at hand, a module and tensors or a loader, as the model and the data set the core measures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
+
+from harness.errors import BadData, ModelRefused, UsageError
+from harness.inputs.find import find_data, find_model
+from harness.inputs.reference import evaluating
+from harness.types import Dataset, LoadedModel
+
+ModelLike = nn.Module | LoadedModel | str
+"""A module, a loaded model, or what ``--model`` takes."""
+DataLike = str | Dataset | tuple[Any, Any] | Iterable[Any]
+"""What ``--data`` takes, a data set, ``(images, labels)``, or a loader of such batches."""
+
+
+@dataclass
+class Tensors:
+    """Images float32 [n,C,H,W] in [0,1] and labels [n] in memory, as a data set."""
+
+    images: Tensor
+    labels: Tensor
+    name: str
+    classes: Sequence[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """See `harness.types.Dataset`."""
+        rows = torch.as_tensor(list(indices), dtype=torch.int64)
+        return self.images[rows], self.labels[rows]
+
+
+@dataclass
+class Samples:
+    """A map-style torch data set, read when a sample is wanted, so that it need not fit into memory."""
+
+    samples: Any
+    collate: Callable[[list[Any]], Any]
+    name: str
+    classes: Sequence[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def take(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """See `harness.types.Dataset`."""
+        return _pair(self.collate([self.samples[int(index)] for index in indices]), self.name)
+
+
+def as_data(data: DataLike, name: str | None = None) -> Dataset:
+    """`data` as a data set; tensors and loaders have no class names yet, see `name_classes`.
+
+    A `DataLoader` in order or shuffled is read through its data set, so that samples keep their numbers; one with a
+    sampler of its own, or any other iterable of ``(images, labels)``, is read once into memory.
+
+    Raises:
+        UsageError: not a kind of data this function knows.
+        BadData: images are no float32 [n,C,H,W], or labels do not fit them.
+    """
+    if isinstance(data, str):
+        return find_data(data)
+    if isinstance(data, Dataset):
+        return data
+    if isinstance(data, tuple) and len(data) == 2:
+        return _tensors([data], name or "tensors")
+    if isinstance(data, DataLoader):
+        kind = name or type(data.dataset).__name__
+        whole = isinstance(data.sampler, SequentialSampler) or (
+            isinstance(data.sampler, RandomSampler)
+            and not data.sampler.replacement
+            and data.sampler.num_samples == len(data.sampler.data_source)
+        )
+        if whole and data.batch_sampler is not None and not data.drop_last and data.collate_fn is not None:
+            return Samples(data.dataset, data.collate_fn, kind)
+        return _tensors(data, kind)
+    if isinstance(data, Iterable):
+        return _tensors(data, name or "batches")
+    raise UsageError(
+        f"data is a {type(data).__name__}; give the name of a data set, (images, labels), or a"
+        " DataLoader of such batches"
+    )
+
+
+def _tensors(batches: Iterable[Any], name: str) -> Tensors:
+    pairs = [_pair(batch, name) for batch in batches]
+    if not pairs:
+        raise BadData(f"data {name!r} has no samples")
+    return Tensors(torch.cat([images for images, _ in pairs]), torch.cat([labels for _, labels in pairs]), name)
+
+
+def _pair(batch: Any, name: str) -> tuple[Tensor, Tensor]:
+    """One batch as images float32 [n,C,H,W] and labels int64 [n], on the CPU."""
+    try:
+        images, labels = (torch.as_tensor(part).detach().cpu() for part in batch)
+    except (TypeError, ValueError, RuntimeError):
+        raise BadData(f"data {name!r} gives {type(batch).__name__}; expected pairs (images, labels)") from None
+    if images.dtype not in (torch.float32, torch.float64) or images.ndim != 4:
+        advice = "; divide by 255" if images.dtype == torch.uint8 else ""
+        raise BadData(
+            f"images of data {name!r} are {tuple(images.shape)} {images.dtype}; expected float32 [n,C,H,W] in"
+            f" [0,1]{advice}"
+        )
+    if labels.shape != (len(images),) or labels.is_floating_point():
+        raise BadData(
+            f"labels of data {name!r} are {tuple(labels.shape)} {labels.dtype}; expected {len(images)} whole numbers"
+        )
+    return images.float(), labels.long()
+
+
+def as_model(model: ModelLike, data: Dataset, name: str | None = None) -> LoadedModel:
+    """`model` ready to be measured; the class count of a module is read from one forward pass on one image.
+
+    Raises:
+        UsageError: no kind of model.
+        ModelRefused: the module fails on an image of `data`, or returns no logits [1,K].
+    """
+    if isinstance(model, str):
+        return find_model(model)
+    if isinstance(model, LoadedModel):
+        return model
+    if not isinstance(model, nn.Module):
+        raise UsageError(
+            f"model is a {type(model).__name__}; give a torch.nn.Module or what --model takes (a function can be"
+            " called in the forward method of a module)"
+        )
+    image = data.take([0])[0][:1]
+    first = next((tensor for tensor in (*model.parameters(), *model.buffers())), image)
+    called = name or type(model).__name__
+    try:
+        with evaluating(model), torch.no_grad():
+            logits = model(image.to(first.device))
+    except Exception as error:  # whatever a stranger's forward raises
+        raise ModelRefused(
+            f"model {called!r} fails on an image {tuple(image.shape)}: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 1:
+        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise ModelRefused(f"model {called!r} returned {got} for one image; expected logits (1, number of classes)")
+    channels, height, width = image.shape[1:]
+    return LoadedModel(called, model, logits.shape[1], (channels, height, width))
+
+
+def name_classes(data: Dataset, count: int) -> None:
+    """Give wrapped data as many classes as the model has; labels beyond them are reported by the doctor."""
+    if isinstance(data, Tensors | Samples) and not data.classes:
+        highest = int(data.labels.max()) + 1 if isinstance(data, Tensors) else 0
+        data.classes = [str(label) for label in range(max(count, highest))]

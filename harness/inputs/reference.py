@@ -1,0 +1,149 @@
+"""The reference: the one model whose prediction decides what counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.base.memory import is_out_of_memory, release
+from harness.errors import ModelRefused
+from harness.types import LoadedModel
+
+MARGINAL = 1e-3
+"""A margin below this share of the logit range is marginal: it might not hold on another device."""
+
+
+class ReferenceModel:
+    """A model in eval mode, frozen, float32, TF32 off; as a context manager it puts everything back afterwards.
+
+    Args:
+        model: The loaded model; its module takes float32 [n,C,H,W] in [0,1] and returns logits [n,num_classes].
+        device: Where to measure; the module is moved there and back.
+        batch_size: Rows per forward of `logits`.
+    """
+
+    def __init__(self, model: LoadedModel, device: torch.device | str = "cpu", batch_size: int = 256) -> None:
+        self.name = model.name
+        self.num_classes = model.num_classes
+        self.loaded = model
+        self.module = model.module
+        self.device = torch.device(device)
+        self.batch_size = batch_size
+        self.out_of_memory = 0
+        """How often `logits` had to go on in smaller pieces because memory ran out."""
+        self._exit = ExitStack()
+
+    def __enter__(self) -> ReferenceModel:
+        self._exit.enter_context(_at(self.module, self.device))
+        self._exit.enter_context(evaluating(self.module))
+        self._exit.enter_context(exact_arithmetic())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exit.close()
+
+    @torch.no_grad()
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits float32 [n,num_classes] on the reference's device, in pieces of `batch_size`, or smaller.
+
+        Raises:
+            ModelRefused: the output is not [n,num_classes], or not finite.
+        """
+        with exact_arithmetic():  # also while a tool runs that may use less
+            pieces = self._pieces(images, self.batch_size)
+        out: Any = torch.cat(pieces) if pieces else torch.empty(0, self.num_classes, device=self.device)
+        if not isinstance(out, Tensor) or out.shape != (len(images), self.num_classes):
+            got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+            raise ModelRefused(
+                f"model {self.name!r} returned {got} for {len(images)} images; expected logits"
+                f" ({len(images)}, {self.num_classes}): check num_classes of its card"
+            )
+        if not torch.isfinite(out).all():
+            raise ModelRefused(f"model {self.name!r} returned logits that are NaN or infinite; mend the model first")
+        return out.float()
+
+    def _pieces(self, images: Tensor, size: int) -> list[Any]:
+        while True:
+            try:
+                return [self.module(piece.to(self.device, torch.float32)) for piece in images.split(size)]
+            except Exception as error:
+                size = min(size, len(images)) // 2
+                if not is_out_of_memory(error) or not size:
+                    raise
+                self.out_of_memory += 1
+                release()
+
+
+def margins(logits: Tensor, labels: Tensor) -> Tensor:
+    """Best wrong logit minus true logit, [n]; positive exactly where the prediction is wrong (ties aside)."""
+    true = logits.gather(1, labels[:, None]).squeeze(1)
+    wrong = logits.scatter(1, labels[:, None], -torch.inf).amax(1)
+    return wrong - true
+
+
+def target_margins(logits: Tensor, targets: Tensor) -> Tensor:
+    """Target logit minus the best other, [n]; positive exactly where the target is predicted."""
+    return -margins(logits, targets)
+
+
+def usual_range(logits: Tensor) -> float:
+    """Median range of the logits [n,K] of clean images: the unit in which a model's margins are judged."""
+    return float((logits.amax(1) - logits.amin(1)).median()) if len(logits) else 0.0
+
+
+def marginal(logits: Tensor, margin: Tensor, usual: float) -> Tensor:
+    """Which rows, [n], are won by so little that another device might disagree.
+
+    Args:
+        logits: Of the candidates, [n,K].
+        margin: By which they are won, [n].
+        usual: The model's `usual_range`. It counts where it is above the row's own range: with two classes that is the
+            margin itself, and rounding does not shrink with it.
+    """
+    return margin < MARGINAL * (logits.amax(1) - logits.amin(1)).clamp_min(usual)
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Eval mode and no parameter gradients; every submodule's mode and every `requires_grad` comes back."""
+    modes = [(part, part.training) for part in module.modules()]
+    flags = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
+    module.eval()
+    module.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
+
+
+@contextmanager
+def exact_arithmetic() -> Iterator[None]:
+    """TF32 off, deterministic cuDNN kernels; the user's settings come back."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic, cudnn.benchmark
+    cudnn.allow_tf32 = matmul.allow_tf32 = cudnn.benchmark = False
+    cudnn.deterministic = True
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic, cudnn.benchmark = before
+
+
+@contextmanager
+def _at(module: nn.Module, device: torch.device) -> Iterator[None]:
+    first = next((tensor for tensor in (*module.parameters(), *module.buffers())), None)
+    home = first.device if first is not None else device
+    if home != device:
+        module.to(device)
+    try:
+        yield
+    finally:
+        if home != device:
+            module.to(home)

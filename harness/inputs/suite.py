@@ -1,0 +1,225 @@
+"""Suites: a versioned list of attacks with an epsilon grid, read from TOML."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from harness.attack import BrokenAttack
+from harness.base.threat import Epsilon, check_norm, parse_grid
+from harness.errors import BadSuite, HarnessError, MissingPackage, PluginError, UsageError
+from harness.inputs.registry import Registry, is_plain_name
+from harness.types import Attack, AttackSpec, Mode, Norm
+
+MODES: tuple[Mode, ...] = get_args(Mode)
+DEFAULT_CHUNK = 512
+_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+/@-]{0,79}$")
+_TYPES: Mapping[str, tuple[type, str]] = {
+    "name": (str, "text"),
+    "version": (int, "a whole number"),
+    "norm": (str, "text"),
+    "epsilons": (list, "a list"),
+    "mode": (str, "text"),
+    "chunk": (int, "a whole number"),
+    "description": (str, "text"),
+    "attack": (list, "a list of tables [[attack]]"),
+}
+_ATTACK_TYPES: Mapping[str, tuple[type, str]] = {
+    "id": (str, "text"),
+    "tool": (str, "text"),
+    "method": (str, "text"),
+    "params": (dict, "a table"),
+}
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite, checked but with its attacks still unresolved."""
+
+    name: str
+    version: int
+    norm: Norm
+    grid: tuple[Epsilon, ...]
+    mode: Mode
+    chunk: int
+    attacks: tuple[AttackSpec, ...]
+    description: str = ""
+    mode_is_set: bool = False
+    """Whether the file sets the mode itself; a flag that contradicts it is an error."""
+
+    @property
+    def label(self) -> str:
+        """``name@version``, as results print it."""
+        return f"{self.name}@{self.version}"
+
+    def with_grid(self, epsilons: Sequence[str | float]) -> Suite:
+        """The same attacks on another epsilon grid."""
+        return replace(self, grid=parse_grid(epsilons, self.norm))
+
+    def with_mode(self, mode: str) -> Suite:
+        """The same suite in another mode.
+
+        Raises:
+            UsageError: no such mode, or the suite sets a different one itself.
+        """
+        if mode not in MODES:
+            raise UsageError(f"unknown mode {mode!r}; use one of {', '.join(MODES)}")
+        if self.mode_is_set and mode != self.mode:
+            raise UsageError(f"suite {self.name!r} sets mode {self.mode!r} itself; it cannot run in mode {mode!r}")
+        return replace(self, mode=mode)
+
+    def resolve(self) -> tuple[Attack, ...]:
+        """The attacks, built by their plugins; parameters are checked here, tools are not imported.
+
+        Raises:
+            BadSuite: a parameter is unknown, missing or of the wrong type.
+            UnknownName: no plugin gives this tool and method.
+        """
+        return tuple(self._attack(Registry("attacks"), spec) for spec in self.attacks)
+
+    def _attack(self, registry: Registry, spec: AttackSpec) -> Attack:
+        """The attack; one whose plugin is broken stays in the suite and fails when it is run, in its own cells."""
+        name = f"{spec.tool}.{spec.method}"
+        try:
+            attack = registry.load(name)(spec, self.norm)
+            if not isinstance(attack, Attack):
+                raise TypeError(f"gave {type(attack).__name__}, which lacks a part of the Attack contract")
+            for epsilon in self.grid:
+                attack.parameters(epsilon.value)
+            with suppress(MissingPackage):
+                attack.tool_version()
+        except BadSuite as error:
+            raise BadSuite(f"suite {self.name!r}: {error}") from None
+        except PluginError as error:
+            return cast(Attack, BrokenAttack(spec, self.norm, error))
+        except HarnessError:
+            raise
+        except Exception as error:  # whatever a stranger's factory raises
+            words = f"attack {name!r} of package {registry.get(name).package} cannot be built"
+            return cast(Attack, BrokenAttack(spec, self.norm, PluginError(f"{words}: {type(error).__name__}: {error}")))
+        return attack
+
+
+def load_suite(name: str) -> Suite:
+    """A registered suite by name, or a TOML file by path (anything that ends in ``.toml``).
+
+    A plugin's entry point of group ``harness.suites`` names a package; the file is ``<package>/suites/<name>.toml``.
+
+    Raises:
+        UnknownName: no suite of that name.
+        BadSuite: the file cannot be read, or a key is wrong; names key and line.
+    """
+    if name.endswith(".toml"):
+        return read_suite(Path(name))
+    entry = Registry("suites").get(name)
+    spec = find_spec(entry.module)
+    roots = (spec.submodule_search_locations or []) if spec else []
+    for root in roots:
+        path = Path(root) / "suites" / f"{name}.toml"
+        if path.is_file():
+            return read_suite(path)
+    raise BadSuite(f"package {entry.package} registers suite {name!r} but has no {entry.module}/suites/{name}.toml")
+
+
+def read_suite(path: Path) -> Suite:
+    """Read a suite file; see `load_suite`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise BadSuite(f"suite file {path} cannot be read: {error}") from None
+    try:
+        raw = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # no TOML, or a number of thousands of digits
+        raise BadSuite(f"suite file {path} is not valid TOML: {error}") from None
+    return _Reader(path, text).suite(raw)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Checks one file and says which key on which line is wrong."""
+
+    path: Path
+    text: str
+
+    def fail(self, message: str, key: str, table: int | None = None) -> BadSuite:
+        return BadSuite(f"suite file {self.path}, line {self.line(key, table)}: {message}")
+
+    def line(self, key: str, table: int | None) -> int:
+        """Line of `key`, at the top or in the `table`-th ``[[attack]]``; the table's own line if the key is absent."""
+        tables = 0
+        start = 1
+        for number, line in enumerate(self.text.splitlines(), 1):
+            if re.match(r"\s*\[\[\s*attack\s*\]\]", line):
+                tables += 1
+                if table is not None and tables == table + 1:
+                    start = number
+            here = tables == 0 if table is None else tables == table + 1
+            if here and re.match(rf"\s*(\[.*\b)?[\"']?{re.escape(key)}[\"']?\s*[=\]]", line):
+                return number
+        return start
+
+    def suite(self, raw: dict[str, Any]) -> Suite:
+        self.keys(raw, _TYPES, required=("name", "version", "norm", "epsilons", "attack"))
+        if not is_plain_name(raw["name"]):
+            raise self.fail(f"name {raw['name']!r:.100} must be a plain name without / and \\", "name")
+        try:
+            norm = check_norm(raw["norm"])
+        except UsageError as error:
+            raise self.fail(str(error), "norm") from None
+        try:
+            grid = parse_grid(raw["epsilons"], norm)
+        except HarnessError as error:
+            raise self.fail(str(error), "epsilons") from None
+        mode = raw.get("mode", "observed")
+        if mode not in MODES:
+            raise self.fail(f"mode must be one of {', '.join(MODES)}, not {mode!r}", "mode")
+        chunk = raw.get("chunk", DEFAULT_CHUNK)
+        if chunk < 1:
+            raise self.fail(f"chunk must be at least 1, not {chunk}", "chunk")
+        attacks = tuple(self.attack(table, place) for place, table in enumerate(raw["attack"]))
+        if not attacks:
+            raise self.fail("a suite needs at least one [[attack]]", "attack")
+        seen: set[str] = set()
+        for place, attack in enumerate(attacks):
+            if attack.id in seen:
+                raise self.fail(f"attack id {attack.id!r} stands twice; ids are unique in a suite", "id", place)
+            seen.add(attack.id)
+        return Suite(
+            raw["name"], raw["version"], norm, grid, mode, chunk, attacks, raw.get("description", ""), "mode" in raw
+        )
+
+    def attack(self, table: Any, place: int) -> AttackSpec:
+        if not isinstance(table, dict):
+            raise self.fail("attack must be a list of tables [[attack]]", "attack")
+        self.keys(table, _ATTACK_TYPES, required=("id", "tool", "method"), place=place)
+        parts = table["id"].split("/")
+        if not _ID.fullmatch(table["id"]) or table["id"] == "clean" or not all(part.strip(".") for part in parts):
+            raise self.fail(
+                f"attack id {table['id']!r} must be letters, digits and ._+/@- and not 'clean'", "id", place
+            )
+        params = dict(table.get("params", {}))
+        return AttackSpec(table["id"], table["tool"], table["method"], params)
+
+    def keys(
+        self,
+        table: dict[str, Any],
+        types: Mapping[str, tuple[type, str]],
+        required: Sequence[str],
+        place: int | None = None,
+    ) -> None:
+        for key, value in table.items():
+            if key not in types:
+                raise self.fail(f"unknown key {key!r}; known: {', '.join(types)}", key, place)
+            expected, words = types[key]
+            if not isinstance(value, expected) or isinstance(value, bool):
+                raise self.fail(f"{key} must be {words}, not {value!r}", key, place)
+        for key in required:
+            if key not in table:
+                where = f" in [[attack]] number {place + 1}" if place is not None else ""
+                raise self.fail(f"key {key!r} is missing{where}", key, place)

@@ -1,0 +1,292 @@
+"""A worker holds the model and computes lanes: one attack on one chunk, up the epsilon grid (or halving it).
+
+A lane's units run in order, for each inherits from the one before; lanes need nothing of each other but the clean pass
+of their chunk. Any number of workers can share the lanes of a run, and what they find does not depend on who does what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from harness.base.memory import tidy
+from harness.base.threat import Epsilon
+from harness.errors import BadRun
+from harness.evidence import facts
+from harness.evidence.costs import Cost, Meter, OutOfBudget, write_cost
+from harness.evidence.store import RunStore, Unit
+from harness.inputs.reference import margins, usual_range
+from harness.inputs.samples import Slice
+from harness.inputs.suite import Suite
+from harness.measure.bisection import Bisection
+from harness.measure.lanes import ALL, CLEAN_UNIT, Lane, bisects, lane_units
+from harness.measure.unit.compute import Job, Setting, UnitResult, run_unit
+from harness.measure.unit.outcome import Chunk, broken_rows, of_whole
+from harness.measure.unit.shared import Offered
+from harness.measure.unit_cache import UnitCache
+from harness.run.manifest import now
+from harness.types import Attack
+
+HEAVY = 2**20
+"""Bytes of a chunk's images from which those of the chunk before are looked for."""
+RANGED = 64
+"""Images of a chunk from which the model's usual logit range is taken."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A unit that is on disk now; `result` is None if it was there before."""
+
+    unit: Unit
+    facts: pa.Table
+    result: UnitResult | None
+
+
+@dataclass
+class Trail:
+    """What the first `place` units of a lane hand to the next one."""
+
+    lane: Lane
+    place: int = 0
+    before: pa.Table | None = None
+    """Facts whose witnesses are inherited."""
+    stored: np.ndarray | None = None
+    """Chunk rows, bool [n], whose witness is on disk."""
+    offered: Offered | None = None
+    """Witnesses of the attacks before, in mode ``worst-case``."""
+    halves: Bisection | None = None
+    """What is known of each sample, in mode ``bisection``."""
+
+
+class Worker:
+    """Computes lanes and stores their units.
+
+    Args:
+        setting: Reference (entered), norm, mode, seed and batch size.
+        suite: The suite, for its grid.
+        attacks: The suite's attacks, resolved.
+        part: The data slice.
+        store: Where facts go.
+        keep_witnesses: Whether witness images are stored.
+        cache: Units that other runs have computed; None looks for none.
+    """
+
+    def __init__(
+        self,
+        setting: Setting,
+        suite: Suite,
+        attacks: Sequence[Attack],
+        part: Slice,
+        store: RunStore,
+        keep_witnesses: bool = True,
+        cache: UnitCache | None = None,
+    ) -> None:
+        self.cache = cache
+        self.setting, self.suite, self.attacks, self.part, self.store = setting, suite, attacks, part, store
+        self.keep_witnesses = keep_witnesses
+        self._chunk: Chunk | None = None
+        self._trail: Trail | None = None
+        self._computed = 0
+
+    def run(self, lane: Lane, stop: Callable[[], bool] = lambda: False) -> Iterator[Done]:
+        """Compute what is not on disk yet, unit by unit; `stop` is asked before each.
+
+        When the time is over within a unit, the unit is given up; the first one is not, so that every start gets on.
+        """
+        for place in range(len(self.units(lane))):
+            done = self.known(lane, place)
+            if done is None:
+                if stop():
+                    return
+                try:
+                    done = self.compute(lane, place)
+                except OutOfBudget:
+                    return
+            yield done
+
+    def forget(self) -> None:
+        """Drop what is kept of the last chunk and lane; it is loaded again when it is needed."""
+        self._chunk, self._trail = None, None
+
+    def units(self, lane: Lane) -> list[tuple[Unit, tuple[Epsilon, ...]]]:
+        """The lane's units, in order, each with the epsilons it covers."""
+        return lane_units(self.suite, self.attacks, lane)
+
+    def known(self, lane: Lane, place: int) -> Done | None:
+        """The lane's unit number `place`, if it is on disk; facts that are not that unit's are set aside."""
+        unit, grid = self.units(lane)[place]
+        found = self.store.facts_of(unit)
+        if found is None:
+            return None
+        if not _fits(found, unit, grid, self.part.ids(lane.chunk)):
+            self.store.set_aside(unit, "holds other samples or epsilons")
+            return None
+        done = Done(unit, found, None)
+        if self._trail is not None and (self._trail.lane, self._trail.place) == (lane, place):
+            self._follow(self._trail, done, grid)
+        return done
+
+    def compute(self, lane: Lane, place: int) -> Done:
+        """Compute and store the lane's unit number `place`; the ones before it are on disk."""
+        unit, grid = self.units(lane)[place]
+        with self.store.running(unit, now()):
+            if lane.attack is None:
+                return self._clean(lane.chunk)
+            trail = self._trail_to(lane, place)
+            which = self._attack(unit)
+            attack, spec = self.attacks[which], self.suite.attacks[which]
+            chunk = self._load(lane.chunk)
+            deadline = self.setting.deadline if self._computed else None
+            offered = trail.offered if _takes(attack) else None
+            job = Job(self.setting, attack, spec, grid, chunk, trail.before, trail.stored, deadline, offered)
+            if trail.halves is not None:
+                at = self.suite.grid.index(grid[-1])
+                job = replace(job, before=trail.halves.before(at), implied=trail.halves.implied(at), stored=None)
+            result = self._reused(job, unit) or self._run(job, unit)
+        if result.log.strip():
+            self.store.log(f"--- {unit.filename}\n{result.log}")
+        done = Done(unit, result.facts, result)
+        self._follow(trail, done, grid)
+        return done
+
+    def _run(self, job: Job, unit: Unit) -> UnitResult:
+        """Compute a unit and store facts, witnesses and cost."""
+        meter = Meter(self.setting.reference.device)
+        result = run_unit(job)
+        self._computed += 1
+        useful = None if self.setting.mode == "faithful" else result.useful
+        backwards = int(pc.sum(of_whole(result.facts)["backwards"]).as_py())
+        counts = result.unconfirmed, result.again, result.out_of_memory
+        cost = Cost(*meter.read(), backwards, useful, *counts, findings=tuple(result.findings))
+        write_cost(self.store.folder, unit.filename, cost)
+        self.store.write(unit, result.facts, result.witnesses if self.keep_witnesses else None)
+        if self.cache is not None:
+            self.cache.keep(self._key(job), unit, self.store, result, cost)
+        return result
+
+    def _reused(self, job: Job, unit: Unit) -> UnitResult | None:
+        """The unit as an earlier run of the results folder computed it."""
+        if self.cache is None:
+            return None
+        known = self.cache.fetch(
+            self._key(job), unit, self.store, lambda found: _fits(found, unit, job.grid, job.chunk.sample_ids)
+        )
+        if known is None:
+            return None
+        result, cost = known
+        write_cost(self.store.folder, unit.filename, replace(cost, reused=True))
+        return result
+
+    def _key(self, job: Job) -> str:
+        assert self.cache is not None
+        clean = self.known(Lane(None, job.chunk.index), 0)
+        return self.cache.key(job, clean.facts if clean is not None else facts.empty())
+
+    def _trail_to(self, lane: Lane, place: int) -> Trail:
+        """What the units before `place` hand on: remembered, or read from the disk if another worker computed them."""
+        if self._trail is None or (self._trail.lane, self._trail.place) != (lane, place):
+            halves = bisects(self.suite, self.attacks, lane)
+            known = Bisection.over(len(self.part.ids(lane.chunk)), len(self.suite.grid)) if halves else None
+            self._trail = Trail(lane, halves=known)
+            for earlier in range(place):
+                if self.known(lane, earlier) is None:
+                    name = self.units(lane)[earlier][0].filename
+                    raise BadRun(f"{self.store.folder}: {name} vanished while the run went on; start it again")
+        return self._trail
+
+    def _follow(self, trail: Trail, done: Done, grid: Sequence[Epsilon]) -> None:
+        """Take a unit's outcome into the trail of its lane."""
+        lane = trail.lane
+        if lane.attack is None:
+            return
+        trail.place += 1
+        if trail.halves is not None:
+            trail.halves.take(self.suite.grid.index(grid[-1]), done.facts)
+            return
+        n = len(self.part.ids(lane.chunk))
+        if self._inherits(self.attacks[self._attack(done.unit)]):
+            trail.before = done.facts
+        broken = broken_rows(done.facts, n, grid[-1].value)
+        trail.stored = broken if trail.stored is None else trail.stored | broken
+        if lane.attack != ALL:
+            return
+        trail.offered = trail.offered or Offered.nothing(n)
+        trail.offered.take(done.facts)
+        units = self.units(lane)
+        if trail.place < len(units) and units[trail.place][0].attack != done.unit.attack:
+            trail.before, trail.stored = None, None  # the next attack begins at the smallest epsilon
+
+    def _attack(self, unit: Unit) -> int:
+        """Which attack of the suite the unit is of."""
+        return next(place for place, spec in enumerate(self.suite.attacks) if spec.id == unit.attack)
+
+    def _inherits(self, attack: Attack) -> bool:
+        """Whether a witness at a smaller epsilon counts; in mode ``worst-case`` a single step's does too."""
+        return self.setting.mode == "worst-case" or (self.setting.mode != "faithful" and attack.iterative)
+
+    def _clean(self, index: int) -> Done:
+        unit = Unit(facts.CLEAN, CLEAN_UNIT, index)
+        images, labels = self.part.take(index)
+        reference = self.setting.reference
+        logits = reference.logits(images)
+        labels = labels.to(reference.device)
+        predictions = logits.argmax(1)
+        right = (predictions == labels).cpu().numpy()
+        found = facts.table(
+            len(right),
+            {
+                "sample_id": self.part.ids(index),
+                "label": labels.cpu().numpy(),
+                "attack": facts.CLEAN,
+                "epsilon": 0.0,
+                "epsilon_label": "0",
+                "outcome": np.where(right, "survived", "clean_wrong").tolist(),
+                "margin": margins(logits, labels).double().cpu().numpy(),
+                "clean_pred": predictions.cpu().numpy(),
+                "forwards": np.ones(len(right), np.int64),
+                "backwards": np.zeros(len(right), np.int64),
+            },
+        )
+        self.store.write(unit, found, None)
+        return Done(unit, found, UnitResult(found, pa.table({})))
+
+    def _load(self, index: int) -> Chunk:
+        """The chunk's images on the device, with the stored clean predictions; the last one stays loaded."""
+        if self._chunk is None or self._chunk.index != index:
+            self._chunk = None
+            images, labels = self.part.take(index)
+            if images.nbytes > HEAVY:
+                tidy()
+            known = (self.known(Lane(None, index), 0) or self._clean(index)).facts
+            reference = self.setting.reference
+            device = reference.device
+            predictions = labels.new_tensor(known["clean_pred"].to_pylist())
+            self._chunk = Chunk(
+                index,
+                self.part.ids(index),
+                images.to(device),
+                labels.to(device),
+                predictions.to(device),
+                usual_range(reference.logits(images[:RANGED])),
+            )
+        return self._chunk
+
+
+def _takes(attack: Attack) -> bool:
+    """Whether another attack's witness settles a sample: not if the nearest is looked for, or a target."""
+    return attack.kind == "budget" and attack.target is None
+
+
+def _fits(found: pa.Table, unit: Unit, grid: Sequence[Epsilon], ids: np.ndarray) -> bool:
+    """Whether facts are those of the unit: its attack, and each of its samples once at each of its epsilons."""
+    whole = of_whole(found)
+    epsilons = np.array([epsilon.value for epsilon in grid] or [0.0])
+    return (
+        pc.unique(found["attack"]).to_pylist() == [unit.attack]
+        and np.array_equal(whole["sample_id"].to_numpy(), np.tile(ids, len(epsilons)))
+        and np.array_equal(whole["epsilon"].to_numpy(), np.repeat(epsilons, len(ids)))
+    )

@@ -1,0 +1,100 @@
+"""The Python API: `evaluate` measures what is at hand, and returns a `Result` that stands on the evidence on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.inputs.objects import DataLike, ModelLike, as_data, as_model, name_classes
+from harness.inputs.suite import Suite, load_suite
+from harness.run.job import Silent
+from harness.run.job import evaluate as run
+from harness.run.options import Options
+from harness.run.result import Result
+
+__all__ = ["Result", "evaluate"]
+
+
+def evaluate(
+    model: ModelLike,
+    suite: str | Path | Suite = "pgd",
+    data: DataLike = "signs",
+    *,
+    n: int | None = None,
+    eps: Sequence[str | float] | None = None,
+    name: str | None = None,
+    data_name: str | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+    seed: int = 0,
+    mode: str | None = None,
+    results: str | Path = "results",
+    witnesses: str | None = None,
+    fresh: bool = False,
+    force: bool = False,
+    precision: str = "auto",
+    compile: str = "auto",
+    budget: float | None = None,
+    transfer: str | Path | Sequence[str | Path] = (),
+    unit_timeout: float | None = None,
+    progress: bool = True,
+) -> Result:
+    """Attack `model` with `suite` on `data`; the same call again continues, or only reads what is on disk.
+
+    Args:
+        model: A `torch.nn.Module` that takes float32 [n,C,H,W] in [0,1] and returns logits [n,K], with its
+            normalization inside, or anything ``harness eval --model`` takes. Its modes and gradients come back.
+        suite: Name of a suite, a suite file, or a `Suite`.
+        data: ``(images, labels)`` with images float32 [n,C,H,W] in [0,1], a `DataLoader` or another iterable of such
+            batches, a `harness.types.Dataset`, or anything ``harness eval --data`` takes.
+        n: Measure a fixed random n of the samples; None for all.
+        eps: Epsilons in input units instead of the suite's, for instance ``["2/255", 0.05]``.
+        name: What results call the model; default: its class.
+        data_name: What results call the data.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+        batch_size: Rows through the network at once; None finds it by measuring.
+        seed: Seed of the attacks.
+        mode: ``observed``, ``watch``, ``worst-case``, ``bisection`` or ``faithful``; None for the suite's.
+        results: Folder for results; the run gets a folder of its own there.
+        witnesses: ``all``, ``worst`` or ``none``; None keeps all of them up to 20,000.
+        fresh: Start over instead of continuing an earlier run.
+        force: Run a model that the doctor refuses; marks the row.
+        precision: What attacks differentiate: ``auto`` the fastest float32 copy, ``exact`` the model itself, or a copy
+            in ``float32``, ``tf32`` or ``bf16``. The float32 model confirms every witness.
+        compile: ``on`` compiles the copy; ``off`` and ``auto`` do not.
+        budget: Seconds after which the run stops; the result says what is missing, the same call goes on.
+        transfer: Runs, or folders of runs, of other models on the same samples, whose witnesses are offered to this
+            model afterwards; what they break is a finding.
+        unit_timeout: Give up an attack on a chunk of samples at an epsilon after this many seconds; None never.
+        progress: Show progress, on standard error or in the notebook.
+
+    Raises:
+        UsageError: unusable arguments.
+        BadData: images outside [0,1] or of another shape, or labels that are no class.
+        BadSuite, BadEpsilon: the suite or its grid.
+        ModelRefused: the model is mis-wired; says how.
+        BadRun: the results folder cannot be written, or holds this run of another model.
+        KeyboardInterrupt: interrupted; what was finished is on disk.
+    """
+    chosen = suite if isinstance(suite, Suite) else load_suite(str(suite))
+    if eps is not None:
+        chosen = chosen.with_grid(eps)
+    if mode is not None:
+        chosen = chosen.with_mode(mode)
+    samples = as_data(data, data_name)
+    loaded = as_model(model, samples, name)
+    name_classes(samples, loaded.num_classes)
+    others = [transfer] if isinstance(transfer, (str, Path)) else transfer
+    options = Options(
+        Path(results), n, seed, device, batch_size, witnesses, fresh, force, precision=precision, compile=compile,
+        budget=budget, transfer=tuple(map(Path, others)), unit_timeout=unit_timeout,
+    )  # fmt: skip
+    if not progress:
+        return Result(run(loaded, chosen, samples, options, Silent()), loaded, samples)
+    from harness.cli.report import LiveReport, interrupts
+
+    with LiveReport() as report, interrupts(report):
+        done = run(loaded, chosen, samples, options, report)
+    if report.interrupted:
+        raise KeyboardInterrupt
+    return Result(done, loaded, samples)

@@ -1,0 +1,285 @@
+"""The main job: one model, one suite, one data slice, from the registry to a summary on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+from torch import Tensor, nn
+
+from harness.base.randomness import forked
+from harness.errors import BadRun
+from harness.evidence import facts as fact
+from harness.evidence import findings
+from harness.evidence.costs import fold_costs, take_notes
+from harness.evidence.store import SCHEMA_VERSION, RunStore, Unit
+from harness.evidence.summary import summarize
+from harness.evidence.thin import thin_witnesses
+from harness.inputs.reference import ReferenceModel
+from harness.inputs.registry import Registry
+from harness.inputs.samples import Slice, make_slice
+from harness.inputs.suite import Suite
+from harness.measure.executors import Executor
+from harness.measure.fast_copy.calibrate import Question, calibrate, make_copy
+from harness.measure.fast_copy.copies import FastCopy, Recipe, Unfit
+from harness.measure.lanes import all_lanes
+from harness.measure.unit.compute import GRID, Setting
+from harness.measure.unit.isolation import Guard
+from harness.measure.unit_cache import UnitCache
+from harness.measure.worker import Done, Worker
+from harness.run.budget import Clock
+from harness.run.manifest import describe, now
+from harness.run.options import PLAIN, Options, check
+from harness.run.plan import Plan, pick_device
+from harness.run.preflight import check_answers, check_data, check_model
+from harness.run.resume import Earlier, drop_given_up, take_over
+from harness.trust.diagnosis.transfer import find_runs, transfer
+from harness.trust.doctor.probe import changed_buffers, snapshot
+from harness.types import Dataset, Finding, LoadedModel, Scale
+
+__all__ = ["Options", "Reporter", "Run", "Silent", "evaluate"]
+
+
+class Reporter(Protocol):
+    """Told how a run goes on; the command line shows it."""
+
+    def started(self, run: dict[str, Any], total: int) -> None:
+        """The run is resolved and has `total` units."""
+
+    def finished(self, done: Done) -> None:
+        """A unit is on disk; ``done.result`` is None if it was there before."""
+
+    def stop(self) -> bool:
+        """Whether to stop before the next unit."""
+        return False
+
+
+class Silent:
+    """Reports nothing and never stops."""
+
+    def started(self, run: dict[str, Any], total: int) -> None:
+        """Ignored."""
+
+    def finished(self, done: Done) -> None:
+        """Ignored."""
+
+    def stop(self) -> bool:
+        """Never."""
+        return False
+
+
+@dataclass
+class Run:
+    """A run on disk."""
+
+    folder: Path
+    info: dict[str, Any]
+    summary: dict[str, Any]
+    facts: pa.Table = field(repr=False)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every cell has a number."""
+        return all(cell["status"] == "ok" for cell in self.summary["cells"]) and self.info["status"] == "complete"
+
+
+def evaluate(
+    model: LoadedModel, suite: Suite, data: Dataset, options: Options | None = None, reporter: Reporter | None = None
+) -> Run:
+    """Measure `model` under every attack of `suite`; starting again with the same arguments continues.
+
+    Args:
+        model: The loaded model.
+        suite: The suite, its grid and mode set.
+        data: The data set.
+        options: How to run.
+        reporter: Told of progress.
+
+    Raises:
+        UsageError: unusable options, or no such executor.
+        BadData: images outside [0,1], or labels that are no class.
+        BadRun: the results folder cannot be written, another process writes this run, or it is another model's; what
+            was finished is on disk.
+        ModelRefused: the doctor finds the model mis-wired; ``options.force`` overrules it where it can be overruled.
+    """
+    begun = time.time()
+    options, reporter = options or Options(), reporter or Silent()
+    check(options, suite)
+    execute: Executor = Registry("executors").load(options.executor)
+    check_data(model, data)
+    attacks = suite.resolve()
+    device = pick_device(options.device)
+    others = find_runs(options.transfer)
+    part = make_slice(data, options.n, suite.chunk)
+    run = describe(model, suite, attacks, part, options, device)
+    check_model(model, data, run, options, device)
+    store = RunStore.create(options.results, run["run_name"])
+    with store.locked(), ReferenceModel(model, device) as reference:
+        if options.fresh:
+            store.clear()
+        here = {name: run[name] for name in ("versions", "device")}
+        earlier = take_over(store, run)
+        check_answers(store, reference, part)
+        plan, copy = _plan(run, reference, part, suite, options)
+        reference.batch_size = plan.batch_size
+        deadline = None if options.budget is None else begun + options.budget
+        setting = Setting(
+            reference, suite.norm, suite.mode, options.seed, plan.batch_size,
+            unit_timeout=options.unit_timeout, deadline=deadline, copy=copy,
+            guard=Guard(reference.module, *([copy] if copy is not None else [])),
+        )  # fmt: skip
+        cache = UnitCache(options.results, run | here, read=not options.fresh)
+        worker = Worker(setting, suite, attacks, part, store, run["witnesses"] != "none", cache)
+        return _run(worker, run, reporter, execute, options.scale, others, earlier)
+
+
+def _plan(
+    run: dict[str, Any], reference: ReferenceModel, part: Slice, suite: Suite, options: Options
+) -> tuple[Plan, FastCopy | None]:
+    """The run's plan, kept from an earlier start or resolved now, and the copy it attacks (None: the model itself).
+
+    Raises:
+        BadRun: an earlier start attacked a copy that cannot be made here.
+    """
+    images, _ = part.take(0)
+    if "plan" in run:
+        plan = Plan.from_dict(run["plan"])
+        reference.batch_size = plan.batch_size
+        try:
+            return plan, make_copy(reference, plan.recipe, images)
+        except Unfit as error:
+            raise BadRun(
+                f"the copy of the model that this run attacks cannot be made here ({error}); start over with --fresh"
+            ) from None
+    reference.batch_size = min(options.batch_size or 32, len(images))
+    reference.logits(images[:2])  # refuses what is not a classifier before anything is timed
+    question = Question(
+        options.precision if suite.mode not in PLAIN else "exact",
+        options.compile,
+        options.batch_size,
+        min(suite.chunk, len(part.indices)),
+    )
+    machine = {name: run[name] for name in ("model", "threads")} | {"device": run["device"]["name"]}
+    identity = machine | {"torch": run["versions"].get("torch"), "shape": list(images.shape[1:])}
+    with forked(0):
+        answer = calibrate(reference, images, question, identity)
+    recipe, unfit = answer.recipe, answer.unfit
+    try:
+        copy = make_copy(reference, recipe, images)
+    except Unfit as error:  # measured on a model that shares its tensors with this one, but not its code
+        recipe, copy, unfit = Recipe(), None, (str(error),)
+    plan = Plan(
+        reference.device.type,
+        answer.batch_size,
+        recipe.precision,
+        run["threads"],
+        recipe.speedups,
+        recipe.channels_last,
+        recipe.compiled,
+    )
+    run["plan"], run["calibration"] = plan.as_dict(), answer.as_dict() | {"unfit": list(unfit)}
+    if unfit and recipe.exact:
+        message = f"no copy was made, the model is attacked as it is: {unfit[0]}"
+        run["findings"].append(Finding("copy", "info", message).as_dict())
+    return plan, copy
+
+
+def _run(
+    worker: Worker,
+    run: dict[str, Any],
+    reporter: Reporter,
+    execute: Executor,
+    scale: Scale,
+    others: Sequence[Path],
+    before: Earlier,
+) -> Run:
+    store, suite = worker.store, worker.suite
+    lanes = all_lanes(suite, worker.part.chunks)
+    names = [[unit for unit, _ in worker.units(lane)] for lane in lanes]
+    units = [unit for lane in names for unit in lane]
+    if before.patient:
+        drop_given_up(store, names)
+    begun, earlier = time.monotonic(), run["seconds"]
+    attacked = [worker.setting.reference.module, *([worker.setting.copy] if worker.setting.copy is not None else [])]
+    buffers = [(module, snapshot(module)) for module in attacked]
+    run["sessions"] += 1
+    store.write_json("plan.json", {"schema": SCHEMA_VERSION, "key": run["key"], "plan": run["plan"]})
+    store.write_json("run.json", run)
+    reporter.started(run, len(units))
+    tables: list[pa.Table] = []
+    there: set[Unit] = set()
+    clock = Clock(worker.setting.deadline)
+    try:
+        for done in _guarded(execute(worker, lanes, lambda: reporter.stop() or clock.over(), scale)):
+            there.add(done.unit)
+            tables.append(done.facts)
+            if done.result is not None:
+                clock.worked = clock.worked or done.unit.attack != fact.CLEAN
+                if before.other and (mixed := before.finding().as_dict()) not in run["findings"]:
+                    run["findings"].append(mixed)
+                    store.write_json("run.json", run)
+            reporter.finished(done)
+        if len(there) == len(units) and (gone := store.missing(units)):
+            raise BadRun(f"{len(gone)} finished units vanished from {store.folder}, {gone[0]} first; start it again")
+        run["status"] = "complete" if len(there) == len(units) else "interrupted"
+    except BaseException as error:
+        run["status"] = "interrupted"
+        if isinstance(error, BadRun):  # the disk is full, or the folder gone: run.json may not be writable either
+            with contextlib.suppress(BadRun):
+                _end(run, worker, buffers, there, earlier + time.monotonic() - begun)
+        else:
+            _end(run, worker, buffers, there, earlier + time.monotonic() - begun)
+        raise
+    run["compute"] = fold_costs(store.folder, _places(suite, [unit for unit in units if unit in there]))
+    if len(there) < len(units) and clock.over():
+        run["findings"].append(clock.finding(run, suite, units, there).as_dict())
+    found = fact.concat(tables)
+    if others and run["status"] == "complete":
+        told = transfer(worker.setting.reference, worker.part, run, found, others)
+        run["findings"] = [old for old in run["findings"] if old["check"] != "P26"] + [new.as_dict() for new in told]
+    _end(run, worker, buffers, there, earlier + time.monotonic() - begun)
+    if run["status"] == "complete" and run["witnesses"] == "worst":
+        thin_witnesses(store, worker.part)
+    summary = summarize(run, found)
+    store.write_json("summary.json", summary)
+    return Run(store.folder, run, summary, found)
+
+
+def _places(suite: Suite, units: Iterable[Unit]) -> list[tuple[str, str, str]]:
+    """File name, attack and epsilon label of units; one that covers the whole grid is paid for at its last epsilon."""
+    last = suite.grid[-1].label
+    attacks = [unit for unit in units if unit.attack != fact.CLEAN]
+    return [(unit.filename, unit.attack, last if unit.epsilon == GRID else unit.epsilon) for unit in attacks]
+
+
+def _end(
+    run: dict[str, Any],
+    worker: Worker,
+    buffers: Sequence[tuple[nn.Module, dict[str, Tensor]]],
+    there: Iterable[Unit],
+    seconds: float,
+) -> None:
+    """Write into run.json what happened."""
+    take_notes(run, worker.store.folder, sorted(unit.filename for unit in there))
+    run["findings"].extend(finding.as_dict() for finding in worker.store.events)
+    changed = [name for module, before in buffers for name in changed_buffers(before, module)]
+    for name in changed[:1]:
+        message = f"measuring changed buffer {name}, so the units were not attacked on one model; start over"
+        run["findings"].append(findings.found("P4", "error", message).as_dict())
+    run["seconds"] = round(seconds, 3)
+    run["finished"] = now()
+    worker.store.write_json("run.json", run)
+
+
+def _guarded(units: Iterator[Done]) -> Iterator[Done]:
+    """Close the executor whatever happens, so that its pools and locks go."""
+    try:
+        yield from units
+    finally:
+        if hasattr(units, "close"):
+            units.close()

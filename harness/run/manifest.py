@@ -1,0 +1,159 @@
+"""What a run says of itself before its first unit; what determines the numbers makes its key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+
+from harness.base.machine import revision
+from harness.errors import MissingPackage, PluginError
+from harness.evidence import facts
+from harness.evidence.store import SCHEMA_VERSION, key_of, run_name
+from harness.inputs.identity import class_code, is_strange, model_code
+from harness.inputs.samples import Slice
+from harness.inputs.suite import Suite
+from harness.run.options import Options
+from harness.run.plan import device_name, versions
+from harness.types import Attack, Finding, LoadedModel
+
+MANY_WITNESSES = 20_000
+"""Above this many samples times attacks, one witness a sample is kept rather than one a sample and attack."""
+
+
+def describe(
+    model: LoadedModel, suite: Suite, attacks: tuple[Attack, ...], part: Slice, options: Options, device: torch.device
+) -> dict[str, Any]:
+    """Everything run.json says before the first unit; what determines the numbers makes the key."""
+    attack_info, findings = [], []
+    for spec, attack in zip(suite.attacks, attacks, strict=True):
+        try:
+            tool_version: str | None = attack.tool_version()
+        except MissingPackage as error:
+            tool_version = None
+            findings.append(Finding("not_installed", "error", f"{spec.id}: {error}"))
+        except PluginError as error:
+            tool_version = None
+            findings.append(Finding("plugin", "error", f"{spec.id}: {error}"))
+        attack_info.append(
+            {
+                "id": spec.id,
+                "tool": spec.tool,
+                "tool_version": tool_version,
+                "method": spec.method,
+                "kind": attack.kind,
+                "iterative": attack.iterative,
+                "components": [name for name in attack.components if name is not None],
+                "params": dict(spec.params),
+                "resolved": {epsilon.label: attack.parameters(epsilon.value) for epsilon in suite.grid},
+                "caveats": list(attack.caveats),
+                **_told("code", class_code(type(attack))),
+                # Those that are asked for stand in the parameters already.
+                **({"individual": True} if attack.individual and not spec.params.get("individual") else {}),
+            }
+        )
+    count = len(part.indices) * len(attacks)
+    witnesses = options.witnesses or ("worst" if count > MANY_WITNESSES else "all")
+    determines = {
+        "schema": SCHEMA_VERSION,
+        "facts_schema": facts.SCHEMA_VERSION,
+        "model": {
+            "name": model.name,
+            "sha256": model.weights_sha256 or module_digest(model),
+            **_told("code", _code(model)),
+        },
+        "suite": {
+            "name": suite.name,
+            "version": suite.version,
+            "label": suite.label,
+            "norm": suite.norm,
+            "grid": [epsilon.label for epsilon in suite.grid],
+            "epsilons": [epsilon.value for epsilon in suite.grid],
+            "chunk": suite.chunk,
+            "attacks": attack_info,
+        },
+        "data": {"name": part.data.name, "slice": part.digest(), "n": len(part.indices)},
+        "mode": suite.mode,
+        "seed": options.seed,
+        "asked": {
+            "device": device.type,
+            "batch_size": options.batch_size or "auto",
+            "precision": options.precision,
+            "compile": options.compile,
+        },
+        "threads": torch.get_num_threads() if device.type == "cpu" else 0,
+    }
+    key = key_of(determines)
+    name = run_name(model.name, suite.name, key)
+    return {
+        **determines,
+        "key": key,
+        "run": str(options.results / name),
+        "run_name": name,
+        "witnesses": witnesses,
+        "device": {"name": device_name(device), "torch": str(device)},
+        "card": _card_info(model),
+        "classes": [str(name) for name in part.data.classes],
+        "versions": versions(),
+        "git": revision(),
+        "findings": [finding.as_dict() for finding in findings],
+        "status": "running",
+        "started": now(),
+        "finished": None,
+        "seconds": 0.0,
+        "sessions": 0,
+        "out_of_memory": 0,
+        "unconfirmed": 0,
+        "reused": 0,
+        "unit_timeout": options.unit_timeout,
+    }
+
+
+def _told(name: str, value: str | None) -> dict[str, str]:
+    return {} if value is None else {name: value}
+
+
+def _code(model: LoadedModel) -> str | None:
+    """A hash of the model's code where neither a card nor a version names it."""
+    return model_code(model.module) if model.card is None or is_strange(model.module) else None
+
+
+def module_digest(model: LoadedModel) -> str:
+    """A hash of a module's class and tensors, for models without a weights file."""
+    total = hashlib.sha256(type(model.module).__qualname__.encode())
+    for name, tensor in sorted(model.module.state_dict().items()):
+        if isinstance(tensor, torch.Tensor):
+            total.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            total.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return f"state:{total.hexdigest()}"
+
+
+def _card_info(model: LoadedModel) -> dict[str, Any] | None:
+    card = model.card
+    if card is None:
+        return None
+    claims = {name: {"accuracy": claim.accuracy, "n": claim.n} for name, claim in card.claims.items()}
+    return {
+        "defense": card.defense,
+        "architecture": card.architecture,
+        "trained_for": dict(card.trained_for),
+        "recipe": _plain(card.recipe),
+        "data": _plain(card.data),
+        "provenance": _plain(card.provenance),
+        "notes": card.notes,
+        "claims": claims,
+    }
+
+
+def _plain(content: Mapping[str, Any]) -> Any:
+    """What TOML knows and JSON does not (dates, nan), as text."""
+    return json.loads(json.dumps(content, default=str), parse_constant=str)
+
+
+def now() -> str:
+    """The time in UTC, to the second, as ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,77 @@
+"""How to run: every option of a measurement that is not model, suite or data, and which of them make sense."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.errors import UsageError
+from harness.inputs.suite import Suite
+from harness.measure.fast_copy.copies import PRECISIONS
+from harness.run.plan import pick_device
+from harness.types import Scale
+
+WITNESSES = ("all", "worst", "none")
+PLAIN = ("watch", "faithful")
+"""Modes in which the model itself is attacked, never a copy."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run; what to measure is the model, the suite and the data."""
+
+    results: Path = Path("results")
+    n: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    batch_size: int | None = None
+    """None finds it by measuring; the result is kept with the run."""
+    witnesses: str | None = None
+    """``all``, ``worst`` or ``none``; None is ``all`` up to 20,000 of them, then ``worst``."""
+    fresh: bool = False
+    force: bool = False
+    """Run a model that the doctor refuses; the row says so."""
+    executor: str = "local"
+    """Who computes: a plugin of the group ``harness.executors``. The facts don't depend on it."""
+    scale: Scale = field(default_factory=Scale)
+    precision: str = "auto"
+    """What attacks differentiate: ``auto`` the fastest float32 copy of the model, ``exact`` the model itself, or a copy
+    in ``float32``, ``tf32`` or ``bf16``."""
+    compile: str = "auto"
+    """``on`` compiles the copy, ``off`` and ``auto`` do not."""
+    budget: float | None = None
+    """Seconds after which the run stops; what is missing is said, and the same call goes on."""
+    transfer: Sequence[Path] = ()
+    """Runs, or folders of runs, of other models on the same samples: their witnesses are offered to this model when it
+    has been measured. No number depends on it; what they break is a finding."""
+    unit_timeout: float | None = None
+    """Seconds after which a unit (one attack on one chunk at one epsilon) is given up; None never."""
+
+
+def check(options: Options, suite: Suite) -> None:
+    """Refuse what cannot be run, before anything is measured.
+
+    Raises:
+        UsageError: names the option, its value and what it may be.
+    """
+    if options.witnesses not in (None, *WITNESSES):
+        raise UsageError(f"--witnesses {options.witnesses!r} is not one of {', '.join(WITNESSES)}")
+    if options.batch_size is not None and options.batch_size < 1:
+        raise UsageError(f"--batch-size {options.batch_size} must be at least 1, or auto")
+    if options.precision not in ("auto", "exact", *PRECISIONS):
+        raise UsageError(f"--precision {options.precision!r} is not one of auto, exact, {', '.join(PRECISIONS)}")
+    if options.budget is not None and not options.budget > 0:
+        raise UsageError(f"the budget is {options.budget} seconds, expected more than 0")
+    if options.compile not in ("auto", "on", "off"):
+        raise UsageError(f"--compile {options.compile!r} is not one of auto, on, off")
+    copied = options.precision in PRECISIONS or options.compile == "on"
+    if copied and suite.mode in PLAIN:
+        raise UsageError(f"in mode {suite.mode} the model itself is attacked; leave out --precision and --compile")
+    if options.precision == "exact" and options.compile == "on":
+        raise UsageError("--compile on makes a copy of the model, --precision exact forbids it; give one of them")
+    if options.precision == "tf32" and pick_device(options.device).type != "cuda":
+        raise UsageError("--precision tf32 needs a GPU: no other device has this arithmetic; use bf16 or float32")
+    if options.unit_timeout is not None and not 0 < options.unit_timeout < 1e9:
+        timeout = f"--unit-timeout {options.unit_timeout:g}"
+        raise UsageError(f"{timeout} must be above 0 seconds and below 1e9; leave it out for no limit")

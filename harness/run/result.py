@@ -1,0 +1,221 @@
+"""What `harness.evaluate` returns: numbers folded from the facts on disk, as data frames, pictures and proof."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.base.threat import parse_epsilon
+from harness.cli.output import percent
+from harness.errors import MissingPackage, UsageError
+from harness.evidence import facts as fact
+from harness.run.job import Run
+from harness.types import Dataset, LoadedModel
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    from matplotlib.axes import Axes
+
+    from harness.trust.verify.verdict import Verdict
+
+WORST = "worst case"
+"""What the metrics call the worst case over all attacks of the suite."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One model under one suite on one data slice. All accuracies are shares from 0 to 1."""
+
+    run: Run = field(repr=False)
+    model: LoadedModel = field(repr=False)
+    data: Dataset = field(repr=False)
+
+    @property
+    def folder(self) -> Path:
+        """Where the evidence lies; what `harness leaderboard`, `verify` and `gate` take."""
+        return self.run.folder
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What ``harness eval --json`` prints, see ``docs/contracts.md``."""
+        return self.run.summary
+
+    @property
+    def complete(self) -> bool:
+        """Whether every cell has a number."""
+        return self.run.complete
+
+    @property
+    def clean_accuracy(self) -> float:
+        """Share of the samples that are classified correctly unperturbed."""
+        return float(self.summary["clean"]["accuracy"])
+
+    def robust_accuracy(self, epsilon: str | float, attack: str | None = None) -> float | None:
+        """Share of all samples that are right and of which no witness inside the ball is known.
+
+        Args:
+            epsilon: One of the grid, for instance ``"8/255"``.
+            attack: Id of an attack in the suite; None for the worst case over all of them.
+
+        Returns:
+            None where the cell is not complete, or not begun.
+
+        Raises:
+            UsageError: no such attack or epsilon in this run.
+        """
+        wanted = parse_epsilon(epsilon, self.summary["norm"])
+        rows = self.summary["worst_case"] if attack is None else self.summary["cells"]
+        names = [entry["id"] for entry in self.run.info["suite"]["attacks"]]
+        if attack is not None and attack not in names:
+            raise UsageError(f"attack {attack!r} is not in this run; it has {', '.join(names)}")
+        for row in rows:
+            if math.isclose(row["epsilon"], wanted.value) and attack in (None, row.get("attack")):
+                value: float | None = row["robust_accuracy"]
+                return value
+        if any(math.isclose(known, wanted.value) for known in self.run.info["suite"]["epsilons"]):
+            return None
+        raise UsageError(f"epsilon {wanted.label} is not in this run; its grid is {', '.join(self.summary['grid'])}")
+
+    @property
+    def table(self) -> pa.Table:
+        """The facts, one row for each sample, attack and epsilon; columns as in ``docs/contracts.md``."""
+        return self.run.facts
+
+    @property
+    def facts(self) -> pd.DataFrame:
+        """`table` as a data frame.
+
+        Raises:
+            MissingPackage: pandas is not installed.
+        """
+        _pandas()
+        frame: pd.DataFrame = self.table.to_pandas()
+        return frame
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """One row for the clean accuracy, each attack and the worst case at each epsilon, with 95 % intervals.
+
+        Columns: attack, epsilon, epsilon_label, accuracy, low, high, status, broken, forwards, backwards.
+
+        Raises:
+            MissingPackage: pandas is not installed.
+        """
+        columns = ("attack", "epsilon", "epsilon_label", "accuracy", "low", "high", "status")
+        frame: pd.DataFrame = _pandas().DataFrame(
+            self._records(), columns=[*columns, "broken", "forwards", "backwards"]
+        )
+        return frame.astype(dict.fromkeys(("broken", "forwards", "backwards"), "Int64"))
+
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """Robust accuracy over epsilon, one line an attack with its 95 % interval, on `axes` or new ones.
+
+        Raises:
+            MissingPackage: matplotlib is not installed.
+        """
+        try:
+            from matplotlib import pyplot
+        except ModuleNotFoundError:
+            raise MissingPackage("plots need matplotlib; run: pip install matplotlib") from None
+        axes = axes if axes is not None else pyplot.subplots()[1]
+        clean, *records = self._records()
+        attacks = dict.fromkeys(record["attack"] for record in records)
+        # The worst case of a single attack is that attack, or nearly so: one line is enough.
+        for name in [name for name in attacks if name != WORST] if len(attacks) == 2 else attacks:
+            shown = [clean, *(r for r in records if r["attack"] == name and r["accuracy"] is not None)]
+            x, y, low, high = zip(*((r["epsilon"], r["accuracy"], r["low"], r["high"]) for r in shown), strict=True)
+            (line,) = axes.plot(x, y, marker="o", label=name)
+            axes.fill_between(x, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+        grid = {cell["epsilon"]: cell["epsilon_label"] for cell in self.summary["cells"]}
+        axes.set_xticks([0, *grid], ["0", *grid.values()])
+        axes.set(xlabel=f"{self.summary['norm']} epsilon", ylabel="robust accuracy", ylim=(0, 1))
+        axes.set_title(f"{self.summary['model']} on {self.summary['data']}, n={self.summary['n']}")
+        axes.legend()
+        return axes
+
+    def verify(self, replay: int = 0, seed: int | None = None, device: str = "auto") -> Verdict:
+        """Prove the claimed breaks again from the witnesses on disk, without any attack tool.
+
+        Args:
+            replay: Survivors to attack again.
+            seed: Of their draw; None draws one that nobody could foresee.
+            device: Where.
+
+        Raises:
+            BadRun, UsageError, MissingPackage: as `harness.trust.verify.verify.verify`.
+        """
+        import secrets
+
+        from harness.trust.verify.verify import VerifyOptions, verify
+
+        options = VerifyOptions(replay, secrets.randbits(31) if seed is None else seed, device)
+        return verify(self.folder, self.model, self.data, options)
+
+    def __str__(self) -> str:
+        return "\n".join([self._title(), *("  ".join(words) for words in self._rows()), *self._notes()])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        head, *body = self._rows()
+        rows = ["".join(f"<th>{escape(word)}</th>" for word in head)]
+        rows += ["".join(f"<td>{escape(word)}</td>" for word in words) for words in body]
+        table = "".join(f"<tr>{row}</tr>" for row in rows)
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self._notes())
+        return f"<p>{escape(self._title())}</p><table>{table}</table>{notes}"
+
+    def _title(self) -> str:
+        summary = self.summary
+        return f"{summary['model']} under {summary['suite']} on {summary['data']}, n={summary['n']}"
+
+    def _notes(self) -> list[str]:
+        return [f"{entry['level']}: {entry['check']}: {entry['message']}" for entry in self.summary["findings"]]
+
+    def _records(self) -> list[dict[str, Any]]:
+        """The rows of `metrics`."""
+        clean = {"attack": fact.CLEAN, "epsilon": 0.0, "epsilon_label": "0", "status": "ok"}
+        rows = [clean | _share(self.summary["clean"], "accuracy")]
+        for cell in self.summary["cells"]:
+            kept = ("attack", "epsilon", "epsilon_label", "status", "broken", "forwards", "backwards")
+            rows.append({name: cell[name] for name in kept} | _share(cell, "robust_accuracy"))
+        for row in self.summary["worst_case"]:
+            status = "ok" if row["robust_accuracy"] is not None else "missing"
+            named = {"attack": WORST, "epsilon": row["epsilon"], "epsilon_label": row["epsilon_label"]}
+            rows.append(named | {"status": status} | _share(row, "robust_accuracy"))
+        return rows
+
+    def _rows(self) -> list[list[str]]:
+        """Header and one row an attack, accuracies in percent."""
+        summary, grid = self.summary, self.summary["grid"]
+        cells = {(cell["attack"], cell["epsilon_label"]): cell for cell in summary["cells"]}
+        shown = [["accuracy, %", "clean", *grid]]
+        clean = percent(summary["clean"]["accuracy"], summary["clean"]["ci95"])
+        for name in dict.fromkeys(attack for attack, _ in cells):
+            found = [cells.get((name, label), {"status": "missing"}) for label in grid]
+            shown.append([name, clean, *(_text(cell) for cell in found)])
+        if len(shown) > 2:
+            worst = [percent(row["robust_accuracy"], row["ci95"]) for row in summary["worst_case"]]
+            shown.append([WORST, clean, *worst])
+        return shown
+
+
+def _text(cell: dict[str, Any]) -> str:
+    return percent(cell["robust_accuracy"], cell["ci95"]) if cell["status"] == "ok" else str(cell["status"])
+
+
+def _share(row: dict[str, Any], name: str) -> dict[str, Any]:
+    low, high = row["ci95"] or (None, None)
+    return {"accuracy": row[name], "low": low, "high": high}
+
+
+def _pandas() -> Any:
+    try:
+        import pandas
+    except ModuleNotFoundError:
+        raise MissingPackage(
+            "data frames need pandas; run: pip install 'robustness-harness[notebook]', or use Result.table (pyarrow)"
+        ) from None
+    return pandas

@@ -1,0 +1,100 @@
+"""Starting a run again: what an earlier start left is taken over, and what has changed since is said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.errors import BadRun, TornFile
+from harness.evidence.store import RunStore, Unit
+from harness.types import Finding
+
+_KEPT = ("plan", "calibration", "witnesses", "started", "seconds", "sessions", "versions", "git", "device")
+_ASKED_ANEW = ("not_installed", "budget")
+"""Checks of findings that speak of one start only."""
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What an earlier start of the same run means for this one."""
+
+    patient: bool = False
+    """Whether this start waits longer for a unit than the one before did."""
+    other: str = ""
+    """What is not as it was, in words; nothing if all is."""
+
+    def finding(self) -> Finding:
+        """For runs of which this start computed a part."""
+        return Finding("hardware", "warn", f"units were computed with {self.other}; facts may differ by rounding")
+
+
+def take_over(store: RunStore, run: dict[str, Any]) -> Earlier:
+    """Write into `run` plan, choice of witnesses, provenance, times and findings of an earlier start of the same run.
+
+    Raises:
+        BadRun: the folder is another run's, or plan and run.json are both torn.
+    """
+    before = _before(store)
+    if before is None:
+        return Earlier()
+    if before.get("key") != run["key"]:
+        raise BadRun(f"{store.folder} belongs to another run; remove it, or start over with --fresh")
+    here = {name: run[name] for name in ("versions", "device")}
+    for name in _KEPT:
+        if name in before:
+            run[name] = before[name]
+    limit, known = run["unit_timeout"], before.get("unit_timeout")
+    patient = known is not None and (limit is None or limit > known)
+    if known is not None and limit is not None:
+        run["unit_timeout"] = max(limit, known)
+    past = (*_ASKED_ANEW, *(("timeout",) if patient else ()))
+    old = [finding for finding in before.get("findings", []) if finding["check"] not in past]
+    run["findings"] = old + [finding for finding in run["findings"] if finding not in old]
+    return Earlier(patient, " and ".join(_differences(run, here)))
+
+
+def drop_given_up(store: RunStore, lanes: Iterable[Sequence[Unit]]) -> None:
+    """Forget units whose time was over, and those after them in their lane, which inherit from them."""
+    for units in lanes:
+        dropped = False
+        for unit in units:
+            if not dropped and (found := store.facts_of(unit)) is not None:
+                dropped = bool((np.asarray(found["reason"].to_pylist(), dtype=object) == "timeout").any())
+            if dropped:
+                store.discard(unit)
+
+
+def _differences(run: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    there, now = run["versions"], here["versions"]
+    found = [
+        f"{name} {there.get(name, 'not installed')} and {now.get(name, 'not installed')}"
+        for name in sorted(there.keys() | now.keys())
+        if there.get(name) != now.get(name)
+    ]
+    devices = run["device"].get("name"), here["device"].get("name")
+    return found + ([f"{devices[0]} and {devices[1]}"] if devices[0] != devices[1] else [])
+
+
+def _before(store: RunStore) -> dict[str, Any] | None:
+    """run.json of an earlier start; if it is torn, the plan alone, which every later start has to keep."""
+    if not (store.folder / "run.json").exists() and not (store.folder / "plan.json").exists():
+        return None
+    try:
+        return store.read_json("run.json")
+    except BadRun as error:
+        torn = isinstance(error, TornFile) or not (store.folder / "run.json").exists()
+        if not torn:
+            raise
+    store.event("torn", "warn", "run.json could not be read; times and findings of earlier starts are lost")
+    try:
+        return store.read_json("plan.json")
+    except BadRun:
+        if any((store.folder / "facts").glob("*.parquet")):
+            raise BadRun(
+                f"{store.folder}: run.json and plan.json are both torn, so that the rest cannot be computed like what"
+                " is there; start over with --fresh"
+            ) from None
+        return None

@@ -1,0 +1,1 @@
+"""What others make of the evidence: doctor (before), diagnosis (after), verify (by others), the ledger."""

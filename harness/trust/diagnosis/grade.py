@@ -1,0 +1,60 @@
+"""How far a row's numbers can be trusted, in one letter.
+
+== =====================================================================================================
+A  no warning, and the suite attacked with iterated gradients and, what those left, without gradients
+B  no warning, but the suite lacks one of the two, so masked gradients could have gone unnoticed
+C  a warning
+D  a check contradicts the numbers (level ``error``), or refused the model and was overruled with --force
+== =====================================================================================================
+
+No grade while cells are missing. Findings of level ``info`` don't count, nor do those on how a run went (`HARMLESS`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from harness.trust.diagnosis.series import Series, down, leaves
+
+HARMLESS = ("torn",)
+
+
+def grade(run: Mapping[str, Any], series: Sequence[Series], findings: Sequence[Mapping[str, Any]]) -> str | None:
+    """The letter, or None.
+
+    Args:
+        run: The content of run.json.
+        series: All series of the run.
+        findings: Those of run.json and of the diagnosis, as JSON.
+    """
+    asked = len(run["suite"]["attacks"]) * len(run["suite"]["grid"])
+    whole = [one for one in series if one.component is None]
+    complete = len(whole) == asked and all(one.complete and one.n == run["data"]["n"] for one in whole)
+    if run["status"] != "complete" or not complete:
+        return None
+    levels = {finding["level"] for finding in findings if finding["check"] not in HARMLESS}
+    if levels & {"refuse", "error"}:
+        return "D"
+    if "warn" in levels:
+        return "C"
+    return "A" if _thorough(series) else "B"
+
+
+def _thorough(series: Sequence[Series]) -> bool:
+    ran = leaves(series)
+    iterated = [one for one in ran if one.by_gradient and one.info["iterative"] and one.fixed_ball]
+    blind = any(not one.by_gradient and one.forwards.sum() > 0 for one in ran)
+    return bool(iterated) and (blind or _all_broken(iterated))
+
+
+def _all_broken(series: Sequence[Series]) -> bool:
+    """Whether nothing stands at any epsilon: then no gradient was masked, and a cascade's last part has no work."""
+    for epsilon in {one.epsilon for one in series}:
+        here = [one for one in series if one.epsilon == epsilon]
+        fallen = np.logical_or.reduce([down(one) for one in here])
+        if (~fallen & (here[0].outcome != "clean_wrong")).any():
+            return False
+    return True

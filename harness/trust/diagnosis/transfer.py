@@ -1,0 +1,130 @@
+"""Transfer: witnesses that were found against other models, offered to this one (P26).
+
+What an attack could not find here it may have found elsewhere: a model that falls to another one's witnesses, while its
+own attacks left those samples standing, hides its gradients (Carlini et al. 2019, arXiv:1902.06705). The numbers of the
+run stay those of its attacks; the finding says by how much they are too high.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+from harness.base.threat import distance, inside_ball, inside_box
+from harness.errors import BadRun, UsageError
+from harness.evidence import facts as fact
+from harness.evidence import witnesses
+from harness.evidence.findings import found, percent
+from harness.evidence.store import RunStore
+from harness.inputs.reference import ReferenceModel
+from harness.inputs.samples import Slice, checked
+from harness.trust.diagnosis.between_attacks import GAP, WIDE_GAP
+from harness.types import Finding
+
+BLOCK, FEWEST = 512, 3
+
+
+def find_runs(places: Sequence[Path]) -> list[Path]:
+    """Run folders among `places`, each a run or a folder of runs.
+
+    Raises:
+        UsageError: one of them holds no run.
+    """
+    folders: dict[Path, None] = {}
+    for place in places:
+        runs = [place] if (place / "run.json").is_file() else sorted(path.parent for path in place.glob("*/run.json"))
+        if not runs:
+            raise UsageError(f"--transfer {str(place)!r} holds no run; name a run's folder, or a folder of runs")
+        folders |= dict.fromkeys(runs)
+    return list(folders)
+
+
+def transfer(
+    reference: ReferenceModel, part: Slice, run: Mapping[str, Any], facts: pa.Table, folders: Sequence[Path]
+) -> list[Finding]:
+    """One finding for each other run on the same samples and norm: which survivors of `run` its witnesses break.
+
+    Runs of the same checkpoint, on other samples, in another norm or without witnesses are passed over.
+
+    Args:
+        reference: The run's model, entered.
+        part: Its samples.
+        run: The content of its run.json.
+        facts: All its facts.
+        folders: Other runs, see `find_runs`.
+    """
+    standing = _standing(run, facts)
+    findings = []
+    for folder in folders:
+        try:
+            other = RunStore(folder).read_json("run.json")
+            if not _fits(run, other):
+                continue
+            findings.append(_judge(reference, part, run, other, RunStore(folder).all_witnesses(), standing))
+        except (BadRun, KeyError, TypeError, ValueError) as error:
+            findings.append(found("P26", "info", f"the witnesses of {folder} could not be offered: {error}"))
+    return findings
+
+
+def _fits(run: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    same = run["data"]["slice"] == other["data"]["slice"] and run["suite"]["norm"] == other["suite"]["norm"]
+    return bool(same and run["model"]["sha256"] != other["model"]["sha256"] and other["witnesses"] != "none")
+
+
+def _standing(run: Mapping[str, Any], facts: pa.Table) -> dict[str, set[int]]:
+    """For each epsilon the samples that are right, and that no attack broke in that ball or a smaller one."""
+    whole = facts.filter(pc.is_null(facts["component"]))
+    clean = whole.filter(pc.equal(whole["attack"], fact.CLEAN))
+    left = set(clean.filter(pc.equal(clean["outcome"], "survived"))["sample_id"].to_pylist())
+    standing = {}
+    for label, epsilon in zip(run["suite"]["grid"], run["suite"]["epsilons"], strict=True):
+        here = whole.filter(pc.equal(whole["epsilon"], epsilon))
+        broken = here.filter(pc.is_in(here["outcome"], pa.array(fact.BROKEN)))
+        left = left - set(broken["sample_id"].to_pylist())
+        standing[label] = left
+    return standing
+
+
+def _judge(
+    reference: ReferenceModel,
+    part: Slice,
+    run: Mapping[str, Any],
+    other: Mapping[str, Any],
+    tables: Iterator[pa.Table],
+    standing: Mapping[str, set[int]],
+) -> Finding:
+    grid = dict(zip(run["suite"]["grid"], run["suite"]["epsilons"], strict=True))
+    fallen: dict[str, set[int]] = {label: set() for label in grid}
+    known, offered = set(part.indices.tolist()), 0
+    for table in tables:
+        for block in table.to_batches(BLOCK):
+            ids = block["sample_id"].to_pylist()
+            if not set(ids) <= known:
+                raise ValueError("a witness belongs to no sample of this run")
+            clean, labels = checked(part.data, ids)
+            images = witnesses.decode(block["image"].to_pylist(), clean)
+            reach = distance(images, clean, run["suite"]["norm"])
+            inside = inside_box(images)
+            images[~inside] = 0.5  # what is no image is not shown to the model
+            wrong = inside & (reference.logits(images).argmax(1).cpu() != labels)
+            offered += len(ids)
+            for label, epsilon in grid.items():
+                hits = wrong & inside_ball(reach, epsilon, run["suite"]["norm"])
+                rows = torch.nonzero(hits).flatten().tolist()
+                fallen[label] |= {ids[row] for row in rows} & standing[label]
+    n, name = run["data"]["n"], f"{other['model']['name']} ({other['run_name']})"
+    worst = max(fallen, key=lambda label: len(fallen[label]))
+    count, share = len(fallen[worst]), len(fallen[worst]) / n
+    if count < FEWEST or share < GAP:
+        message = f"of {offered} witnesses found against {name}, those inside the ball break {count} more samples here"
+        return found("P26", "info", message, share, GAP)
+    message = (
+        f"{percent(share)} of the samples survive every attack at {worst}, but not the witnesses found against {name};"
+        " gradients are masked, so the true robust accuracy is lower: attack by transfer, or adapt the loss"
+    )
+    return found("P26", "error" if share >= WIDE_GAP else "warn", message, share, GAP)

@@ -1,0 +1,96 @@
+"""Checks that need no forward pass: the data, whether it fits the model, and the units of the suite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from typing import Any
+
+from torch import Tensor
+
+from harness.evidence.findings import found
+from harness.types import Dataset, Finding, LoadedModel, Norm
+
+SCALED_TWICE = 1.5 / 255
+FAR = 4.0
+"""Step sizes above this many epsilons are reported."""
+
+
+def shape_and_classes(model: LoadedModel, data: Dataset) -> list[Finding]:
+    """P15: the model has a logit for every class of the data set, and takes images of its shape."""
+    classes = len(data.classes)
+    if model.num_classes < classes:
+        message = (
+            f"model {model.name!r} has {model.num_classes} classes, data set {data.name!r} has {classes};"
+            " choose a model trained for this data set"
+        )
+        return [found("P15", "refuse", message, float(model.num_classes), float(classes))]
+    if model.input_shape is not None:
+        shape = tuple(data.take([0])[0].shape[1:])
+        if shape != tuple(model.input_shape):
+            message = (
+                f"model {model.name!r} takes images {tuple(model.input_shape)}, data set {data.name!r} has {shape};"
+                " choose a model trained for this data set"
+            )
+            return [found("P15", "refuse", message)]
+    return []
+
+
+def pixels(images: Tensor, data: str) -> list[Finding]:
+    """P1: images in [0,1] (`harness.inputs.samples.checked` holds them to that) that use the range."""
+    highest = float(images.max())
+    if highest > SCALED_TWICE:
+        return []
+    message = f"the brightest pixel of {len(images)} images of {data} is {highest:.2g}; were they divided by 255 twice?"
+    return [found("P1", "refuse", message, highest, SCALED_TWICE)]
+
+
+def more_classes(model: LoadedModel, data: Dataset, logits: Tensor) -> list[Finding]:
+    """P15: predictions outside the data's classes are wrong by construction, so every attack would shine."""
+    outside = float((logits.argmax(1) >= len(data.classes)).float().mean())
+    if outside == 0:
+        return []
+    message = (
+        f"{100 * outside:.1f} % of the predictions are classes that data set {data.name!r} does not have"
+        f" ({model.num_classes} logits, {len(data.classes)} classes)"
+    )
+    return [found("P15", "warn", message, outside, 0.0)]
+
+
+def units(attacks: Sequence[Mapping[str, Any]], norm: Norm, epsilons: Mapping[str, float]) -> list[Finding]:
+    """P14: step sizes in the unit of the images, and long enough to reach the border of the ball.
+
+    Args:
+        attacks: ``suite.attacks`` of run.json.
+        norm: Norm of the ball.
+        epsilons: Label to radius.
+    """
+    findings = []
+    for attack in attacks:
+        if attack["kind"] not in ("budget", "targeted"):
+            continue  # the others have no ball to step through
+        given = [(epsilon, label, attack["resolved"].get(label, {})) for label, epsilon in epsilons.items()]
+        steps = [one for one in given if one[0] > 0 and isinstance(one[2].get("step_size"), (int, float))]
+        if steps:  # a step that scales is the same multiple everywhere, a constant one too long here or too short there
+            small, large = min(steps, key=itemgetter(0)), max(steps, key=itemgetter(0))
+            findings += _too_long(attack["id"], *small, norm) or _too_short(attack["id"], *large)
+    return findings
+
+
+def _too_long(name: str, epsilon: float, label: str, given: Mapping[str, Any], norm: Norm) -> list[Finding]:
+    step = float(given["step_size"])
+    if norm == "linf" and step > 1:
+        message = f"step_size {step:g} of attack {name!r} is above 1, but images are in [0,1]; write {step:g}/255"
+        return [found("P14", "refuse", message, step, 1.0)]
+    if step > FAR * epsilon:
+        message = f"step_size {step:g} of attack {name!r} is {step / epsilon:.1f} epsilons at {label}: a wrong unit?"
+        return [found("P14", "warn", message, step / epsilon, FAR)]
+    return []
+
+
+def _too_short(name: str, epsilon: float, label: str, given: Mapping[str, Any]) -> list[Finding]:
+    steps, step = given.get("steps"), float(given["step_size"])
+    if isinstance(steps, int) and steps * step < 0.99 * epsilon:
+        message = f"attack {name!r} takes {steps} steps of {step:g} at {label} and cannot cross its ball"
+        return [found("P14", "warn", message, steps * step / epsilon, 1.0)]
+    return []

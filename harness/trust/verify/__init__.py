@@ -1,0 +1,1 @@
+"""What a run on disk proves, contradicts and merely claims; `harness.trust.verify.verify` puts the parts together."""

@@ -1,0 +1,152 @@
+"""The facts of a run, place by place: each sample exactly once, and nothing that the run did not ask for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from harness.base.threat import Epsilon
+from harness.errors import BadRun
+from harness.evidence import facts as fact
+from harness.evidence.store import RunStore
+from harness.trust.verify.verdict import Ids, Problems, samples
+
+Place = tuple[str, str | None, int]
+"""Attack, component (None for the whole attack) and position in the grid."""
+Rows = Mapping[str, NDArray[Any]]
+"""The columns of one place, [n] each, by ascending sample id; nulls are NaN, -1 or None."""
+CLEAN_PLACE: Place = (fact.CLEAN, None, 0)
+_REQUIRED = (
+    "sample_id",
+    "label",
+    "attack",
+    "epsilon",
+    "epsilon_label",
+    "outcome",
+    "clean_pred",
+    "forwards",
+    "backwards",
+)
+_KEYS = ("attack", "component", "epsilon")
+
+
+@dataclass(frozen=True)
+class Records:
+    """The facts of a run; places whose facts are not exactly one a sample are left out."""
+
+    info: Mapping[str, Any]
+    """The content of run.json, of which `harness.recount.check_form` holds."""
+    grid: tuple[Epsilon, ...]
+    ids: Ids
+    """All samples, ascending."""
+    rows: Mapping[Place, Rows]
+    facts: pa.Table
+    """Facts of all places, exact or not."""
+
+    @property
+    def attacks(self) -> list[Mapping[str, Any]]:
+        """The attacks as run.json has them."""
+        return list(self.info["suite"]["attacks"])
+
+    def name(self, place: Place) -> str:
+        """``pgd-20 at 8/255``."""
+        attack, component, at = place
+        whole = attack if component is None else f"{attack} ({component})"
+        return whole if attack == fact.CLEAN else f"{whole} at {self.grid[at]}"
+
+
+def places(info: Mapping[str, Any]) -> Iterator[Place]:
+    """Every place the run must have facts of: the clean pass, and attacks x components x epsilons."""
+    yield CLEAN_PLACE
+    for attack in info["suite"]["attacks"]:
+        for component in (None, *attack["components"]):
+            for at in range(len(info["suite"]["epsilons"])):
+                yield attack["id"], component, at
+
+
+def read_records(store: RunStore, info: Mapping[str, Any], problems: Problems) -> Records | None:
+    """The facts on disk; names those that are missing, doubled or foreign. None if they cannot be used at all."""
+    try:
+        found = store.all_facts()
+        found.validate(full=True)  # text that is no text, for instance
+    except (BadRun, pa.ArrowException) as error:
+        problems.add("facts", str(error))
+        return None
+    nulls = [name for name in _REQUIRED if found[name].null_count]
+    if nulls:
+        problems.add("facts", f"{found[nulls[0]].null_count} facts have no {nulls[0]}")
+        return None
+    suite = info["suite"]
+    grid = tuple(Epsilon(float(v), str(label)) for v, label in zip(suite["epsilons"], suite["grid"], strict=True))
+    by_place = _split(found, info, grid, problems)
+    ids = np.unique(by_place.get(CLEAN_PLACE, fact.empty())["sample_id"].to_numpy())
+    if len(ids) != info["data"]["n"]:
+        problems.add("facts", f"the clean pass has facts of {len(ids)} samples, run.json names {info['data']['n']}")
+    exact: dict[Place, Rows] = {}
+    records = Records(info, grid, ids, exact, fact.concat(by_place.values()))
+    for place in places(info):
+        mine = by_place.get(place, fact.empty())
+        if not _exact(mine["sample_id"].to_numpy(), ids, records.name(place), problems):
+            continue
+        label = "0" if place == CLEAN_PLACE else grid[place[2]].label
+        if wrong := set(mine["epsilon_label"].to_pylist()) - {label}:
+            problems.add("facts", f"{records.name(place)}: the epsilon is labeled {min(wrong)!r:.40}")
+        exact[place] = _columns(mine.take(np.argsort(mine["sample_id"].to_numpy())))
+    return records
+
+
+def _split(
+    found: pa.Table, info: Mapping[str, Any], grid: tuple[Epsilon, ...], problems: Problems
+) -> dict[Place, pa.Table]:
+    """Facts by place; those of no place are named and left out."""
+    known: dict[tuple[Any, ...], Place] = {(*CLEAN_PLACE[:2], 0.0): CLEAN_PLACE}
+    for attack, component, at in places(info):
+        if attack != fact.CLEAN:
+            known[attack, component, grid[at].value] = attack, component, at
+    mixed = np.zeros(len(found), np.int64)
+    columns = []
+    for name in _KEYS:
+        encoded = found[name].combine_chunks().dictionary_encode(null_encoding="encode")
+        numbers, values = encoded.indices.to_numpy(), encoded.dictionary.to_pylist()
+        columns.append((numbers, values))
+        mixed = mixed * (len(values) + 1) + numbers
+    order = np.argsort(mixed, kind="stable")
+    cuts = np.flatnonzero(np.diff(mixed[order])) + 1
+    by_place = {}
+    for rows in np.split(order, cuts) if len(order) else []:
+        key = tuple(values[numbers[rows[0]]] for numbers, values in columns)
+        if key in known:
+            by_place[known[key]] = found.take(rows)
+        else:
+            what = f"attack {key[0]!r:.40}, component {key[1]!r:.40}, epsilon {key[2]}"
+            problems.add("facts", f"{len(rows)} facts are of {what}, which run.json does not name")
+    return by_place
+
+
+def _exact(here: Ids, ids: Ids, name: str, problems: Problems) -> bool:
+    """Whether `here` is each of `ids` once; names what is missing, doubled or foreign."""
+    once, counts = np.unique(here, return_counts=True)
+    kinds = (("missing", np.setdiff1d(ids, once)), ("doubled", once[counts > 1]), ("foreign", np.setdiff1d(once, ids)))
+    for what, bad in kinds:
+        if len(bad):
+            problems.add("facts", f"{name}: facts are {what} ({samples(bad.tolist())})")
+    return not any(len(bad) for _, bad in kinds)
+
+
+def _columns(mine: pa.Table) -> dict[str, NDArray[Any]]:
+    columns = {}
+    for field in mine.schema:
+        column = mine[field.name]
+        if pa.types.is_integer(field.type):
+            column = pc.fill_null(column, -1)
+        elif pa.types.is_floating(field.type):
+            column = pc.fill_null(column, math.nan)
+        columns[field.name] = column.to_numpy(zero_copy_only=False)
+    return columns

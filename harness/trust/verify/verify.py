@@ -1,0 +1,205 @@
+"""Proof without an attack tool: robust accuracy is at most what the witnesses on disk show.
+
+Every number is counted again, every witness measured and predicted again by the checkpoint that the run names. What
+survived is a claim; `harness.replay` attacks some of it again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.errors import TornFile, UsageError
+from harness.evidence import facts as fact
+from harness.evidence.store import RunStore
+from harness.inputs.reference import ReferenceModel
+from harness.inputs.registry import Registry
+from harness.inputs.samples import Slice, make_slice
+from harness.inputs.suite import load_suite
+from harness.run.manifest import module_digest
+from harness.run.plan import device_name, pick_device
+from harness.trust.verify.bounds import bounds
+from harness.trust.verify.coherence import check_coherence
+from harness.trust.verify.places import CLEAN_PLACE, Records, read_records
+from harness.trust.verify.recount import check_form, check_key, recount
+from harness.trust.verify.remeasure import Proof, check_backing, prove
+from harness.trust.verify.replay import replay
+from harness.trust.verify.verdict import Bound, Problems, Replay, Verdict
+from harness.types import Dataset, Finding, LoadedModel
+
+
+@dataclass(frozen=True)
+class VerifyOptions:
+    """How to verify."""
+
+    replay: int = 0
+    """Survivors to attack again."""
+    seed: int = 0
+    """Of the draw: a number that the run's author could not foresee."""
+    device: str = "auto"
+
+
+def verify(folder: Path, model: LoadedModel, data: Dataset, options: VerifyOptions | None = None) -> Verdict:
+    """What the run in `folder` proves, and everything that contradicts it; writes nothing.
+
+    Args:
+        folder: The run; its name does not matter.
+        model: The checkpoint the run names, loaded by whom verifies.
+        data: The data set, likewise.
+        options: How to verify.
+
+    Raises:
+        BadRun: the folder holds no run.json of a known schema.
+        UsageError: unusable options.
+        BadData: the data set's images are not what a data set may have.
+        MissingPackage: a tool is not installed that `replay` needs.
+    """
+    options, begun, problems = options or VerifyOptions(), time.monotonic(), Problems()
+    if options.replay < 0:
+        raise UsageError(f"--replay {options.replay} must be at least 1")
+    if options.seed < 0:
+        raise UsageError(f"--seed {options.seed} must be at least 0")
+    device, store = pick_device(options.device), RunStore(folder)
+    try:
+        info = store.read_json("run.json")
+    except TornFile as error:
+        return unreadable(folder, error)
+    notes: list[Finding] = []
+    work = _Work(store, info, model, problems, notes)
+    if check_form(info, problems):
+        with ReferenceModel(model, device) as reference:
+            work.run(reference, data, options)
+    return Verdict(
+        folder,
+        str(info.get("run_name", folder.name)),
+        str(info.get("key", "")),
+        tuple(problems.found),
+        tuple(notes),
+        str(info.get("witnesses", "")),
+        tuple(work.bounds),
+        tuple(work.proof.marginals) if work.proof else (),
+        work.proof.judged if work.proof else 0,
+        work.survivors,
+        work.replay,
+        device_name(device),
+        round(time.monotonic() - begun, 3),
+    )
+
+
+def unreadable(folder: Path, error: TornFile) -> Verdict:
+    """The verdict on a run whose run.json is no JSON: nothing is proved, and the answer is no."""
+    return Verdict(folder, folder.name, "", (Finding("run", "error", str(error)),))
+
+
+@dataclass
+class _Work:
+    """One verification and what came of it."""
+
+    store: RunStore
+    info: Mapping[str, Any]
+    model: LoadedModel
+    problems: Problems
+    notes: list[Finding]
+    bounds: tuple[Bound, ...] = ()
+    proof: Proof | None = None
+    survivors: int = 0
+    replay: Replay | None = None
+
+    def run(self, reference: ReferenceModel, data: Dataset, options: VerifyOptions) -> None:
+        """Records first, then model and data, and survivors if asked."""
+        info, problems = self.info, self.problems
+        check_key(info, problems)
+        self._suite()
+        records = read_records(self.store, info, problems)
+        if records is None:
+            return
+        check_coherence(records, problems)
+        counted = recount(self.store, info, records.facts, problems, self.notes)
+        self.survivors = sum(
+            int((rows["outcome"] == "survived").sum())
+            for place, rows in records.rows.items()
+            if place[0] != fact.CLEAN and place[1] is None
+        )
+        right_model, part = self._checkpoint(), self._slice(data)
+        if not right_model or part is None or CLEAN_PLACE not in records.rows:
+            return
+        if not np.array_equal(np.sort(part.indices), records.ids):
+            problems.add("facts", "the samples of the facts are not those of the data slice")
+            return
+        self.proof = proof = prove(records, self.store, part, reference, problems)
+        check_backing(records, proof, problems)
+        self.bounds = tuple(bounds(records, proof, counted))
+        self._say_what_is_kept(records, proof)
+        if options.replay and problems.found:
+            self.notes.append(Finding("replay", "info", "no survivor was attacked again: the run is refuted already"))
+        elif options.replay:
+            self.replay = replay(
+                records, part, reference, proof.right, options.replay, options.seed, problems, self.notes
+            )
+
+    def _checkpoint(self) -> bool:
+        """Whether the model is the run's."""
+        told, here = self.info["model"], self.model.weights_sha256 or module_digest(self.model)
+        if told["sha256"] != here:
+            self.problems.add(
+                "model",
+                f"the run names checkpoint {told['name']!r:.60} with hash {told['sha256']:.23}, this one"
+                f" ({self.model.name!r:.60}) has {here:.23}",
+            )
+            return False
+        if told["name"] != self.model.name:
+            text = (
+                f"the run's model {told['name']!r:.60} is this checkpoint by its hash, but here {self.model.name!r:.60}"
+            )
+            self.notes.append(Finding("model", "warn", text))
+        return True
+
+    def _slice(self, data: Dataset) -> Slice | None:
+        """The run's samples, or None if these are others."""
+        told = self.info["data"]
+        where = f"the run measured {told['n']} samples of {told['name']!r:.60}, {told['slice']:.19}"
+        if told["n"] > len(data):
+            self.problems.add("data", f"{where}; {data.name!r:.60} has only {len(data)}")
+            return None
+        part = make_slice(data, told["n"], self.info["suite"]["chunk"])
+        if (digest := part.digest()) != told["slice"]:
+            self.problems.add("data", f"{where}; here those of {data.name!r:.60} are {digest:.19}")
+            return None
+        if told["name"] != data.name:
+            text = f"the run's data {told['name']!r:.60} are these by their hash, but here {data.name!r:.60}"
+            self.notes.append(Finding("data", "warn", text))
+        return part
+
+    def _suite(self) -> None:
+        """Note if a registered suite of this name and version has other attacks."""
+        told = self.info["suite"]
+        if told["name"] not in Registry("suites"):
+            return
+        known = load_suite(told["name"])
+        if known.version != told["version"]:
+            text = f"suite {told['label']} is not known here, only {known.label}: its attacks were not compared"
+            self.notes.append(Finding("suite", "info", text))
+            return
+        here = [(a.id, a.tool, a.method, dict(a.params)) for a in known.attacks]
+        there = [(a["id"], a["tool"], a["method"], a["params"]) for a in told["attacks"]]
+        if here != there or known.norm != told["norm"]:
+            text = f"the run's attacks are not those of suite {known.label} as it is installed here"
+            self.notes.append(Finding("suite", "warn", text))
+
+    def _say_what_is_kept(self, records: Records, proof: Proof) -> None:
+        evidence, claimed = self.info["witnesses"], sum(bound.broken for bound in self.bounds)
+        if evidence == "none" and claimed:
+            share = 1 - float(proof.wrong.mean())
+            self.problems.add(
+                "backing",
+                "the run kept no witnesses (--witnesses none): none of its claimed breaks can be proved, only that"
+                f" robust accuracy is at most the clean accuracy, {100 * share:.2f} %",
+            )
+        if evidence == "worst":
+            text = "the run kept one witness a sample (--witnesses worst): the worst case is backed; a single attack's"
+            self.notes.append(Finding("backing", "info", f"{text} figures are claims where they are lower than proved"))
