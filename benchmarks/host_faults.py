@@ -41,7 +41,6 @@ def clock(campaign: Campaign, trials: int) -> None:
 
         def backwards(results: Path = results) -> Run:
             import harness.measure.worker
-
             import harness.run.job
 
             ticks = iter(range(10**6))

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from leaderboard.html import render
 
 from harness.evidence import facts as fact
 from harness.evidence.store import SCHEMA_VERSION, RunStore, Unit, key_of, run_name
 from harness.evidence.summary import summarize
-from leaderboard.collect import collect
-from leaderboard.html import render
-from leaderboard.tables import make_tables
+from leaderboard.runs.collect import collect
+from leaderboard.tables.tables import make_tables
 from model_zoo.datasets.classes import TRAFFIC_SIGNS
 
 MODELS = {

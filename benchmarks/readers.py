@@ -30,12 +30,12 @@ from harness.run.job import Options, evaluate
 from harness.trust.ledger import read_ledger
 from harness.trust.verify.recount import check_form, check_key
 from harness.trust.verify.verdict import Problems
-from leaderboard.collect import collect
-from model_zoo import checkpoint
-from model_zoo.cards import read_card
+from leaderboard.runs.collect import collect
 from model_zoo.datasets.folder import ImageFiles
 from model_zoo.datasets.gtsrb import read_npz
-from model_zoo.weights import read_weights
+from model_zoo.loading.card_file import read_card
+from model_zoo.loading.weights_file import read_weights
+from model_zoo.training import checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 

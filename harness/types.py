@@ -79,7 +79,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What is known of one checkpoint; `model_zoo.cards` reads and writes it as TOML."""
+    """What is known of one checkpoint; `model_zoo.loading.card_file` reads and writes it as TOML."""
 
     name: str
     defense: str

@@ -13,7 +13,7 @@ from harness.errors import UsageError
 from harness.inputs.registry import Registry
 
 if TYPE_CHECKING:
-    from leaderboard.records import Record
+    from leaderboard.runs.record import Record
 
 _RESULTS = Path("results")
 _SUFFIXES = {"tex": "latex", "markdown": "md"}
@@ -44,8 +44,8 @@ def leaderboard(
     chosen = format_ or _format_of(output)
     render = Registry("renderers").load(chosen)  # first: a typo is told at once
 
-    from leaderboard.collect import collect
-    from leaderboard.tables import make_tables
+    from leaderboard.runs.collect import collect
+    from leaderboard.tables.tables import make_tables
 
     if publish is not None and (format_ or output):
         raise UsageError("--publish writes files of its own; leave out --format and --output")
@@ -65,7 +65,7 @@ def leaderboard(
 
 def _with_pictures(records: list[Record], count: int, root: Path | None) -> list[Record]:
     from harness.inputs.of_run import Subjects
-    from leaderboard.gallery import with_pictures
+    from leaderboard.figures.gallery import with_pictures
 
     subjects = Subjects(root=root)
     return [with_pictures(record, count, subjects) for record in records]
@@ -97,10 +97,10 @@ def show(
 ) -> int:
     """Draw what broke: clean image, magnified perturbation and adversarial image, with labels and confidences."""
     from harness.inputs.of_run import Subjects
-    from leaderboard.collect import read_run
-    from leaderboard.gallery import may_be_shown
-    from leaderboard.gallery import pictures as find
-    from leaderboard.gallery_figure import draw_gallery
+    from leaderboard.figures.gallery import may_be_shown
+    from leaderboard.figures.gallery import pictures as find
+    from leaderboard.figures.gallery_figure import draw_gallery
+    from leaderboard.runs.collect import read_run
 
     if output.suffix.lower() != ".png":
         raise UsageError(f"{str(output)!r} does not end with .png; galleries are PNG")
@@ -130,9 +130,9 @@ def plot(
     steps: Annotated[bool, typer.Option("--steps", help="Accuracy against the number of steps.")] = False,
 ) -> int:
     """Draw security curves (accuracy against epsilon) with their intervals, for a paper."""
-    from leaderboard.collect import collect
-    from leaderboard.figure import Choice, figure
-    from leaderboard.plots import check_ending, draw
+    from leaderboard.figures.choose import Choice, figure
+    from leaderboard.figures.plots import check_ending, draw
+    from leaderboard.runs.collect import collect
 
     check_ending(output)
     choice = Choice(data, suite, mode, tuple(attack or ()), steps)
@@ -156,19 +156,19 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every sample that flips.")] = False,
 ) -> int:
     """Compare two models sample by sample: what flips, under which attack, and whether it could be chance."""
-    from leaderboard.collect import collect
-    from leaderboard.compare import as_data, as_markdown
-    from leaderboard.compare import compare as run
+    from leaderboard.compare.models import as_data, as_markdown
+    from leaderboard.compare.models import compare as run
+    from leaderboard.runs.collect import collect
 
     records = collect(results or [_RESULTS])
     if set("*?") & {*model_a, *model_b}:
-        from leaderboard import seeds
+        from leaderboard.compare import recipes
 
-        recipes = seeds.compare_seeds(records, model_a, model_b)
+        found_recipes = recipes.compare_seeds(records, model_a, model_b)
         if as_json:
-            print_json(envelope("compare", {"seeds": seeds.as_data(recipes)}))
+            print_json(envelope("compare", {"seeds": recipes.as_data(found_recipes)}))
         else:
-            typer.echo(seeds.as_markdown(recipes), nl=False)
+            typer.echo(recipes.as_markdown(found_recipes), nl=False)
         return 0
     found = run(records, model_a, model_b)
     if as_json:
@@ -193,9 +193,9 @@ def gate(
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON.")] = False,
 ) -> int:
     """Judge runs by requirements; exit code 1 if one is not met."""
-    from leaderboard import gate_report
-    from leaderboard.collect import collect
-    from leaderboard.gate import judge, parse
+    from leaderboard.compare import gate_report
+    from leaderboard.compare.gate import judge, parse
+    from leaderboard.runs.collect import collect
 
     requirements = [parse(text) for text in require]
     verdicts = judge(collect(results or [_RESULTS]), requirements, confident)

@@ -88,7 +88,7 @@ class Confusion:
     read_as: int
     count: int
     danger: int
-    """0 (the data set has no ranking) to 4; see `leaderboard.danger`."""
+    """0 (the data set has no ranking) to 4; see `leaderboard.tables.danger`."""
     why: str
     """What the danger is, in a few words."""
 

@@ -13,14 +13,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harness.errors import FileError, HarnessError
-from leaderboard import html, markdown, wording
-from leaderboard.collect import collect
-from leaderboard.curves import security_panels, step_panels
-from leaderboard.plots import Panel, draw
-from leaderboard.published import ENDING, dump, read_published
-from leaderboard.records import Record
+from leaderboard import wording
+from leaderboard.figures.curves import security_panels, step_panels
+from leaderboard.figures.plots import Panel, draw
+from leaderboard.render import markdown
+from leaderboard.render.html import page
 from leaderboard.rows import Table
-from leaderboard.tables import choose, grouped, make_tables, row_key, table_key
+from leaderboard.runs.collect import collect
+from leaderboard.runs.published import ENDING, dump, read_published
+from leaderboard.runs.record import Record
+from leaderboard.tables.tables import choose, grouped, make_tables, row_key, table_key
 
 PUBLISHED = Path("leaderboard/published")
 MARKDOWN, PAGE = Path("LEADERBOARD.md"), Path("leaderboard.html")
@@ -89,7 +91,7 @@ def generate(root: Path) -> list[Path]:
     folder = root / PUBLISHED
     tables = make_tables(collect([folder]))
     written = [root / MARKDOWN, root / PAGE]
-    for path, text in zip(written, (as_markdown(tables), html.render(tables)), strict=True):
+    for path, text in zip(written, (as_markdown(tables), page.render(tables)), strict=True):
         try:
             path.write_text(text, encoding="utf-8")
         except OSError as error:

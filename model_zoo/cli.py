@@ -45,9 +45,9 @@ def train(
     """Train a model and write its card, weights and history; started again, it goes on where it was."""
     from rich.console import Console
 
-    from model_zoo.recipe import Recipe
-    from model_zoo.recipe import train as run
-    from model_zoo.train import Settings
+    from model_zoo.recipe.train import Recipe
+    from model_zoo.recipe.train import train as run
+    from model_zoo.training.loop import Settings
 
     names = [name.strip() for text in data or ["signs"] for name in text.split(",")]
     if not all(names):

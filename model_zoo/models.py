@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.types import LoadedModel
-from model_zoo.loading import load_zoo
+from model_zoo.loading.from_card import load_zoo
 
 
 def standard() -> LoadedModel:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from harness.errors import BadData
-from model_zoo.cache import cache_folder
+from model_zoo.loading.cache import cache_folder
 
 SIZE = 32
 DUPLICATED_TRACK = (14, 23)

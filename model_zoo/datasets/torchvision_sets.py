@@ -9,8 +9,8 @@ import numpy as np
 
 from harness.errors import BadData
 from harness.types import DataRequest
-from model_zoo.cache import cache_folder
 from model_zoo.datasets.base import SPLIT_SEED, ArrayDataset, refuse_argument
+from model_zoo.loading.cache import cache_folder
 
 VALIDATION_ROWS = 5000
 

@@ -13,8 +13,8 @@ from harness.errors import PluginError, UsageError
 from harness.inputs.registry import Registry
 from harness.types import Dataset, ModelCard
 from model_zoo.numbers import number, spell
-from model_zoo.progress import Progress
-from model_zoo.train import Settings
+from model_zoo.training.loop import Settings
+from model_zoo.training.progress import Progress
 
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
@@ -56,7 +56,7 @@ class Defense:
         """Called once before the loop, with the model on its device; returns what the card's recipe shall say of it.
 
         Most defenses need no preparation. One that trains here must leave the same model when it is called again after
-        an interruption: give `model_zoo.train.fit` a checkpoint file in ``context.output``.
+        an interruption: give `model_zoo.training.loop.fit` a checkpoint file in ``context.output``.
         """
         return {}
 

@@ -19,10 +19,11 @@ from harness.errors import BadCard, BadData, BadEpsilon, BadRun, BadSuite, BadWe
 from harness.evidence import facts, parquet, witnesses
 from harness.evidence.store import Unit, run_name
 from harness.inputs.suite import read_suite
-from model_zoo import checkpoint, npz
-from model_zoo.cards import read_card
+from model_zoo.datasets import npz
 from model_zoo.datasets.folder import ImageFiles
-from model_zoo.weights import read_weights
+from model_zoo.loading.card_file import read_card
+from model_zoo.loading.weights_file import read_weights
+from model_zoo.training import checkpoint
 
 NAMES = [
     "card", "suite", "facts", "witnesses", "run.json", "summary.json", "weights", "data (npz)", "data (npz, deflated)",

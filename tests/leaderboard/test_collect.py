@@ -12,7 +12,7 @@ import pytest
 
 from harness.errors import BadRun
 from harness.evidence.metrics import wilson
-from leaderboard.collect import collect, read_run
+from leaderboard.runs.collect import collect, read_run
 
 E1, E8 = "1/255", "8/255"
 

@@ -8,8 +8,8 @@ import pytest
 
 from harness.errors import BadRun, UnknownName, UsageError
 from leaderboard import cli
-from leaderboard.collect import collect
-from leaderboard.compare import as_data, as_markdown, compare
+from leaderboard.compare.models import as_data, as_markdown, compare
+from leaderboard.runs.collect import collect
 
 E1, E8 = "1/255", "8/255"
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from leaderboard.danger import KNOWN, danger, ranked
-from leaderboard.records import Record
+from leaderboard.runs.record import Record
+from leaderboard.tables.danger import KNOWN, danger, ranked
 from model_zoo.datasets.classes import TRAFFIC_SIGNS
 
 
@@ -32,8 +32,8 @@ def test_what_a_confusion_means(sign: str, read_as: str, level: int) -> None:
 
 
 def test_more_danger_comes_before_more_images(runs) -> None:
-    from leaderboard.collect import read_run
-    from leaderboard.detail import detail_of
+    from leaderboard.runs.collect import read_run
+    from leaderboard.tables.detail import detail_of
 
     # Every sample is read as the next class: danger first, then number.
     record: Record = read_run(

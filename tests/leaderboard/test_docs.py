@@ -11,7 +11,7 @@ import typer
 from typer.main import get_command
 
 from leaderboard import cli
-from leaderboard.gate import parse
+from leaderboard.compare.gate import parse
 
 DOCS = Path(__file__).parents[2] / "docs"
 COMMANDS = {"leaderboard": cli.leaderboard, "compare": cli.compare, "gate": cli.gate}

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from leaderboard.html import render
 from PIL import Image
 
 from harness.errors import UsageError
@@ -15,10 +16,9 @@ from harness.evidence import witnesses
 from harness.inputs.find import find_data
 from harness.types import LoadedModel
 from leaderboard.cli import show
-from leaderboard.collect import read_run
-from leaderboard.gallery import may_be_shown, pictures, with_pictures
-from leaderboard.html import render
-from leaderboard.tables import make_tables
+from leaderboard.figures.gallery import may_be_shown, pictures, with_pictures
+from leaderboard.runs.collect import read_run
+from leaderboard.tables.tables import make_tables
 from model_zoo.datasets.classes import TRAFFIC_SIGNS
 
 E8 = 8 / 255

@@ -10,9 +10,9 @@ import pytest
 
 from harness.errors import BadEpsilon, BadRun, HarnessError, UnknownName, UsageError
 from leaderboard import cli
-from leaderboard.collect import collect
-from leaderboard.gate import Floor, NoRegression, judge, parse
-from leaderboard.gate_report import as_annotations, as_junit
+from leaderboard.compare.gate import Floor, NoRegression, judge, parse
+from leaderboard.compare.gate_report import as_annotations, as_junit
+from leaderboard.runs.collect import collect
 
 E1, E8 = "1/255", "8/255"
 

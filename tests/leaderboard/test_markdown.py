@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from leaderboard.collect import collect
-from leaderboard.markdown import escape, render
-from leaderboard.tables import make_tables
+from leaderboard.render.markdown import escape, render
+from leaderboard.runs.collect import collect
+from leaderboard.tables.tables import make_tables
 from leaderboard.text import one_line
 
 E1, E8 = "1/255", "8/255"

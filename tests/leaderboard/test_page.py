@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from browser import chromium, in_browser, needs_chromium, visit
-
-from leaderboard.collect import collect
 from leaderboard.html import render
-from leaderboard.tables import make_tables
+
+from leaderboard.runs.collect import collect
+from leaderboard.tables.tables import make_tables
 from model_zoo.datasets.classes import TRAFFIC_SIGNS
 
 E1, E4, E8 = "1/255", "4/255", "8/255"

@@ -9,11 +9,11 @@ import pytest
 
 from harness.errors import UnknownName, UsageError
 from leaderboard.cli import plot
-from leaderboard.collect import collect
-from leaderboard.curves import security_panels, step_panels
-from leaderboard.figure import Choice, figure
-from leaderboard.plots import Curve, Panel, Point, draw
-from leaderboard.tables import make_tables
+from leaderboard.figures.choose import Choice, figure
+from leaderboard.figures.curves import security_panels, step_panels
+from leaderboard.figures.plots import Curve, Panel, Point, draw
+from leaderboard.runs.collect import collect
+from leaderboard.tables.tables import make_tables
 
 E1, E8 = "1/255", "8/255"
 

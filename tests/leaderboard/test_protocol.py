@@ -2,8 +2,8 @@
 
 import pytest
 
-from leaderboard.collect import collect
-from leaderboard.protocol import checklist, command
+from leaderboard.runs.collect import collect
+from leaderboard.tables.checklist import checklist, command
 
 TRANSFER = "Try transfer from other models"
 

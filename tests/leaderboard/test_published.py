@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from harness.errors import BadRun
-from leaderboard import markdown, seeds, site
+from leaderboard import site
 from leaderboard.cli import compare, gate, leaderboard
-from leaderboard.collect import collect
-from leaderboard.published import ENDING, _pack
-from leaderboard.tables import make_tables
+from leaderboard.compare import recipes
+from leaderboard.render import markdown
+from leaderboard.runs.collect import collect
+from leaderboard.runs.published import ENDING, _pack
+from leaderboard.tables.tables import make_tables
 from model_zoo.datasets.classes import TRAFFIC_SIGNS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -176,7 +178,9 @@ def test_no_picture_of_data_that_may_not_be_shown_is_published() -> None:
 
 def test_the_documented_comparison_of_seeds_comes_from_the_committed_files() -> None:
     text = (ROOT / "docs" / "reproduction.md").read_text(encoding="utf-8")
-    found = seeds.as_markdown(seeds.compare_seeds(collect([ROOT / "leaderboard" / "seeds"]), "a2s-s?", "standard-s?"))
+    found = recipes.as_markdown(
+        recipes.compare_seeds(collect([ROOT / "leaderboard" / "seeds"]), "a2s-s?", "standard-s?")
+    )
     rows = [line for line in found.splitlines() if line.startswith("| ")]
     assert len(rows) == 7
     assert "\n".join(rows) in text

@@ -12,10 +12,12 @@ from importlib.resources import files
 import jsonschema
 import pytest
 
-from leaderboard import csv_file, json_file, latex
-from leaderboard.collect import collect
+from leaderboard.render import csv as csv_file
+from leaderboard.render import json as json_file
+from leaderboard.render import latex
 from leaderboard.rows import Table
-from leaderboard.tables import make_tables
+from leaderboard.runs.collect import collect
+from leaderboard.tables.tables import make_tables
 
 E1, E8 = "1/255", "8/255"
 HOSTILE = [

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from leaderboard.collect import collect
-from leaderboard.reproduce import as_data, as_markdown, by_model, differences, figures
+from leaderboard.runs.collect import collect
+from leaderboard.study.report import as_data, as_markdown, by_model, differences, figures
 
 ROOT = Path(__file__).resolve().parents[2]
 E1, E8 = "1/255", "8/255"

@@ -10,9 +10,9 @@ from scipy.stats import ttest_ind
 
 from harness.errors import UnknownName, UsageError
 from leaderboard import cli
-from leaderboard.collect import collect
-from leaderboard.seeds import bootstrap_mean, compare_seeds, welch
-from leaderboard.stats import paired_bootstrap
+from leaderboard.compare.recipes import bootstrap_mean, compare_seeds, welch
+from leaderboard.runs.collect import collect
+from leaderboard.tables.statistics import paired_bootstrap
 
 E1, E8 = "1/255", "8/255"
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, bootstrap
 
-from leaderboard.stats import (
+from leaderboard.tables.statistics import (
     compare_pair,
     holm,
     mcnemar_exact,

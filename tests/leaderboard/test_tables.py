@@ -9,9 +9,10 @@ import pytest
 
 from harness.evidence.store import RunStore
 from harness.evidence.summary import summarize
-from leaderboard import csv_file, html, latex, markdown
-from leaderboard.collect import collect
-from leaderboard.tables import make_tables
+from leaderboard.render import csv, latex, markdown
+from leaderboard.render.html import page
+from leaderboard.runs.collect import collect
+from leaderboard.tables.tables import make_tables
 from leaderboard.wording import titles
 
 E1, E8 = "1/255", "8/255"
@@ -151,7 +152,7 @@ def test_seconds_are_those_of_all_units_whoever_computed_them(runs, changes, sec
     store.write_json("summary.json", summarize(info, store.all_facts()))
     (table,) = make_tables(collect([runs.folder]))
     assert table.rows[0].seconds == seconds
-    for renderer in (markdown, latex, csv_file):
+    for renderer in (markdown, latex, csv):
         text = renderer.render([table])
         assert ("12.5" in text or "41.5" in text) == (seconds is not None)
-    assert ("An unknown number of seconds" in html.render([table])) == (seconds is None)
+    assert ("An unknown number of seconds" in page.render([table])) == (seconds is None)

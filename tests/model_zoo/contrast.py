@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from harness.types import ModelCard
-from model_zoo.augment import Augmentation
 from model_zoo.datasets.base import ArrayDataset
 from model_zoo.defenses.base import TrainingContext
-from model_zoo.progress import Progress
-from model_zoo.train import Settings
+from model_zoo.training.augment import Augmentation
+from model_zoo.training.loop import Settings
+from model_zoo.training.progress import Progress
 
 SETTINGS = Settings(epochs=1, batch_size=8, lr=1e-2, checkpoint_seconds=0.0, seed=3)
 

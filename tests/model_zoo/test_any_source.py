@@ -11,8 +11,8 @@ from torch import nn
 import harness
 from harness.errors import BadWeights, MissingPackage, UnknownName, UsageError
 from harness.inputs.find import find_model
-from model_zoo import pretrained
-from model_zoo.weights import sha256_of
+from model_zoo.loading import pretrained
+from model_zoo.loading.weights_file import sha256_of
 
 NETS = """
 from torch import nn
@@ -74,7 +74,7 @@ def test_two_state_dicts_in_one_file_are_two_models(work):
 
 @pytest.mark.parametrize("auxiliary", [False, True])
 def test_weights_of_googlenet_may_have_its_auxiliary_heads(work, auxiliary):
-    from model_zoo.architectures import build, has_auxiliary
+    from model_zoo.loading.architectures import build, has_auxiliary
 
     state = build("googlenet", 5, auxiliary=auxiliary).state_dict()
     assert has_auxiliary(state) == auxiliary
@@ -84,7 +84,7 @@ def test_weights_of_googlenet_may_have_its_auxiliary_heads(work, auxiliary):
 
 
 def test_a_state_dict_for_cifar_and_safetensors(work):
-    from model_zoo.architectures import build
+    from model_zoo.loading.architectures import build
 
     network = build("squeezenet1_1", 10, (3, 32, 32))
     safetensors.torch.save_file(network.state_dict(), "squeeze.safetensors")

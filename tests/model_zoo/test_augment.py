@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from harness.errors import UsageError
-from model_zoo.augment import Augmentation
+from model_zoo.training.augment import Augmentation
 
 
 def test_strength_zero_changes_nothing() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from harness.errors import BadCard
 from harness.types import Claim, ModelCard
-from model_zoo.cards import read_card, toml_value, write_card
+from model_zoo.loading.card_file import read_card, toml_value, write_card
 
 CARD = ModelCard(
     name="tiny",

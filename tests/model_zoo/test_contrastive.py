@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from harness.errors import UnknownName, UsageError
 from model_zoo.defenses.base import Defense, TrainingContext
-from model_zoo.defenses.contrastive import A2A, A2S, S2S, Contrastive, Finetuning
+from model_zoo.defenses.contrastive.frameworks import A2A, A2S, S2S, Contrastive, Finetuning
 from model_zoo.defenses.standard import Standard
 from model_zoo.defenses.trades import TRADES
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from pytorch_metric_learning.losses import NTXentLoss
 
-from model_zoo.defenses.contrastive_loss import contrastive_loss
+from model_zoo.defenses.contrastive.loss import contrastive_loss
 
 E = math.e
 PLUS, UP, MINUS = [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import UsageError
-from model_zoo.architectures import Normalized, build
-from model_zoo.defenses.contrastive import A2A, A2S, S2S, Contrastive
-from model_zoo.defenses.contrastive_loss import contrastive_loss
-from model_zoo.defenses.contrastive_network import ADVERSARIAL, CLEAN, DualBatchNorm, Encoder
+from model_zoo.defenses.contrastive.frameworks import A2A, A2S, S2S, Contrastive
+from model_zoo.defenses.contrastive.loss import contrastive_loss
+from model_zoo.defenses.contrastive.network import ADVERSARIAL, CLEAN, DualBatchNorm, Encoder
+from model_zoo.loading.architectures import Normalized, build
 
 from .contrast import classifier
 

@@ -20,14 +20,14 @@ from torch import Tensor, nn
 
 from harness.errors import TrainingFailed, UsageError
 from harness.types import ModelCard
-from model_zoo import initial
-from model_zoo.cards import read_card
-from model_zoo.defenses.contrastive import A2A, A2S, S2S, Contrastive
+from model_zoo.defenses.contrastive.frameworks import A2A, A2S, S2S, Contrastive
 from model_zoo.defenses.standard import Standard
-from model_zoo.progress import Progress
-from model_zoo.recipe import Recipe, train
-from model_zoo.train import Settings
-from model_zoo.weights import read_weights, sha256_of
+from model_zoo.loading.card_file import read_card
+from model_zoo.loading.weights_file import read_weights, sha256_of
+from model_zoo.recipe.train import Recipe, train
+from model_zoo.training import initial
+from model_zoo.training.loop import Settings
+from model_zoo.training.progress import Progress
 
 from .contrast import classifier, colors, context
 

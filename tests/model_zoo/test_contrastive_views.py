@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import UsageError
-from model_zoo.defenses.contrastive import A2A, A2S, AdversarialContrastive
-from model_zoo.defenses.contrastive_loss import contrastive_loss
-from model_zoo.defenses.contrastive_network import ADVERSARIAL, CLEAN, Encoder
-from model_zoo.defenses.contrastive_views import Propagated, adversarial_views, first_layer
+from model_zoo.defenses.contrastive.frameworks import A2A, A2S, AdversarialContrastive
+from model_zoo.defenses.contrastive.loss import contrastive_loss
+from model_zoo.defenses.contrastive.network import ADVERSARIAL, CLEAN, Encoder
+from model_zoo.defenses.contrastive.views import Propagated, adversarial_views, first_layer
 from model_zoo.defenses.inner import evaluating, perturb
 
 from .contrast import classifier, colors

@@ -11,7 +11,7 @@ import pytest
 
 import model_zoo
 from model_zoo.defenses.base import Defense
-from model_zoo.defenses.contrastive import A2A, A2S, S2S, Finetuning
+from model_zoo.defenses.contrastive.frameworks import A2A, A2S, S2S, Finetuning
 from model_zoo.defenses.fast_fgsm import FastFGSM
 from model_zoo.defenses.fgsm import FGSM
 from model_zoo.defenses.pgd import PGD

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from model_zoo import architectures
-from model_zoo.fastconv import DenseConv2d, dense_convolutions, write_out_convolutions
+from model_zoo.loading import architectures
+from model_zoo.speedups.tiny_maps import DenseConv2d, dense_convolutions, write_out_convolutions
 
 
 @pytest.mark.parametrize("size", [1, 2, (1, 2), (2, 1)])

@@ -14,8 +14,8 @@ import pytest
 from rich.console import Console
 
 from harness.errors import BadWeights
-from model_zoo.fetch import fetch
-from model_zoo.loading import load_card
+from model_zoo.loading.fetch import fetch
+from model_zoo.loading.from_card import load_card
 
 from .zoo import make_checkpoint, with_weights
 

@@ -14,9 +14,9 @@ from torch import nn
 
 from harness.errors import BadCard, BadWeights, UnknownName
 from harness.types import ModelCard
-from model_zoo import architectures
-from model_zoo.loading import load_card
-from model_zoo.weights import load_strictly, read_weights, sha256_of, state_sha256, write_weights
+from model_zoo.loading import architectures
+from model_zoo.loading.from_card import load_card
+from model_zoo.loading.weights_file import load_strictly, read_weights, sha256_of, state_sha256, write_weights
 
 from .zoo import ARCHITECTURE, make_checkpoint, with_weights
 
@@ -70,7 +70,7 @@ def test_matrices_are_halved_and_vectors_kept(tmp_path: Path) -> None:
 
 def test_weights_may_lie_in_the_zoo_s_folder(card: ModelCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights_of(card).rename(tmp_path / "weights.safetensors")
-    monkeypatch.setattr("model_zoo.loading.WEIGHTS", tmp_path)
+    monkeypatch.setattr("model_zoo.loading.from_card.WEIGHTS", tmp_path)
     assert load_card(card).name == "tiny"
 
 

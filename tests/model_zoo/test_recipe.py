@@ -21,15 +21,16 @@ from typer.testing import CliRunner
 
 from harness.errors import BadData, BadWeights, UnknownName, UsageError
 from harness.types import ModelCard
-from model_zoo import cli, initial, recipe
-from model_zoo.cards import read_card
-from model_zoo.claims import add_claims
-from model_zoo.evaluation import clean_accuracy
-from model_zoo.loading import MODEL_CARDS, WEIGHTS
-from model_zoo.recipe import Recipe, train
-from model_zoo.sources import resolve
-from model_zoo.train import Settings
-from model_zoo.weights import sha256_of
+from model_zoo import cli
+from model_zoo.loading.card_file import read_card
+from model_zoo.loading.from_card import MODEL_CARDS, WEIGHTS
+from model_zoo.loading.sources import resolve
+from model_zoo.loading.weights_file import sha256_of
+from model_zoo.recipe.claims import add_claims
+from model_zoo.recipe.train import Recipe, train
+from model_zoo.training import initial
+from model_zoo.training.clean_accuracy import clean_accuracy
+from model_zoo.training.loop import Settings
 
 RECIPE = Recipe("standard", arch="resnet18", settings=Settings(epochs=1, batch_size=8, lr=1e-3))
 
@@ -83,7 +84,7 @@ def test_the_claim_is_the_accuracy_of_the_file_that_is_loaded(finished: Path, im
     model = resolve(str(finished))
     assert model is not None
     assert model.card is not None
-    dataset = recipe.load_dataset(f"folder:{images}", "val", None)
+    dataset = train.load_dataset(f"folder:{images}", "val", None)
     claim = model.card.claims[dataset.name]
     assert (claim.accuracy, claim.n) == clean_accuracy(model.module, dataset)
     assert claim.n == 9
@@ -106,7 +107,7 @@ def test_a_training_starts_from_another_one(finished: Path, images: Path, tmp_pa
 
 
 def test_another_class_count_gets_a_new_head_and_another_architecture_is_refused(finished: Path) -> None:
-    from model_zoo.architectures import build
+    from model_zoo.loading.architectures import build
 
     torch.manual_seed(0)
     network = build("resnet18", 7)
@@ -122,7 +123,7 @@ def test_another_class_count_gets_a_new_head_and_another_architecture_is_refused
 def test_a_checkpoint_of_the_zoo_is_a_start_unless_a_folder_has_its_name(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from model_zoo.architectures import build
+    from model_zoo.loading.architectures import build
 
     torch.manual_seed(0)
     network = build("resnet18", 43)
@@ -184,7 +185,7 @@ def test_what_returns_no_logits_in_train_mode_is_refused_before_the_training(
 
 
 def test_looking_at_an_architecture_changes_nothing() -> None:
-    from model_zoo.architectures import build, check_trainable
+    from model_zoo.loading.architectures import build, check_trainable
 
     network = build("mobilenet_v3_small", 3)  # it has batch norm and dropout
     before, drawn = copy.deepcopy(network.state_dict()), torch.get_rng_state()
@@ -195,7 +196,7 @@ def test_looking_at_an_architecture_changes_nothing() -> None:
 
 
 def test_googlenet_trains_without_its_auxiliary_heads() -> None:
-    from model_zoo.architectures import build, check_trainable, has_auxiliary
+    from model_zoo.loading.architectures import build, check_trainable, has_auxiliary
 
     network = build("googlenet", 3)
     check_trainable(network, "googlenet", 3, (3, 32, 32))
@@ -211,7 +212,7 @@ def test_training_and_validation_must_number_their_classes_alike(
         names = ["a", "b", "c"] if split == "train" else ["a", "c", "d"]
         return ArrayDataset(f"odd-{split}", np.zeros((9, 8, 8, 3), np.uint8), np.arange(9) % 3, names)
 
-    monkeypatch.setattr(recipe, "load_dataset", stranger)
+    monkeypatch.setattr("model_zoo.recipe.train.load_dataset", stranger)
     with pytest.raises(BadData, match=r"data set odd: the classes of training \(a, b, c\) and validation \(a, c, d\)"):
         train(replace(RECIPE, data=["odd"]), tmp_path / "out", device="cpu")
 
@@ -238,7 +239,7 @@ def test_the_command_passes_everything_on(monkeypatch: pytest.MonkeyPatch, tmp_p
         seen.update(recipe=made, output=output, **others)
         return ModelCard("x", "x", "x", 2, (3, 8, 8), path=output / "card.toml")
 
-    monkeypatch.setattr(recipe, "train", fake)
+    monkeypatch.setattr("model_zoo.recipe.train.train", fake)
     app = typer.Typer()
     app.command()(cli.train)
     line = "--defense trades --data gtsrb,signs:34000 --data folder:x --arch resnet34 --epochs 3 --batch-size 64"
@@ -286,15 +287,14 @@ def test_claims_on_the_test_split_join_the_card(finished: Path, images: Path, tm
 
 def test_a_stranger_s_defense_that_fails_is_named_with_its_package(monkeypatch):
     from harness.errors import PluginError
-    from model_zoo import recipe
 
-    monkeypatch.setattr(recipe, "stranger", lambda kind, name: "weird" if name == "odd" else None)
+    monkeypatch.setattr("model_zoo.recipe.train.stranger", lambda kind, name: "weird" if name == "odd" else None)
     with (
         pytest.raises(PluginError, match="defense 'odd' of package weird failed with KeyError: 'x'"),
-        recipe._named("odd"),
+        train._named("odd"),
     ):
         raise KeyError("x")
-    with pytest.raises(KeyError), recipe._named("pgd"):
+    with pytest.raises(KeyError), train._named("pgd"):
         raise KeyError("x")
-    with pytest.raises(UsageError), recipe._named("odd"):
+    with pytest.raises(UsageError), train._named("odd"):
         raise UsageError("told already")

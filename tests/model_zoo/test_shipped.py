@@ -10,14 +10,14 @@ import pytest
 from harness.errors import BadWeights
 from harness.inputs.registry import Registry
 from harness.types import ModelCard
-from model_zoo.cards import read_card
 from model_zoo.cli import parse_options
 from model_zoo.datasets.base import ArrayDataset
 from model_zoo.datasets.classes import TRAFFIC_SIGNS
 from model_zoo.datasets.signs.freeze import load_test
 from model_zoo.defenses.base import load_defense
-from model_zoo.evaluation import clean_accuracy
-from model_zoo.loading import MODEL_CARDS, WEIGHTS, load_card, load_zoo
+from model_zoo.loading.card_file import read_card
+from model_zoo.loading.from_card import MODEL_CARDS, WEIGHTS, load_card, load_zoo
+from model_zoo.training.clean_accuracy import clean_accuracy
 
 CARDS = {path.stem: read_card(path) for path in sorted(MODEL_CARDS.glob("*.toml"))}
 SHIPPED = [name for name, card in CARDS.items() if card.weights]

@@ -11,7 +11,7 @@ import torchvision
 from torch import nn
 
 from harness.errors import BadCard, BadWeights, MissingPackage, ModelRefused, PluginError, UnknownName, UsageError
-from model_zoo.sources import resolve, with_contract
+from model_zoo.loading.sources import resolve, with_contract
 
 from .zoo import make_checkpoint
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from model_zoo.stem import PhasedConv2d, phase_stem
+from model_zoo.speedups.stem import PhasedConv2d, phase_stem
 
 
 @pytest.mark.parametrize(("kernel", "padding"), [(k, p) for k in (2, 3, 5, 7) for p in range(4) if p < k])

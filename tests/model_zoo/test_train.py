@@ -13,12 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.errors import TrainingFailed, UsageError
-from model_zoo import checkpoint
-from model_zoo.augment import Augmentation
 from model_zoo.datasets.base import ArrayDataset
 from model_zoo.defenses.fast_fgsm import FastFGSM
 from model_zoo.defenses.standard import Standard
-from model_zoo.train import Loss, Settings, fit, one_cycle
+from model_zoo.training import checkpoint
+from model_zoo.training.augment import Augmentation
+from model_zoo.training.loop import Loss, Settings, fit, one_cycle
 
 SETTINGS = Settings(epochs=3, batch_size=8, lr=1e-2, checkpoint_seconds=0.0, seed=3)
 

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from harness.errors import UsageError
 from model_zoo.datasets.base import ArrayDataset
-from model_zoo.evaluation import clean_accuracy
 from model_zoo.numbers import number, spell
-from model_zoo.validate import Validator
+from model_zoo.recipe.validate import Validator
+from model_zoo.training.clean_accuracy import clean_accuracy
 
 
 class Threshold(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from model_zoo.watch import overfitting_epoch
+from model_zoo.recipe.overfitting import overfitting_epoch
 
 
 def history(*rows: tuple[float, float]) -> list[dict[str, float]]:

@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 
 from harness.types import ModelCard
-from model_zoo import architectures
-from model_zoo.cards import write_card
-from model_zoo.weights import sha256_of, write_weights
+from model_zoo.loading import architectures
+from model_zoo.loading.card_file import write_card
+from model_zoo.loading.weights_file import sha256_of, write_weights
 
 ARCHITECTURE = "mobilenet_v3_small"
 """Small and quick to build, and not the one the other tests use."""

@@ -1,0 +1,1 @@
+"""Comparing: models on the same images, recipes over seeds, and the gate."""

@@ -1,0 +1,1 @@
+"""Pictures: curves, and galleries of what broke."""

@@ -1,0 +1,83 @@
+"""Panels of curves from a table: accuracy against epsilon, one panel an attack, and against the number of steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from leaderboard.figures.plots import Curve, Panel, Point
+from leaderboard.rows import WORST, Column, Row, Score, Table
+
+_STEPS = "steps"
+
+
+def security_panels(table: Table, attacks: Sequence[str] = ()) -> list[Panel]:
+    """Accuracy against epsilon from 0 (the clean accuracy): a panel for each attack, and one for the worst case.
+
+    Args:
+        table: The table.
+        attacks: Ids to draw, ``worst`` among them; empty takes all, the worst case where it is not the one attack.
+    """
+    twice = table.worst_is_attack and WORST not in attacks
+    shown = [column.attack for column in table.attacks] + ([] if twice else [WORST])
+    panels = []
+    for attack in shown:
+        if attacks and attack not in attacks:
+            continue
+        curves = tuple(Curve(row.label, tuple(map(_point, (row.clean, *_up(row, attack))))) for row in table.rows)
+        scores = table.rows[0].worst
+        ticks, xlabel = epsilon_ticks([(0.0, "0"), *((score.epsilon, score.epsilon_label) for score in scores)])
+        title = "worst case" if attack == WORST else attack
+        panels.append(Panel(title, f"{table.norm} {xlabel}", curves, ticks))
+    return [panel for panel in panels if not panel.empty]
+
+
+def step_panels(table: Table, attacks: Sequence[str] = ()) -> list[Panel]:
+    """Accuracy against the number of steps: a panel for each epsilon, of attacks that differ in their steps alone.
+
+    Args:
+        table: The table.
+        attacks: Ids to draw; empty takes all.
+    """
+    panels = []
+    for family in step_families(column for column in table.attacks if not attacks or column.attack in attacks):
+        steps = [float(column.params[_STEPS]) for column in family]
+        for place, label in enumerate(table.grid):
+            curves = []
+            for row in table.rows:
+                scores = [_up(row, column.attack)[place] for column in family]
+                curves.append(Curve(row.label, tuple(_point(score, x) for score, x in zip(scores, steps, strict=True))))
+            title = f"{family[0].tool} {family[0].method} at {label}"
+            ticks = {x: f"{x:g}" for x in steps}
+            panels.append(Panel(title, _STEPS, tuple(curves), ticks, log=True))
+    return [panel for panel in panels if not panel.empty]
+
+
+def step_families(columns: Iterable[Column]) -> list[list[Column]]:
+    """Attacks that are one method with different numbers of steps and else the same parameters, fewest steps first."""
+    families: dict[tuple[object, ...], list[Column]] = {}
+    for column in columns:
+        steps = column.params.get(_STEPS)
+        if isinstance(steps, int) and steps > 0:
+            others = tuple(sorted((key, repr(value)) for key, value in column.params.items() if key != _STEPS))
+            families.setdefault((column.tool, column.method, others), []).append(column)
+    found = [sorted(family, key=lambda column: int(column.params[_STEPS])) for family in families.values()]
+    return [family for family in found if len({column.params[_STEPS] for column in family}) > 1]
+
+
+def epsilon_ticks(grid: Sequence[tuple[float, str]]) -> tuple[dict[float, str], str]:
+    """What stands at each epsilon, and the axis's name: numerators alone where all labels share a denominator."""
+    parts = [label.partition("/") for _, label in grid if label != "0"]
+    if parts and all(slash and below == parts[0][2] for _, slash, below in parts):
+        return {value: label.partition("/")[0] for value, label in grid}, f"epsilon, in 1/{parts[0][2]}"
+    return dict(grid), "epsilon"
+
+
+def _up(row: Row, attack: str) -> list[Score]:
+    """The scores of an attack, or of the worst case, up the grid."""
+    return [score for score in (row.worst if attack == WORST else row.cells) if score.attack == attack]
+
+
+def _point(score: Score, x: float | None = None) -> Point:
+    low, high = score.ci95 or (math.nan, math.nan)
+    return Point(score.epsilon if x is None else x, math.nan if score.accuracy is None else score.accuracy, low, high)

@@ -1,0 +1,1 @@
+"""Renderers: a table as markdown, LaTeX, CSV, JSON or a page."""

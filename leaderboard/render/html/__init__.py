@@ -1,0 +1,1 @@
+"""The page: one HTML file with tables, charts and a section for each model."""

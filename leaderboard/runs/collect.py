@@ -1,0 +1,189 @@
+"""Results folders to records: every number is counted again from the facts, nothing is taken from summary.json."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from harness.errors import BadRun, HarnessError
+from harness.evidence import facts as fact
+from harness.evidence.metrics import cells, clean_accuracy, wilson, worst_case
+from harness.evidence.store import RunStore
+from harness.evidence.summary import summarize
+from harness.trust.diagnosis import verdict
+from harness.trust.ledger import Line, content_hash, read_ledger
+from leaderboard.rows import CLEAN, UNVERIFIED, WORST, Note, Score
+from leaderboard.runs.check import check_facts, check_info, check_summary
+from leaderboard.runs.published import ENDING, read_published
+from leaderboard.runs.record import CLEAN_PLACE, Mistakes, Place, Record
+from leaderboard.tables.statistics import Survivors
+
+
+def collect(folders: Iterable[Path]) -> list[Record]:
+    """All runs in `folders`, each a run, a published file, or a folder of either; one given twice counts once.
+
+    Raises:
+        BadRun: a folder does not exist or holds no run, or a run is unreadable, contradicts itself, or has a summary
+            that its facts do not confirm; names the run.
+        FileError: the ledger of verifications cannot be read.
+    """
+    found: dict[Path, Path] = {}
+    for folder in folders:
+        for run in find_runs(folder):
+            found.setdefault(run.resolve(), run)
+    ledger = read_ledger()
+    return [read_published(run) if run.is_file() else read_run(run, ledger) for run in found.values()]
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """The folder itself if it is a run, else the runs and published files in it, by name.
+
+    Raises:
+        BadRun: there is none.
+    """
+    if folder.name.endswith(ENDING) and folder.is_file():
+        return [folder]
+    if not folder.is_dir():
+        raise BadRun(f"results folder {str(folder)!r} does not exist; measure something first with `harness eval`")
+    if (folder / "run.json").is_file():
+        return [folder]
+    runs = sorted([*(path.parent for path in folder.glob("*/run.json")), *folder.glob(f"*{ENDING}")])
+    if not runs:
+        raise BadRun(f"results folder {str(folder)!r} holds no run; measure something first with `harness eval`")
+    return runs
+
+
+def read_run(folder: Path, ledger: Mapping[str, Line] | None = None) -> Record:
+    """Read and count one run; raises as `collect`.
+
+    Args:
+        folder: The run.
+        ledger: Verifications by content, see `harness.trust.ledger`; None knows of none.
+    """
+    try:
+        return _read(folder, ledger)
+    except HarnessError:
+        raise
+    except Exception as error:  # a run may come from anybody, and its parameters may be anything
+        raise BadRun(
+            f"run {folder} cannot be counted ({type(error).__name__}: {str(error)[:200]}); it was altered or is of"
+            " another version"
+        ) from error
+
+
+def _read(folder: Path, ledger: Mapping[str, Line] | None) -> Record:
+    store = RunStore(folder)
+    info = store.read_json("run.json")
+    check_info(info, folder / "run.json")
+    facts = store.all_facts()
+    check_facts(info, facts, folder)
+    if info["status"] == "complete" and (folder / "summary.json").exists():
+        check_summary(store.read_json("summary.json"), summarize(info, facts), folder)
+    line = ledger.get(content_hash(folder)) if ledger else None
+    return _count(folder, info, facts, line.verdict if line else UNVERIFIED)
+
+
+def _count(folder: Path, info: Mapping[str, Any], facts: pa.Table, verified: str) -> Record:
+    n, grid = info["data"]["n"], dict(zip(info["suite"]["grid"], info["suite"]["epsilons"], strict=True))
+    attacks = [attack["id"] for attack in info["suite"]["attacks"]]
+    whole = facts.filter(pc.is_null(facts["component"]))
+    right, seen = clean_accuracy(facts)
+    scores: dict[Place, Score] = {CLEAN_PLACE: _score(CLEAN, 0.0, "0", n, "ok" if seen == n else "partial", right)}
+    counted = {(cell.attack, cell.epsilon_label): cell for cell in cells(facts) if cell.component is None}
+    for attack in attacks:
+        for label, epsilon in grid.items():
+            cell = counted.get((attack, label))
+            if cell is None:
+                scores[attack, label] = _score(attack, epsilon, label, n, "missing", 0)
+                continue
+            # An interrupted run may lack whole chunks, of which the cell knows nothing.
+            status = "partial" if cell.status == "ok" and cell.n < n else cell.status
+            left = cell.clean_correct - cell.broken
+            scores[attack, label] = _score(attack, epsilon, label, n, status, left, cell.forwards, cell.backwards)
+    unions = {union.epsilon_label: union for union in worst_case(facts)}
+    complete = scores[CLEAN_PLACE].status == "ok"
+    for label, epsilon in grid.items():
+        # The union reaches down to smaller balls, so it needs their cells as well.
+        complete = complete and all(scores[attack, label].status == "ok" for attack in attacks)
+        status = "ok" if complete else "missing"
+        scores[WORST, label] = _score(WORST, epsilon, label, n, status, unions[label].surviving if complete else 0)
+    ids, labels, survivors, mistakes = _samples(whole, scores, folder)
+    findings, grade = verdict(info, facts)
+    notes = tuple(Note(str(f["check"]), str(f["level"]), str(f["message"])) for f in findings)
+    return Record(folder, info, scores, survivors, ids, labels, mistakes, notes, grade, verified)
+
+
+def _score(
+    attack: str, epsilon: float, label: str, n: int, status: str, correct: int, forwards: int = 0, backwards: int = 0
+) -> Score:
+    if status != "ok":
+        return Score(attack, epsilon, label, n, status, forwards=forwards, backwards=backwards)
+    return Score(attack, epsilon, label, n, status, correct, wilson(correct, n), forwards, backwards)
+
+
+def _samples(
+    whole: pa.Table, scores: Mapping[Place, Score], folder: Path
+) -> tuple[np.ndarray, np.ndarray, dict[Place, Survivors], dict[str, Mistakes]]:
+    """Sample ids ascending, their labels, who survives in each complete score, and who is read as what.
+
+    A sample counts as read the way its witness at the smallest epsilon is read, of those the one of the first attack.
+    """
+    if scores[CLEAN_PLACE].status != "ok":
+        return np.empty(0, np.int64), np.empty(0, np.int64), {}, {}
+    clean = _column(whole, CLEAN_PLACE)
+    right = clean.outcomes == "survived"
+    found, mistakes = {CLEAN_PLACE: right}, {"0": _mistakes(clean.labels, clean.clean_pred, ~right)}
+    broken, read_as = np.zeros(len(right), bool), np.full(len(right), -1)
+    attacks = [attack for attack, _ in scores]
+    for place, score in sorted(scores.items(), key=lambda item: (item[1].epsilon, attacks.index(item[0][0]))):
+        if score.status != "ok" or place == CLEAN_PLACE:
+            continue
+        if place[0] == WORST:
+            found[place] = right & ~broken
+            mistakes[score.epsilon_label] = _mistakes(clean.labels, read_as, broken)
+            continue
+        column = _column(whole, place)
+        same = np.array_equal(column.ids, clean.ids) and np.array_equal(column.outcomes != "clean_wrong", right)
+        if not same:
+            raise BadRun(f"run {folder}: {place[0]} at {place[1]} does not fit its clean pass; run it with --fresh")
+        found[place] = column.outcomes == "survived"
+        new = np.isin(column.outcomes, fact.BROKEN) & ~broken
+        read_as[new] = column.adv_pred[new]
+        broken |= new
+    return clean.ids, clean.labels, found, mistakes
+
+
+def _mistakes(labels: np.ndarray, read_as: np.ndarray, wrong: np.ndarray) -> Mistakes:
+    """Pairs of classes with their numbers; samples whose prediction was not kept (below 0) are left out."""
+    known = wrong & (read_as >= 0)
+    pairs, counts = np.unique(np.stack([labels[known], read_as[known]], 1), axis=0, return_counts=True)
+    return tuple((int(a), int(b), int(count)) for (a, b), count in zip(pairs, counts, strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class _Column:
+    """One attack at one epsilon, by ascending sample id; predictions that were not kept are -1."""
+
+    ids: np.ndarray
+    labels: np.ndarray
+    outcomes: np.ndarray
+    clean_pred: np.ndarray
+    adv_pred: np.ndarray
+
+
+def _column(whole: pa.Table, place: Place) -> _Column:
+    part = whole.filter(pc.and_(pc.equal(whole["attack"], place[0]), pc.equal(whole["epsilon_label"], place[1])))
+    order = np.argsort(part["sample_id"].to_numpy(), kind="stable")
+    return _Column(
+        part["sample_id"].to_numpy()[order],
+        part["label"].to_numpy()[order],
+        part["outcome"].to_numpy(zero_copy_only=False)[order],
+        part["clean_pred"].fill_null(-1).to_numpy()[order],
+        part["adv_pred"].fill_null(-1).to_numpy()[order],
+    )

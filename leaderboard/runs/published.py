@@ -1,0 +1,178 @@
+"""A run small enough for a repository: who survives in every cell, packed into bits, and no facts and no witnesses.
+
+A published file gives the same `Record` as its run, so that tables, comparisons, gates and pages come out of it by
+the same road. Numbers are counted from the bits, not stored. What it cannot do is prove anything: `harness verify`
+needs the run. The verdict it names is that of whoever published it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import BadRun
+from harness.evidence.facts import SCHEMA_VERSION
+from harness.evidence.metrics import wilson
+from leaderboard.rows import WORST, Note, Picture, Score
+from leaderboard.runs.check import check_info
+from leaderboard.runs.record import CLEAN_PLACE, Mistakes, Place, Record
+from leaderboard.tables.statistics import Survivors
+
+ENDING = ".run.json"
+KIND = "published run"
+STATUSES = ("ok", "partial", "missing", "refused")
+_IMAGES = ("clean", "perturbation", "adversarial")
+
+
+def dump(record: Record) -> str:
+    """The published file of a record, as text: a line for each part."""
+    content = {
+        "kind": KIND,
+        "schema": SCHEMA_VERSION,
+        "name": record.folder.name,
+        "grade": record.grade,
+        "verified": record.verified,
+        "findings": [asdict(note) for note in record.findings],
+        "ids": _pack(np.diff(record.sample_ids, prepend=0).astype("<i4")),
+        "labels": _pack(record.labels.astype("<i4")),
+        "cells": [_cell(score, record.survivors.get(place)) for place, score in record.scores.items()],
+        "mistakes": record.mistakes,
+        "pictures": [_picture(picture) for picture in record.pictures],
+        "no_pictures": record.no_pictures,
+        # Where the run lies on the publisher's disk is nobody's business.
+        "info": dict(record.info) | {"run": record.folder.name},
+    }
+    lines = (f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in content.items())
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def read_published(path: Path) -> Record:
+    """The record of a published file.
+
+    Raises:
+        BadRun: not a published file, or one that contradicts itself; names the file and what is wrong.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["kind"] != KIND or content["schema"] != SCHEMA_VERSION:
+            raise ValueError(f"it is a {content['kind']!r:.40} of schema {content['schema']!r:.10}")
+        check_info(content["info"], path)
+        return _record(path, content)
+    except OSError as error:
+        raise BadRun(f"{path} cannot be read: {error.strerror or error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, zlib.error) as error:
+        said = f"key {error} is missing" if isinstance(error, KeyError) else str(error)
+        raise BadRun(f"{path} is no published run of this version ({said:.200}); publish it again") from None
+
+
+def _record(path: Path, content: Mapping[str, Any]) -> Record:
+    info = content["info"]
+    n, grid = info["data"]["n"], dict(zip(info["suite"]["grid"], info["suite"]["epsilons"], strict=True))
+    steps, labels = (_unpack(content[name], 4 * n).view("<i4").astype(np.int64) for name in ("ids", "labels"))
+    ids = np.cumsum(steps)
+    scores: dict[Place, Score] = {}
+    survivors: dict[Place, Survivors] = {}
+    for cell in content["cells"]:
+        place = str(cell["attack"]), str(cell["epsilon_label"])
+        epsilon = 0.0 if place == CLEAN_PLACE else grid[place[1]]
+        scores[place], alive = _score(cell, place, float(epsilon), n)
+        if alive is not None:
+            survivors[place] = alive
+    attacks = [attack["id"] for attack in info["suite"]["attacks"]]
+    expected = {CLEAN_PLACE, *((attack, label) for attack in (*attacks, WORST) for label in grid)}
+    if set(scores) != expected:
+        raise ValueError(f"its cells are not those of its suite: {sorted(set(scores) ^ expected)[:2]}")
+    _check_survivors(survivors, attacks, list(grid))
+    if (len(ids), len(labels)) != ((n, n) if survivors else (0, 0)) or (np.diff(ids) <= 0).any() or (labels < 0).any():
+        raise ValueError("ids and labels do not fit its n")
+    return Record(
+        path.with_name(str(content["name"]).replace("/", "-") or "x"),
+        info,
+        scores,
+        survivors,
+        ids,
+        labels,
+        {str(label): _mistakes(pairs) for label, pairs in content["mistakes"].items()},
+        tuple(Note(str(f["check"]), str(f["level"]), str(f["message"])) for f in content["findings"]),
+        None if content["grade"] is None else str(content["grade"]),
+        str(content["verified"]),
+        tuple(_read_picture(picture) for picture in content["pictures"]),
+        str(content["no_pictures"]),
+    )
+
+
+def _check_survivors(survivors: Mapping[Place, Survivors], attacks: Sequence[str], grid: Sequence[str]) -> None:
+    """Refuse who survives an attack without being classified, and a worst case that is not the attacks' union."""
+    clean = survivors.get(CLEAN_PLACE)
+    if clean is None:
+        if survivors:
+            raise ValueError("it has cells, but no clean accuracy")
+        return
+    standing, whole = clean.copy(), True
+    for label in grid:
+        for attack in attacks:
+            alive = survivors.get((attack, label))
+            whole &= alive is not None
+            if alive is not None:
+                if (alive & ~clean).any():
+                    raise ValueError(f"samples survive {attack} at {label} that are misclassified anyway")
+                standing &= alive
+        worst = survivors.get((WORST, label))
+        if worst is not None and not (whole and np.array_equal(worst, standing)):
+            raise ValueError(f"its worst case at {label} is not that of its attacks")
+
+
+def _cell(score: Score, alive: Survivors | None) -> dict[str, Any]:
+    cost = {} if score.attack == WORST else {"forwards": score.forwards, "backwards": score.backwards}
+    packed = None if alive is None else _pack(np.packbits(alive))
+    where = {"attack": score.attack, "epsilon_label": score.epsilon_label, "status": score.status}
+    return where | cost | {"survivors": packed}
+
+
+def _score(cell: Mapping[str, Any], place: Place, epsilon: float, n: int) -> tuple[Score, Survivors | None]:
+    status = cell["status"]
+    if status not in STATUSES or (status == "ok") != (cell["survivors"] is not None):
+        raise ValueError(f"{place[0]} at {place[1]} has status {status!r:.20}")
+    cost = int(cell.get("forwards", 0)), int(cell.get("backwards", 0))
+    if status != "ok":
+        return Score(place[0], epsilon, place[1], n, status, None, None, *cost), None
+    alive = np.unpackbits(_unpack(cell["survivors"], n), count=n).astype(bool)
+    correct = int(alive.sum())
+    return Score(place[0], epsilon, place[1], n, status, correct, wilson(correct, n), *cost), alive
+
+
+def _mistakes(pairs: Any) -> Mistakes:
+    return tuple((int(sign), int(read_as), int(count)) for sign, read_as, count in pairs)
+
+
+def _picture(picture: Picture) -> dict[str, Any]:
+    found = asdict(picture)
+    return found | {name: base64.b64encode(found[name]).decode() for name in _IMAGES}
+
+
+def _read_picture(content: Mapping[str, Any]) -> Picture:
+    images = {name: base64.b64decode(content[name], validate=True) for name in _IMAGES}
+    if not all(image.startswith(b"\x89PNG\r\n") for image in images.values()):
+        raise ValueError("a picture is no PNG")
+    return Picture(**{**content, **images})
+
+
+def _pack(values: NDArray[Any]) -> str:
+    return base64.b64encode(zlib.compress(values.tobytes(), 9)).decode()
+
+
+def _unpack(text: str, limit: int) -> NDArray[np.uint8]:
+    """The bytes again, at most `limit` of them, so that a small file cannot ask for all memory."""
+    unpacker = zlib.decompressobj()
+    found = unpacker.decompress(base64.b64decode(text, validate=True), max(limit, 1))
+    if unpacker.unconsumed_tail or len(found) > limit:
+        raise ValueError("packed data are longer than its n")
+    return np.frombuffer(found, np.uint8)

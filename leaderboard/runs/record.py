@@ -1,0 +1,55 @@
+"""A run as the leaderboard knows it: counted, with who survives where, whether it came from facts or was published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from leaderboard.rows import CLEAN, UNVERIFIED, Note, Picture, Score
+from leaderboard.tables.statistics import Survivors
+
+Place = tuple[str, str]
+"""Attack id (or ``clean``, ``worst``) and epsilon label."""
+CLEAN_PLACE: Place = (CLEAN, "0")
+
+
+Mistakes = tuple[tuple[int, int, int], ...]
+"""True class, class it is read as, and how many samples, by class."""
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One run, counted."""
+
+    folder: Path
+    info: Mapping[str, Any]
+    """The content of run.json; the keys that are used were checked."""
+    scores: Mapping[Place, Score]
+    """Clean, every attack and the worst case, at every epsilon of the grid."""
+    survivors: Mapping[Place, Survivors]
+    """Of complete scores: which samples, in the order of `sample_ids`, are right and not broken."""
+    sample_ids: np.ndarray
+    labels: np.ndarray
+    mistakes: Mapping[str, Mistakes]
+    """At ``0`` of the clean pass, and at every epsilon where the worst case is complete."""
+    findings: tuple[Note, ...]
+    """Of run.json and of the diagnosis, which is made again."""
+    grade: str | None
+    verified: str = UNVERIFIED
+    pictures: tuple[Picture, ...] = ()
+    no_pictures: str = "pictures were not asked for"
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run finished and every cell has a number."""
+        return self.info["status"] == "complete" and all(score.status == "ok" for score in self.scores.values())
+
+
+def worst_is_attack(info: Mapping[str, Any]) -> bool:
+    """Whether worst case and attack are the same by construction: a single attack, which inherits its witnesses."""
+    attacks = info["suite"]["attacks"]
+    return len(attacks) == 1 and attacks[0]["iterative"] and info["mode"] != "faithful"

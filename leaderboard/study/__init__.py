@@ -1,0 +1,1 @@
+"""The study's stress tests beside its published tables."""

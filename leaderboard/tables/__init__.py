@@ -1,0 +1,1 @@
+"""Rows become tables: columns, details of a model, checklists, paired tests."""

@@ -1,0 +1,172 @@
+"""The protocol of a run: the checklist of Carlini et al. (arXiv:1902.06705), answered from what the run did."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.inputs.registry import Registry
+from leaderboard.rows import WORST, Answer
+from leaderboard.runs.record import CLEAN_PLACE, Record
+from leaderboard.text import short_hash
+
+_BLIND = ("square", "spsa", "hopskipjump", "boundary")
+"""Methods that use no gradient."""
+_SERIOUS = ("warn", "error", "refuse")
+
+
+def command(info: Mapping[str, Any]) -> str:
+    """The line that measures the run again; its words are quoted for a shell."""
+    suite, asked = info["suite"], info.get("asked") or {}
+    data = str(info["data"]["name"])
+    name = str(suite.get("name", suite["label"]))
+    if name not in Registry("suites").names():
+        name += ".toml"  # a file, and whoever measured it has it
+    words = ["harness", "eval", "--model", info["model"]["name"], "--suite", name]
+    words += ["--data", data.removesuffix("-test"), "--n", info["data"]["n"], "--eps", ",".join(suite["grid"])]
+    words += ["--mode", info["mode"], "--seed", info["seed"]]
+    for option, name in (("--device", "device"), ("--batch-size", "batch_size")):
+        if name in asked:
+            words += [option, asked[name]]
+    for name in ("precision", "compile"):
+        if asked.get(name, "auto") != "auto":
+            words += [f"--{name}", asked[name]]
+    return shlex.join(str(word) for word in words)
+
+
+def checklist(record: Record) -> tuple[Answer, ...]:
+    """The list's points in its order, shortened; those that a measurement cannot answer say so."""
+    info = record.info
+    suite, data, attacks = info["suite"], info["data"], info["suite"]["attacks"]
+    names = ", ".join(str(attack["id"]) for attack in attacks)
+    return (
+        Answer(
+            "State a precise threat model",
+            "yes",
+            f"{_goal(attacks)}, {_access(attacks)}, {suite['norm']} ball of epsilon {', '.join(suite['grid'])}"
+            " in pixels of [0, 1]",
+        ),
+        Answer(
+            "Perform adaptive attacks",
+            "no",
+            "the attacks are standard ones, none was made against this defense: robust accuracy is an upper bound",
+        ),
+        _released(info),
+        _clean(record),
+        _sanity(record),
+        _curve(record),
+        _converged(record),
+        Answer("Describe the attacks with every parameter", "yes", f"{names}; parameters in run.json and below"),
+        _diverse(attacks),
+        _masked(record),
+        _transfer(record),
+        Answer(
+            "Count per example, not per attack",
+            "yes",
+            f"worst case over all attacks and smaller epsilons, on n = {data['n']:,} samples, slice"
+            f" {short_hash(data['slice'])}",
+        ),
+        Answer(
+            "Report uncertainty",
+            "partly",
+            f"95 % Wilson intervals over images; one attack seed ({info['seed']}) and one training seed",
+        ),
+        Answer(
+            "Let others check it",
+            "yes" if record.verified.startswith(("breaks", "replayed")) else "partly",
+            f"facts of every sample are kept; verification: {record.verified}",
+        ),
+    )
+
+
+def _released(info: Mapping[str, Any]) -> Answer:
+    license_ = (info["card"] or {}).get("provenance", {}).get("license")
+    weights = f"weights {short_hash(info['model']['sha256'])}"
+    text = f"{weights}, license {license_}" if license_ else f"{weights}; the card names no license"
+    return Answer("Release model and source", "yes" if license_ else "partly", text)
+
+
+def _clean(record: Record) -> Answer:
+    score = record.scores[CLEAN_PLACE]
+    known = score.accuracy is not None
+    text = f"{100 * (score.accuracy or 0):.1f} % of {score.n:,}" if known else f"the clean pass is {score.status}"
+    return Answer("Report accuracy without attack", "yes" if known else "no", text)
+
+
+def _sanity(record: Record) -> Answer:
+    attacks = record.info["suite"]["attacks"]
+    both = any(attack["iterative"] for attack in attacks) and not all(attack["iterative"] for attack in attacks)
+    question = "Iterated attacks beat single steps"
+    if not both:
+        return Answer(question, "no", "the suite lacks one of the two")
+    return _finding(record, question, ("P8", "P16"), "no finding says otherwise")
+
+
+def _curve(record: Record) -> Answer:
+    grid = record.info["suite"]["grid"]
+    scores = [record.scores[WORST, label] for label in grid]
+    question = "Show accuracy against the budget"
+    if any(score.accuracy is None for score in scores):
+        return Answer(question, "partly", "cells are missing")
+    lowest = scores[-1]
+    text = f"{len(grid)} epsilons; worst case {100 * (lowest.accuracy or 0):.1f} % at {lowest.epsilon_label}"
+    return Answer(question, "yes" if len(grid) > 2 else "partly", text)
+
+
+def _converged(record: Record) -> Answer:
+    question = "Verify that attacks converged"
+    if record.info["mode"] == "faithful":  # only what a tool returns is seen, so not when it was found
+        return Answer(question, "no", "not visible in faithful mode")
+    return _finding(record, question, ("P22", "P23"), "more steps or restarts were not seen to help")
+
+
+def _masked(record: Record) -> Answer:
+    question = "Check for masked gradients"
+    found = _finding(record, question, ("P7", "P8", "P9"), "no indicator objected")
+    if found.answer == "yes" and not _blind(record.info["suite"]["attacks"]):
+        return Answer(question, "partly", "no indicator objected, but no attack without gradients was there to object")
+    return found
+
+
+def _transfer(record: Record) -> Answer:
+    """From what ``--transfer`` found, if it was asked."""
+    question = "Try transfer from other models"
+    empty = ("could not be offered", "of 0 witnesses")
+    notes = [n for n in record.findings if n.check == "P26" and not any(words in n.message for words in empty)]
+    if not notes:
+        return Answer(question, "no", "no model of another training attacked this one")
+    return Answer(question, "yes", "; ".join(note.message for note in notes))
+
+
+def _goal(attacks: Sequence[Mapping[str, Any]]) -> str:
+    targeted = [attack["params"].get("target") is not None for attack in attacks]
+    if not any(targeted):
+        return "untargeted"
+    return "targeted" if all(targeted) else "untargeted and targeted"
+
+
+def _access(attacks: Sequence[Mapping[str, Any]]) -> str:
+    blind = [{*(attack["components"] or [attack["method"]])} <= {*_BLIND} for attack in attacks]
+    if not any(blind):
+        return "white box"
+    return "black box (scores or decisions)" if all(blind) else "white box and black box"
+
+
+def _blind(attacks: Sequence[Mapping[str, Any]]) -> list[str]:
+    parts = {str(name) for attack in attacks for name in (attack["components"] or [attack["method"]])}
+    return sorted(parts & set(_BLIND))
+
+
+def _diverse(attacks: Sequence[Mapping[str, Any]]) -> Answer:
+    if blind := _blind(attacks):
+        return Answer("Use attacks without gradients, too", "yes", ", ".join(blind))
+    return Answer("Use attacks without gradients, too", "no", "all attacks of the suite follow gradients")
+
+
+def _finding(record: Record, question: str, checks: Sequence[str], otherwise: str) -> Answer:
+    """``no`` with the message if one of the checks objected."""
+    found = [note for note in record.findings if note.check in checks and note.level in _SERIOUS]
+    if found:
+        return Answer(question, "no", "; ".join(f"{note.check}: {note.message}" for note in found))
+    return Answer(question, "yes" if record.grade else "partly", otherwise)

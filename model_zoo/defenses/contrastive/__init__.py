@@ -1,0 +1,1 @@
+"""Adversarial contrastive pre-training: frameworks, network, loss, views."""

@@ -1,0 +1,1 @@
+"""A recipe from start to card: train, validate, claim."""

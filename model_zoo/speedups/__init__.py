@@ -1,0 +1,1 @@
+"""Preparations of a fast copy: plugins of the group harness.speedups."""
