@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 from trials import Row, by_heart, contents, fork, run_in, shards, start, wait
 
+from harness.base.machine import versions
 from harness.errors import HarnessError
-from harness.run.plan import versions
 
 
 class Campaign:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from harness.run.plan import device_name, versions
+from harness.base.machine import device_name, versions
 
 RESULTS = Path(__file__).parent / "results"
 

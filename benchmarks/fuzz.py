@@ -30,7 +30,7 @@ if "--child" in sys.argv:  # what is imported now is watched for coverage; torch
 else:
     from readers import Reader, mutate, readers
 
-from harness.run.plan import versions
+from harness.base.machine import versions
 
 
 def plain(reader: Reader, place: Path, inputs: int, seed: int) -> dict[str, Any]:

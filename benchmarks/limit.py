@@ -19,11 +19,12 @@ from common import Clock, machine, model_parser, own_cache, write
 from torch import Tensor, nn
 
 from harness.base.threat import parse_grid
+from harness.base.torch_state import arithmetic
 from harness.inputs.find import find_data, find_model
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.samples import make_slice
 from harness.inputs.suite import Suite
-from harness.measure.fast_copy.copies import Recipe, arithmetic, prepare, useful_speedups
+from harness.measure.fast_copy.copies import Recipe, prepare, useful_speedups
 from harness.run.job import Options, evaluate
 from harness.types import AttackSpec
 

@@ -29,12 +29,13 @@ from typing import Any
 import torch
 from toy import FGSM, PGD, case
 
+from harness.base.machine import device_name, versions
 from harness.inputs.suite import load_suite
 from harness.measure.executors.schedule import Schedule
 from harness.measure.lanes import Lane, all_lanes
 from harness.measure.worker import Done
-from harness.run.job import Options, Silent, evaluate
-from harness.run.plan import device_name, versions
+from harness.run.job import Options, evaluate
+from harness.run.progress import Silent
 from harness.types import Scale
 
 DRIVER_SECONDS = 0.002

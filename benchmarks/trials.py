@@ -16,7 +16,7 @@ import pyarrow.acero  # loaded at the first grouping, where a starved child has 
 import torchattacks  # noqa: F401  # every child has it then
 from toy import case
 
-from harness.cli.report import LiveReport, interrupts
+from harness.base.machine import versions
 from harness.errors import HarnessError
 from harness.evidence.store import RunStore
 from harness.evidence.witnesses import SCHEMA as WITNESSES
@@ -24,7 +24,7 @@ from harness.inputs.registry import Registry
 from harness.measure.worker import Worker
 from harness.run import plan
 from harness.run.job import Options, Run, evaluate
-from harness.run.plan import versions
+from harness.run.progress import LiveReport, interrupts
 from harness.types import Scale
 
 BY = [("attack", "ascending"), ("component", "ascending"), ("epsilon", "ascending"), ("sample_id", "ascending")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from harness.cli.output import percent
+from harness.base.text import percent
 from leaderboard.rows import CLEAN, Difference, Pair, Row, Score, Table
 from leaderboard.text import short_hash
 

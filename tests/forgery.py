@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 from toys import Toy
 
+from harness.base.files import key_of
 from harness.base.threat import distance
 from harness.evidence import facts, witnesses
-from harness.evidence.store import RunStore, key_of, run_name
+from harness.evidence.store import RunStore, run_name
 from harness.evidence.summary import summarize
 from harness.trust.verify.recount import KEYED
 

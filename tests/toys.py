@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.attack import BaseAttack
-from harness.run.job import Silent
+from harness.run.progress import Silent
 from harness.types import AttackSpec, LoadedModel, Problem
 
 SHAPE = (3, 8, 8)

@@ -1,13 +1,16 @@
 """Whole files or none: written beside their place, flushed to the disk, renamed.
 
 After a crash at any moment a file is the old one, the new one, or not there. What a dead process left beside its place
-is hidden (it starts with a dot) and swept away by the next writer of the folder.
+is hidden (it starts with a dot) and swept away by the next writer of the folder. JSON is strict both ways, and a
+canonical form of it makes keys.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
+import json
 import os
 import secrets
 from collections.abc import Callable
@@ -58,3 +61,29 @@ def _sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(handle)
+
+
+def key_of(spec: Any) -> str:
+    """sha256 of a JSON-able specification in canonical form, hexadecimal."""
+    text = json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def strict_json(text: str) -> Any:
+    """JSON as the harness writes it: no NaN, no key twice.
+
+    Raises:
+        ValueError: anything else.
+        RecursionError: nested too deeply.
+    """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        if len(made) != len(pairs):
+            raise ValueError("a key stands twice in one object")
+        return made
+
+    def refuse(name: str) -> Any:
+        raise ValueError(f"{name} is no JSON number")
+
+    return json.loads(text, object_pairs_hook=once, parse_constant=refuse)

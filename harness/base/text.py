@@ -1,8 +1,10 @@
-"""Durations as people write them."""
+"""Durations, dates and shares as people read and write them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
 
 from harness.errors import UsageError
 
@@ -22,3 +24,28 @@ def duration(option: str, text: str) -> float:
     if total <= 0:
         raise UsageError(f"{option} {text!r} is no duration; write for instance 90s, 10m or 1h30m")
     return total
+
+
+def now() -> str:
+    """The time in UTC, to the second, as ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def in_words(seconds: float) -> str:
+    """``1h30m``, ``10m``, ``45s``: rounded to what a person wants to know."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole}s"
+    hours, minutes = divmod(round(whole / 60), 60)
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m"
+
+
+def percent(share: float | None, interval: Iterable[float] | None = None) -> str:
+    """``62.1`` or ``62.1 [60.0, 64.2]``, in percent; a dash where there is no number."""
+    if share is None:
+        return "–"
+    text = f"{100 * share:.1f}"
+    if interval is not None:
+        low, high = interval
+        text += f" [{100 * low:.1f}, {100 * high:.1f}]"
+    return text

@@ -36,9 +36,9 @@ def doctor(
 
 
 def _model(name: str, data: str, data_root: Path | None, device: str) -> tuple[dict[str, Any], list[Finding]]:
+    from harness.base.machine import pick_device
     from harness.evidence.findings import CHECKS
     from harness.inputs.find import find_data, find_model
-    from harness.run.plan import pick_device
     from harness.trust.doctor import examine_data, examine_model
 
     place = pick_device(device)

@@ -88,9 +88,10 @@ def evaluate_models(
         chosen = chosen.with_mode(mode)
     rows = _batch_size(batch_size)
 
-    from harness.cli.report import LiveReport, interrupts, print_result
+    from harness.cli.report import print_result
     from harness.inputs.find import find_data, find_model
     from harness.run.job import Options, evaluate
+    from harness.run.progress import LiveReport, interrupts
     from harness.types import Scale
 
     scale = Scale(workers, gpus_per_worker, ray_address)

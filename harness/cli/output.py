@@ -24,14 +24,3 @@ def envelope(command: str, data: Any, ok: bool = True, findings: Iterable[Findin
         "data": data,
         "findings": [finding.as_dict() for finding in findings],
     }
-
-
-def percent(share: float | None, interval: Iterable[float] | None = None) -> str:
-    """``62.1`` or ``62.1 [60.0, 64.2]``, in percent; a dash where there is no number."""
-    if share is None:
-        return "–"
-    text = f"{100 * share:.1f}"
-    if interval is not None:
-        low, high = interval
-        text += f" [{100 * low:.1f}, {100 * high:.1f}]"
-    return text

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.output import envelope, percent, print_json
+from harness.base.text import percent
+from harness.cli.output import envelope, print_json
 
 if TYPE_CHECKING:
     from harness.testing.selftest import Outcome

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.output import envelope, percent, print_json
+from harness.base.text import percent
+from harness.cli.output import envelope, print_json
 from harness.errors import BadRun, HarnessError, TornFile, UsageError
 from harness.types import Finding
 
@@ -44,8 +45,8 @@ def verify_runs(
 
     import secrets
 
+    from harness.base.machine import pick_device
     from harness.inputs.of_run import Subjects
-    from harness.run.plan import pick_device
     from harness.trust.ledger import ledger_path, record
     from harness.trust.verify.verify import VerifyOptions
 

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import json
-import resource
-import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from harness.base.files import write_atomically
 from harness.types import Finding
@@ -42,40 +37,6 @@ class Cost:
     """Whether the unit was taken over from another run."""
     findings: tuple[Finding, ...] = ()
     """What was noticed while the unit ran; kept here, so that it is not lost with the process."""
-
-
-class Meter:
-    """Seconds and peak memory since it was made."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device, self._begun = device, time.perf_counter()
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-        else:
-            _forget_peak()
-
-    def read(self) -> tuple[float, int]:
-        """Seconds and bytes."""
-        if self.device.type == "cuda":
-            return time.perf_counter() - self._begun, int(torch.cuda.max_memory_allocated(self.device))
-        return time.perf_counter() - self._begun, _peak()
-
-
-def _forget_peak() -> None:
-    """Start the process's high-water mark anew, where the system can (Linux); elsewhere it covers the whole life."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except OSError:
-        return
-
-
-def _peak() -> int:
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-    except (OSError, StopIteration, ValueError):
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
 
 
 def write_cost(folder: Path, filename: str, cost: Cost) -> None:
@@ -159,16 +120,3 @@ def of_cell(run: Mapping[str, Any], attack: str, label: str) -> dict[str, Any]:
             told = {name: entry[name] for name in ("seconds", "peak_memory", "unconfirmed", "again")}
             return {**told, "useful_gradients": share}
     return {}
-
-
-class OutOfBudget(BaseException):
-    """The time is over: the unit is given up where it stands. A BaseException, so that no tool swallows it."""
-
-
-def in_words(seconds: float) -> str:
-    """``1h30m``, ``10m``, ``45s``: rounded to what a person wants to know."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole}s"
-    hours, minutes = divmod(round(whole / 60), 60)
-    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m"

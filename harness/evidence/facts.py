@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from harness.errors import BadRun
-from harness.evidence import parquet
+from harness.evidence import facts, parquet
 
 SCHEMA_VERSION = 1
 
@@ -124,3 +125,18 @@ def check(found: pa.Table, path: Path) -> None:
     distances = found["distance"].to_numpy(zero_copy_only=False).astype(float)
     if np.isnan(distances[broken]).any():
         raise BadRun(f"{path}: a broken sample has no distance; the file was altered or written by another program")
+
+
+def broken_rows(before: pa.Table, n: int, epsilon: float | None = None) -> np.ndarray:
+    """Which of `n` chunk rows the facts call broken (at `epsilon`, if they are of several), bool [n]."""
+    whole = of_whole(before)
+    if epsilon is not None:
+        whole = whole.filter(pc.equal(whole["epsilon"], epsilon))
+    if len(whole) != n:
+        raise ValueError(f"facts are of {len(whole)} samples, the chunk has {n}")
+    return np.isin(whole["outcome"].to_numpy(zero_copy_only=False), facts.BROKEN)
+
+
+def of_whole(table: pa.Table) -> pa.Table:
+    """Without the facts of components."""
+    return table.filter(pc.is_null(table["component"]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,26 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from harness.base.statistics import wilson
 from harness.evidence.facts import BROKEN, CLEAN, IMPLIED, KNOWN
-
-Z95 = 1.959963984540054
-"""The 97.5 % point of the normal distribution."""
-
-
-def wilson(successes: int, n: int, z: float = Z95) -> tuple[float, float]:
-    """Wilson's score interval for a share (E. B. Wilson, JASA 1927); (0, 1) for n = 0.
-
-    It covers the sampling of images only: not the seed of the attack, nor that of the training.
-    """
-    if n == 0:
-        return 0.0, 1.0
-    share, square = successes / n, z * z
-    center = (share + square / (2 * n)) / (1 + square / n)
-    half = z / (1 + square / n) * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
-    # At 0 and n successes the bounds are exactly 0 and 1; rounding must not say otherwise.
-    low = 0.0 if successes == 0 else max(0.0, center - half)
-    high = 1.0 if successes == n else min(1.0, center + half)
-    return low, high
 
 
 @dataclass(frozen=True)

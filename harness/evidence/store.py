@@ -10,13 +10,12 @@
 
 Every file is written whole or not at all (`harness.base.files`); witnesses come before the facts that speak of
 them. One process holds the run (`harness.evidence.lock`), and its workers leave notes of what they compute
-(`harness.evidence.running`).
+(`harness.evidence.lock.running`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import re
 import secrets
@@ -29,11 +28,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from harness.base.files import sweep, write_atomically
+from harness.base.files import strict_json, sweep, write_atomically
 from harness.errors import BadRun, TornFile
 from harness.evidence import costs, facts, lock, parquet
 from harness.evidence import witnesses as codec
-from harness.evidence.running import running, take_left
+from harness.evidence.lock import running, take_left
 from harness.types import Finding, Level
 
 SCHEMA_VERSION = 1
@@ -54,12 +53,6 @@ class Unit:
     def filename(self) -> str:
         """Name of the unit's shards; ``/`` cannot stand in a file name and ``~``, ``_`` not in an id or epsilon."""
         return f"{self.attack.replace('/', '~')}@{self.epsilon.replace('/', '_')}-{self.chunk:05d}.parquet"
-
-
-def key_of(spec: Any) -> str:
-    """sha256 of a JSON-able specification in canonical form, hexadecimal."""
-    text = json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def run_name(model: str, suite: str, key: str) -> str:
@@ -120,7 +113,7 @@ class RunStore:
         self.log(f"{level}: {message}")
 
     def running(self, unit: Unit, since: str) -> contextlib.AbstractContextManager[None]:
-        """Leave a note, while `unit` is computed, of what is running; see `harness.evidence.running`."""
+        """Leave a note, while `unit` is computed, of what is running; see `harness.evidence.lock.running`."""
         return running(self.folder, unit.filename.removesuffix(".parquet"), since)
 
     def clear(self) -> None:
@@ -153,7 +146,7 @@ class RunStore:
         return found
 
     def _has_witnesses(self, unit: Unit) -> bool:
-        """Whether the unit's witnesses are there and whole: its own file, or the chunk's (`thin`)."""
+        """Whether the unit's witnesses are there and whole: its own file, or the chunk's (`thin_witnesses`)."""
         names = (unit.filename, f"worst-{unit.chunk:05d}.parquet")
         paths = [path for name in names if (path := self.folder / "witnesses" / name).exists()]
         return bool(paths) and all(parquet.is_whole(path) for path in paths)
@@ -201,6 +194,20 @@ class RunStore:
         for name in instead_of:
             if name != filename:
                 (self.folder / "witnesses" / name).unlink(missing_ok=True)
+
+    def thin_witnesses(self, chunks: int) -> None:
+        """Keep for every sample the witness at its smallest epsilon, and of those the nearest; chunk by chunk."""
+        for index in range(chunks):
+            ending = f"-{index:05d}.parquet"
+            names = sorted(path.name for path in (self.folder / "witnesses").glob(f"*{ending}"))
+            final = f"worst{ending}"
+            if not names or names == [final]:
+                continue
+            table = pa.concat_tables([codec.read(self.folder / "witnesses" / name) for name in names])
+            order = table.sort_by([("sample_id", "ascending"), ("epsilon", "ascending"), ("distance", "ascending")])
+            samples = order["sample_id"].to_pylist()
+            first = [row for row, sample in enumerate(samples) if row == 0 or samples[row - 1] != sample]
+            self.write_witnesses(final, order.take(first), names)
 
     def all_facts(self) -> pa.Table:
         """Facts of all finished units.
@@ -252,23 +259,3 @@ class RunStore:
         """
         with contextlib.suppress(OSError), (self.folder / "log.txt").open("a", encoding="utf-8") as out:
             out.write(text.rstrip() + "\n")
-
-
-def strict_json(text: str) -> Any:
-    """JSON as the harness writes it: no NaN, no key twice.
-
-    Raises:
-        ValueError: anything else.
-        RecursionError: nested too deeply.
-    """
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict(pairs)
-        if len(made) != len(pairs):
-            raise ValueError("a key stands twice in one object")
-        return made
-
-    def refuse(name: str) -> Any:
-        raise ValueError(f"{name} is no JSON number")
-
-    return json.loads(text, object_pairs_hook=once, parse_constant=refuse)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from harness.base.statistics import wilson
 from harness.evidence.costs import of_cell
-from harness.evidence.metrics import Cell, cells, clean_accuracy, wilson, worst_case
+from harness.evidence.metrics import Cell, cells, clean_accuracy, worst_case
 from harness.evidence.store import SCHEMA_VERSION
 from harness.trust.diagnosis import verdict
 

@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from harness.types import LoadedModel
+
 VERSIONED = frozenset({"torch", "torchvision", "timm", "harness", "model_zoo", "adapters", "torchattacks", "art"})
 """Packages whose versions, or whose weights' cards, say which code it is."""
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
@@ -181,3 +183,13 @@ def _names(code: CodeType) -> Iterator[str]:
     for const in code.co_consts:
         if isinstance(const, CodeType):
             yield from _names(const)
+
+
+def module_digest(model: LoadedModel) -> str:
+    """A hash of a module's class and tensors, for models without a weights file."""
+    total = hashlib.sha256(type(model.module).__qualname__.encode())
+    for name, tensor in sorted(model.module.state_dict().items()):
+        if isinstance(tensor, torch.Tensor):
+            total.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            total.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return f"state:{total.hexdigest()}"

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 
+from harness.base.torch_state import evaluating
 from harness.errors import BadData, ModelRefused, UsageError
 from harness.inputs.find import find_data, find_model
-from harness.inputs.reference import evaluating
 from harness.types import Dataset, LoadedModel
 
 ModelLike = nn.Module | LoadedModel | str

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from harness.base.memory import is_out_of_memory, release
+from harness.base.torch_state import at_device, evaluating, exact_arithmetic
 from harness.errors import ModelRefused
 from harness.types import LoadedModel
 
@@ -38,7 +38,7 @@ class ReferenceModel:
         self._exit = ExitStack()
 
     def __enter__(self) -> ReferenceModel:
-        self._exit.enter_context(_at(self.module, self.device))
+        self._exit.enter_context(at_device(self.module, self.device))
         self._exit.enter_context(evaluating(self.module))
         self._exit.enter_context(exact_arithmetic())
         return self
@@ -105,45 +105,3 @@ def marginal(logits: Tensor, margin: Tensor, usual: float) -> Tensor:
             margin itself, and rounding does not shrink with it.
     """
     return margin < MARGINAL * (logits.amax(1) - logits.amin(1)).clamp_min(usual)
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Eval mode and no parameter gradients; every submodule's mode and every `requires_grad` comes back."""
-    modes = [(part, part.training) for part in module.modules()]
-    flags = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
-    module.eval()
-    module.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
-        for parameter, flag in flags:
-            parameter.requires_grad_(flag)
-
-
-@contextmanager
-def exact_arithmetic() -> Iterator[None]:
-    """TF32 off, deterministic cuDNN kernels; the user's settings come back."""
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic, cudnn.benchmark
-    cudnn.allow_tf32 = matmul.allow_tf32 = cudnn.benchmark = False
-    cudnn.deterministic = True
-    try:
-        yield
-    finally:
-        cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic, cudnn.benchmark = before
-
-
-@contextmanager
-def _at(module: nn.Module, device: torch.device) -> Iterator[None]:
-    first = next((tensor for tensor in (*module.parameters(), *module.buffers())), None)
-    home = first.device if first is not None else device
-    if home != device:
-        module.to(device)
-    try:
-        yield
-    finally:
-        if home != device:
-            module.to(home)

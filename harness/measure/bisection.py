@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from harness.measure.unit.outcome import broken_rows, of_whole
+from harness.evidence.facts import broken_rows, of_whole
 
 MODE = "bisection"
 

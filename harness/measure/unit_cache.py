@@ -27,12 +27,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from harness.base.files import write_atomically
+from harness.base.files import key_of, write_atomically
 from harness.errors import BadRun
 from harness.evidence import facts
 from harness.evidence import witnesses as codec
 from harness.evidence.costs import Cost, read_note
-from harness.evidence.store import RunStore, Unit, key_of
+from harness.evidence.store import RunStore, Unit
 from harness.measure.unit.compute import Job, UnitResult
 from harness.measure.unit.outcome import INHERITED
 

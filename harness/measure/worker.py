@@ -14,21 +14,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from harness.base.memory import tidy
+from harness.base.text import now
 from harness.base.threat import Epsilon
 from harness.errors import BadRun
 from harness.evidence import facts
-from harness.evidence.costs import Cost, Meter, OutOfBudget, write_cost
+from harness.evidence.costs import Cost, write_cost
+from harness.evidence.facts import broken_rows, of_whole
 from harness.evidence.store import RunStore, Unit
 from harness.inputs.reference import margins, usual_range
 from harness.inputs.samples import Slice
 from harness.inputs.suite import Suite
 from harness.measure.bisection import Bisection
 from harness.measure.lanes import ALL, CLEAN_UNIT, Lane, bisects, lane_units
+from harness.measure.meter import Meter
 from harness.measure.unit.compute import Job, Setting, UnitResult, run_unit
-from harness.measure.unit.outcome import Chunk, broken_rows, of_whole
+from harness.measure.unit.observer import OutOfBudget
+from harness.measure.unit.outcome import Chunk
 from harness.measure.unit.shared import Offered
 from harness.measure.unit_cache import UnitCache
-from harness.run.manifest import now
 from harness.types import Attack
 
 HEAVY = 2**20

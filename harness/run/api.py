@@ -7,9 +7,9 @@ from pathlib import Path
 
 from harness.inputs.objects import DataLike, ModelLike, as_data, as_model, name_classes
 from harness.inputs.suite import Suite, load_suite
-from harness.run.job import Silent
 from harness.run.job import evaluate as run
 from harness.run.options import Options
+from harness.run.progress import Silent
 from harness.run.result import Result
 
 __all__ = ["Result", "evaluate"]
@@ -91,7 +91,7 @@ def evaluate(
     )  # fmt: skip
     if not progress:
         return Result(run(loaded, chosen, samples, options, Silent()), loaded, samples)
-    from harness.cli.report import LiveReport, interrupts
+    from harness.run.progress import LiveReport, interrupts
 
     with LiveReport() as report, interrupts(report):
         done = run(loaded, chosen, samples, options, report)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from harness.evidence.costs import in_words
+from harness.base.text import in_words
 from harness.evidence.facts import CLEAN
 from harness.evidence.store import Unit
 from harness.inputs.suite import Suite

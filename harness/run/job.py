@@ -7,19 +7,21 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 from torch import Tensor, nn
 
+from harness.base.machine import pick_device
 from harness.base.randomness import forked
+from harness.base.text import now
+from harness.base.torch_state import changed_buffers, snapshot
 from harness.errors import BadRun
 from harness.evidence import facts as fact
 from harness.evidence import findings
 from harness.evidence.costs import fold_costs, take_notes
 from harness.evidence.store import SCHEMA_VERSION, RunStore, Unit
 from harness.evidence.summary import summarize
-from harness.evidence.thin import thin_witnesses
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.registry import Registry
 from harness.inputs.samples import Slice, make_slice
@@ -33,44 +35,16 @@ from harness.measure.unit.isolation import Guard
 from harness.measure.unit_cache import UnitCache
 from harness.measure.worker import Done, Worker
 from harness.run.budget import Clock
-from harness.run.manifest import describe, now
+from harness.run.manifest import describe
 from harness.run.options import PLAIN, Options, check
-from harness.run.plan import Plan, pick_device
+from harness.run.plan import Plan
 from harness.run.preflight import check_answers, check_data, check_model
+from harness.run.progress import Reporter, Silent
 from harness.run.resume import Earlier, drop_given_up, take_over
 from harness.trust.diagnosis.transfer import find_runs, transfer
-from harness.trust.doctor.probe import changed_buffers, snapshot
 from harness.types import Dataset, Finding, LoadedModel, Scale
 
 __all__ = ["Options", "Reporter", "Run", "Silent", "evaluate"]
-
-
-class Reporter(Protocol):
-    """Told how a run goes on; the command line shows it."""
-
-    def started(self, run: dict[str, Any], total: int) -> None:
-        """The run is resolved and has `total` units."""
-
-    def finished(self, done: Done) -> None:
-        """A unit is on disk; ``done.result`` is None if it was there before."""
-
-    def stop(self) -> bool:
-        """Whether to stop before the next unit."""
-        return False
-
-
-class Silent:
-    """Reports nothing and never stops."""
-
-    def started(self, run: dict[str, Any], total: int) -> None:
-        """Ignored."""
-
-    def finished(self, done: Done) -> None:
-        """Ignored."""
-
-    def stop(self) -> bool:
-        """Never."""
-        return False
 
 
 @dataclass
@@ -244,7 +218,7 @@ def _run(
         run["findings"] = [old for old in run["findings"] if old["check"] != "P26"] + [new.as_dict() for new in told]
     _end(run, worker, buffers, there, earlier + time.monotonic() - begun)
     if run["status"] == "complete" and run["witnesses"] == "worst":
-        thin_witnesses(store, worker.part)
+        store.thin_witnesses(worker.part.chunks)
     summary = summarize(run, found)
     store.write_json("summary.json", summary)
     return Run(store.folder, run, summary, found)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import torch
 
-from harness.base.machine import revision
+from harness.base.files import key_of
+from harness.base.machine import device_name, revision, versions
+from harness.base.text import now
 from harness.errors import MissingPackage, PluginError
 from harness.evidence import facts
-from harness.evidence.store import SCHEMA_VERSION, key_of, run_name
-from harness.inputs.identity import class_code, is_strange, model_code
+from harness.evidence.store import SCHEMA_VERSION, run_name
+from harness.inputs.identity import class_code, is_strange, model_code, module_digest
 from harness.inputs.samples import Slice
 from harness.inputs.suite import Suite
 from harness.run.options import Options
-from harness.run.plan import device_name, versions
 from harness.types import Attack, Finding, LoadedModel
 
 MANY_WITNESSES = 20_000
@@ -122,16 +121,6 @@ def _code(model: LoadedModel) -> str | None:
     return model_code(model.module) if model.card is None or is_strange(model.module) else None
 
 
-def module_digest(model: LoadedModel) -> str:
-    """A hash of a module's class and tensors, for models without a weights file."""
-    total = hashlib.sha256(type(model.module).__qualname__.encode())
-    for name, tensor in sorted(model.module.state_dict().items()):
-        if isinstance(tensor, torch.Tensor):
-            total.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            total.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return f"state:{total.hexdigest()}"
-
-
 def _card_info(model: LoadedModel) -> dict[str, Any] | None:
     card = model.card
     if card is None:
@@ -152,8 +141,3 @@ def _card_info(model: LoadedModel) -> dict[str, Any] | None:
 def _plain(content: Mapping[str, Any]) -> Any:
     """What TOML knows and JSON does not (dates, nan), as text."""
     return json.loads(json.dumps(content, default=str), parse_constant=str)
-
-
-def now() -> str:
-    """The time in UTC, to the second, as ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.base.machine import pick_device
+from harness.base.torch_state import PRECISIONS
 from harness.errors import UsageError
 from harness.inputs.suite import Suite
-from harness.measure.fast_copy.copies import PRECISIONS
-from harness.run.plan import pick_device
 from harness.types import Scale
 
 WITNESSES = ("all", "worst", "none")

@@ -8,8 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.base.text import percent
 from harness.base.threat import parse_epsilon
-from harness.cli.output import percent
 from harness.errors import MissingPackage, UsageError
 from harness.evidence import facts as fact
 from harness.run.job import Run

@@ -15,12 +15,13 @@ from harness.base.randomness import forked
 from harness.base.targets import resolve_targets
 from harness.base.threat import Epsilon
 from harness.errors import BadSuite, MissingPackage, PluginError
+from harness.evidence.facts import broken_rows
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.registry import Registry
 from harness.measure.unit.compute import Job, Setting, run_unit
 from harness.measure.unit.isolation import breaches
 from harness.measure.unit.observer import AllBroken
-from harness.measure.unit.outcome import Chunk, broken_rows
+from harness.measure.unit.outcome import Chunk
 from harness.testing.closed import REACH, Plane
 from harness.testing.faults import Faults, ModuleState
 from harness.types import Attack, AttackSpec, Kind, LoadedModel, Mode, Norm, Problem

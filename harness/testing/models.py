@@ -8,10 +8,10 @@ from typing import Any
 import torch
 
 from harness.inputs.find import as_loaded, find_model
+from harness.inputs.identity import module_digest
 from harness.inputs.objects import DataLike, as_data, as_model, name_classes
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.samples import make_slice
-from harness.run.manifest import module_digest
 from harness.testing.faults import Faults, ModuleState, offline
 from harness.trust.doctor import examine_data, examine_model
 from harness.types import LoadedModel

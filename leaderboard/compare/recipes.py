@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.base.files import key_of
 from harness.errors import UnknownName, UsageError
-from harness.evidence.store import key_of
 from leaderboard import wording
 from leaderboard.render.markdown import escape, grid
 from leaderboard.rows import Table

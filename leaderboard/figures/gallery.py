@@ -136,8 +136,8 @@ def _answers(
     """Prediction and confidence of each image; nothing if the model found here has other weights than the run's."""
     import torch
 
+    from harness.inputs.identity import module_digest
     from harness.inputs.reference import ReferenceModel
-    from harness.run.manifest import module_digest
 
     if (model.weights_sha256 or module_digest(model)) != record.info["model"]["sha256"]:
         return [], []

@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from harness.base.statistics import wilson
 from harness.errors import BadRun, HarnessError
 from harness.evidence import facts as fact
-from harness.evidence.metrics import cells, clean_accuracy, wilson, worst_case
+from harness.evidence.metrics import cells, clean_accuracy, worst_case
 from harness.evidence.store import RunStore
 from harness.evidence.summary import summarize
 from harness.trust.diagnosis import verdict
@@ -21,8 +22,7 @@ from harness.trust.ledger import Line, content_hash, read_ledger
 from leaderboard.rows import CLEAN, UNVERIFIED, WORST, Note, Score
 from leaderboard.runs.check import check_facts, check_info, check_summary
 from leaderboard.runs.published import ENDING, read_published
-from leaderboard.runs.record import CLEAN_PLACE, Mistakes, Place, Record
-from leaderboard.tables.statistics import Survivors
+from leaderboard.runs.record import CLEAN_PLACE, Mistakes, Place, Record, Survivors
 
 
 def collect(folders: Iterable[Path]) -> list[Record]:

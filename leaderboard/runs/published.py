@@ -18,13 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.base.statistics import wilson
 from harness.errors import BadRun
 from harness.evidence.facts import SCHEMA_VERSION
-from harness.evidence.metrics import wilson
 from leaderboard.rows import WORST, Note, Picture, Score
 from leaderboard.runs.check import check_info
-from leaderboard.runs.record import CLEAN_PLACE, Mistakes, Place, Record
-from leaderboard.tables.statistics import Survivors
+from leaderboard.runs.record import CLEAN_PLACE, Mistakes, Place, Record, Survivors
 
 ENDING = ".run.json"
 KIND = "published run"

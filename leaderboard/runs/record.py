@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from leaderboard.rows import CLEAN, UNVERIFIED, Note, Picture, Score
-from leaderboard.tables.statistics import Survivors
 
 Place = tuple[str, str]
 """Attack id (or ``clean``, ``worst``) and epsilon label."""
@@ -53,3 +53,7 @@ def worst_is_attack(info: Mapping[str, Any]) -> bool:
     """Whether worst case and attack are the same by construction: a single attack, which inherits its witnesses."""
     attacks = info["suite"]["attacks"]
     return len(attacks) == 1 and attacks[0]["iterative"] and info["mode"] != "faithful"
+
+
+Survivors = NDArray[np.bool_]
+"""For each sample, in one order for all models: classified correctly and not broken. Shape [n]."""

@@ -27,10 +27,10 @@ def reproduce(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
     """Repeat the study's table and stress tests for its five models; started again, it goes on where it was."""
-    from harness.cli.report import LiveReport, interrupts
     from harness.inputs.find import find_data, find_model
     from harness.inputs.suite import load_suite
     from harness.run.job import Options, evaluate
+    from harness.run.progress import LiveReport, interrupts
     from leaderboard.figures.plots import draw
     from leaderboard.runs.collect import read_run
     from leaderboard.study import report as study

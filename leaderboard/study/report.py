@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.cli.output import percent
+from harness.base.text import percent
 from leaderboard import wording
 from leaderboard.figures.plots import Curve, Panel, Point
 from leaderboard.render.json import score_data

@@ -12,13 +12,11 @@ from itertools import combinations
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import NDArray
+
+from leaderboard.runs.record import Survivors
 
 ALPHA = 0.05
 """Significance level, two-sided, after correction."""
-
-Survivors = NDArray[np.bool_]
-"""For each sample, in one order for all models: classified correctly and not broken. Shape [n]."""
 
 
 def discordant(a: Survivors, b: Survivors) -> tuple[int, int]:

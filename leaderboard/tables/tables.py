@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.evidence.store import key_of
+from harness.base.files import key_of
 from leaderboard.rows import WORST, Column, Other, Ranking, Row, Spent, Table
 from leaderboard.runs.record import CLEAN_PLACE, Record, worst_is_attack
 from leaderboard.tables.detail import detail_of

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 
+from harness.base.machine import cache_folder
 from harness.errors import BadData
-from model_zoo.loading.cache import cache_folder
 
 SIZE = 32
 DUPLICATED_TRACK = (14, 23)

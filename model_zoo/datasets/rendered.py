@@ -10,11 +10,11 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
+from harness.base.machine import cache_folder
 from harness.errors import UsageError
 from harness.types import DataRequest
 from model_zoo.datasets.base import ArrayDataset
 from model_zoo.datasets.classes import TRAFFIC_SIGNS
-from model_zoo.loading.cache import cache_folder
 
 DEFAULT_ROWS = {"train": 34_000, "val": 1_290}
 

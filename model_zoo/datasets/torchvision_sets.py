@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from harness.base.machine import cache_folder
 from harness.errors import BadData
 from harness.types import DataRequest
 from model_zoo.datasets.base import SPLIT_SEED, ArrayDataset, refuse_argument
-from model_zoo.loading.cache import cache_folder
 
 VALIDATION_ROWS = 5000
 

@@ -14,8 +14,8 @@ from typing import IO
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from harness.base.machine import cache_folder
 from harness.errors import BadWeights
-from model_zoo.loading.cache import cache_folder
 from model_zoo.loading.weights_file import sha256_of
 
 TIMEOUT_SECONDS = 30

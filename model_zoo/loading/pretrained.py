@@ -9,7 +9,7 @@ import torchvision
 from harness.errors import BadWeights, MissingPackage, UnknownName, UsageError
 from harness.types import LoadedModel
 from model_zoo.loading.architectures import Normalized
-from model_zoo.loading.sources import options
+from model_zoo.loading.options import options
 from model_zoo.loading.weights_file import state_sha256
 
 

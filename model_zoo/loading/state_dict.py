@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from harness.errors import BadWeights, PluginError, UsageError
 from harness.types import LoadedModel
 from model_zoo.loading import architectures
-from model_zoo.loading.weights_file import load_strictly, read_weights, sha256_of
+from model_zoo.loading.weights_file import load_strictly, read_tensors, read_weights, sha256_of
 from model_zoo.numbers import number
-from model_zoo.training.checkpoint import read_tensors
 
 ENDINGS = (".pt", ".pth", ".bin", ".ckpt", ".tar", ".safetensors")
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "ema")
@@ -40,7 +39,7 @@ def state_dict_model(text: str) -> LoadedModel | None:
         UnknownName: no such architecture.
         BadWeights: not readable without running code of the file, or of another architecture.
     """
-    from model_zoo.loading.sources import options
+    from model_zoo.loading.options import options
 
     file = text.partition("?")[0]
     if not file.endswith(ENDINGS):
@@ -83,7 +82,7 @@ def _shape(text: str) -> tuple[int, int, int]:
 def _network(arch: str, classes: int, shape: tuple[int, int, int], auxiliary: bool) -> nn.Module:
     """The architecture with random weights; one of torchvision's with its auxiliary heads if the weights have them."""
     if ".py:" in arch:
-        from model_zoo.loading.sources import call_file
+        from model_zoo.loading.python_file import call_file
 
         made = call_file(arch)
         if not isinstance(made, nn.Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -79,3 +80,18 @@ def state_sha256(module: nn.Module) -> str:
         digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def read_tensors(path: Path) -> Any:
+    """What somebody saved at `path` with torch, on the CPU: tensors and plain containers of them.
+
+    Raises:
+        BadWeights: unreadable, or loading it would run code.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251  # runs no code
+    except Exception as error:  # the unpickler raises whatever the bytes make it raise
+        reason = " ".join(str(error).split())[:160]
+        raise BadWeights(
+            f"weights {path} cannot be read as tensors alone ({reason}); save model.state_dict()"
+        ) from None

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.errors import BadWeights, UsageError
+from harness.errors import UsageError
 
 
 def random_states() -> dict[str, Any]:
@@ -76,18 +76,3 @@ def load(path: Path, settings: str) -> dict[str, Any] | None:
     if before != settings:
         raise UsageError(f"{path} was started with other settings ({before}, now {settings}); {advice}")
     return content
-
-
-def read_tensors(path: Path) -> Any:
-    """What somebody saved at `path` with torch, on the CPU: tensors and plain containers of them.
-
-    Raises:
-        BadWeights: unreadable, or loading it would run code.
-    """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251  # runs no code
-    except Exception as error:  # the unpickler raises whatever the bytes make it raise
-        reason = " ".join(str(error).split())[:160]
-        raise BadWeights(
-            f"weights {path} cannot be read as tensors alone ({reason}); save model.state_dict()"
-        ) from None

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from harness.run.plan import device_name
+from harness.base.machine import device_name
 from harness.types import ModelCard
 from model_zoo.loading import architectures
 from model_zoo.loading.card_file import write_card

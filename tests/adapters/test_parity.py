@@ -6,7 +6,7 @@ from strikes import make
 from toys import SmallNet, labeled
 
 from harness.base.randomness import forked
-from harness.inputs.reference import exact_arithmetic
+from harness.base.torch_state import exact_arithmetic
 from harness.types import Problem
 
 EPSILONS = [1 / 255, 4 / 255, 8 / 255]

@@ -15,7 +15,8 @@ from harness.evidence import facts, witnesses
 from harness.evidence.store import RunStore
 from harness.inputs.registry import Registry
 from harness.inputs.suite import Suite
-from harness.run.job import Options, Silent, evaluate
+from harness.run.job import Options, evaluate
+from harness.run.progress import Silent
 from harness.types import AttackSpec, Finding
 
 ROOT = Path(__file__).resolve().parents[2]

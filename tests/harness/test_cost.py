@@ -7,12 +7,13 @@ import pytest
 import torch
 from toys import Linear, SmallNet, labeled, loaded, scripted
 
-from harness.base.text import duration
+from harness.base.text import duration, in_words
 from harness.base.threat import parse_grid
 from harness.errors import UsageError
-from harness.evidence.costs import Cost, Meter, fold_costs, in_words, read_cost, write_cost
+from harness.evidence.costs import Cost, fold_costs, read_cost, write_cost
 from harness.evidence.store import RunStore
 from harness.inputs.suite import Suite
+from harness.measure.meter import Meter
 from harness.run.job import Options, evaluate
 from harness.types import AttackSpec
 

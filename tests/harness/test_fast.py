@@ -10,6 +10,7 @@ from torch import nn
 from toys import SHAPE, SmallNet, labeled, loaded, uniform_images
 
 from harness.base.threat import parse_grid
+from harness.base.torch_state import arithmetic
 from harness.errors import BadRun, UsageError
 from harness.evidence import facts
 from harness.evidence.store import RunStore
@@ -326,7 +327,7 @@ def test_compiled_copies_are_called_with_few_shapes(reference, monkeypatch):
 
 def test_tf32_is_allowed_for_the_attack_alone(reference):
     flags = torch.backends.cudnn, torch.backends.cuda.matmul
-    with copies.arithmetic("tf32"):
+    with arithmetic("tf32"):
         assert all(flag.allow_tf32 for flag in flags)
         seen = []
         handle = reference.module.register_forward_hook(lambda *_: seen.extend(flag.allow_tf32 for flag in flags))

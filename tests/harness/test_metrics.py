@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.base.statistics import wilson
 from harness.evidence import facts
-from harness.evidence.metrics import cells, clean_accuracy, sample_outcomes, wilson, worst_case
+from harness.evidence.metrics import cells, clean_accuracy, sample_outcomes, worst_case
 
 EPSILONS = {1 / 255: "1/255", 2 / 255: "2/255"}
 

@@ -5,9 +5,10 @@ import json
 import pytest
 import torch
 
+from harness.base.machine import pick_device, versions
 from harness.errors import UsageError
 from harness.measure.fast_copy.calibrate import find_batch_size
-from harness.run.plan import Plan, pick_device, versions
+from harness.run.plan import Plan
 
 CPU = torch.device("cpu")
 

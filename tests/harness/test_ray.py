@@ -17,7 +17,8 @@ from harness.evidence.store import RunStore
 from harness.inputs.suite import Suite
 from harness.measure.executors import local, ray
 from harness.measure.executors.remote import Failed, Remote, homeless, pack
-from harness.run.job import Options, Silent, evaluate
+from harness.run.job import Options, evaluate
+from harness.run.progress import Silent
 from harness.types import AttackSpec, Scale
 
 BY = [("attack", "ascending"), ("epsilon", "ascending"), ("sample_id", "ascending")]

@@ -6,7 +6,7 @@ import pytest
 from overlay import ROOT, Overlay
 
 from harness.cli import main
-from harness.cli.scaffold import KINDS
+from harness.cli.new import KINDS
 
 
 @pytest.fixture(scope="module")

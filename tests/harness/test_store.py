@@ -8,9 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.base.files import key_of
 from harness.errors import BadRun
 from harness.evidence import facts, witnesses
-from harness.evidence.store import RunStore, Unit, key_of, run_name
+from harness.evidence.store import RunStore, Unit, run_name
 
 
 def one_fact(**changes):

@@ -19,11 +19,12 @@ from toys import SmallNet, labeled, loaded
 from harness.base.threat import parse_grid
 from harness.errors import BadRun
 from harness.evidence import facts, parquet, witnesses
-from harness.evidence.costs import OutOfBudget
-from harness.evidence.running import running, take_left
+from harness.evidence.lock import running, take_left
 from harness.evidence.store import PARTS, RunStore, Unit
 from harness.inputs.suite import Suite
-from harness.run.job import Options, Silent, evaluate
+from harness.measure.unit.observer import OutOfBudget
+from harness.run.job import Options, evaluate
+from harness.run.progress import Silent
 from harness.types import AttackSpec
 
 ROOT = Path(__file__).resolve().parent.parent.parent

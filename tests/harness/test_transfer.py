@@ -11,7 +11,8 @@ from harness.evidence import facts
 from harness.evidence.metrics import worst_case
 from harness.evidence.store import RunStore
 from harness.inputs.suite import Suite
-from harness.run.job import Options, Silent, evaluate
+from harness.run.job import Options, evaluate
+from harness.run.progress import Silent
 from harness.trust.verify.verify import VerifyOptions, verify
 from harness.types import AttackSpec
 

@@ -10,10 +10,10 @@ from toys import CASCADE, Linear, SmallNet, StopAfter, labeled, loaded, scripted
 
 from harness.base.threat import parse_grid
 from harness.errors import BadRun
+from harness.inputs.identity import module_digest
 from harness.inputs.reference import MARGINAL
 from harness.inputs.suite import Suite
 from harness.run.job import Options, evaluate
-from harness.run.manifest import module_digest
 from harness.trust.verify.verify import VerifyOptions, verify
 from harness.types import AttackSpec, LoadedModel
 

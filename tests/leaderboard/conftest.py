@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import typer
 
+from harness.base.files import key_of
 from harness.base.threat import parse_epsilon
 from harness.evidence import facts as fact
-from harness.evidence.store import SCHEMA_VERSION, RunStore, Unit, key_of, run_name
+from harness.evidence.store import SCHEMA_VERSION, RunStore, Unit, run_name
 from harness.evidence.summary import summarize
 
 Falls = Mapping[int, str]

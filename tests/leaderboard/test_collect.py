@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.base.statistics import wilson
 from harness.errors import BadRun
-from harness.evidence.metrics import wilson
 from leaderboard.runs.collect import collect, read_run
 
 E1, E8 = "1/255", "8/255"

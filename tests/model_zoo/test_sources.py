@@ -11,7 +11,8 @@ import torchvision
 from torch import nn
 
 from harness.errors import BadCard, BadWeights, MissingPackage, ModelRefused, PluginError, UnknownName, UsageError
-from model_zoo.loading.sources import resolve, with_contract
+from model_zoo.loading.python_file import with_contract
+from model_zoo.loading.sources import resolve
 
 from .zoo import make_checkpoint
 

@@ -20,6 +20,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from harness.base.machine import device_name, versions
+from harness.base.torch_state import changed_buffers, snapshot
 from harness.errors import BadRun, HarnessError, UsageError
 from harness.evidence import witnesses
 from harness.evidence.store import RunStore
@@ -29,8 +31,6 @@ from harness.measure.fast_copy.copies import Recipe
 from harness.measure.lanes import Lane
 from harness.measure.unit.isolation import Guard
 from harness.measure.worker import Done, Worker
-from harness.run.plan import device_name, versions
-from harness.trust.doctor.probe import changed_buffers, snapshot
 from harness.types import LoadedModel
 
 

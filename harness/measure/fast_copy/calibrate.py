@@ -18,10 +18,12 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from harness.base.files import key_of
+from harness.base.machine import cache_folder
 from harness.base.memory import is_out_of_memory, release
-from harness.evidence.store import key_of
+from harness.base.torch_state import Precision, arithmetic
 from harness.inputs.reference import ReferenceModel
-from harness.measure.fast_copy.copies import FastCopy, Precision, Recipe, Unfit, arithmetic, prepare, useful_speedups
+from harness.measure.fast_copy.copies import FastCopy, Recipe, Unfit, prepare, useful_speedups
 
 SCHEMA_VERSION = 2
 WORTH = 1.05
@@ -92,13 +94,6 @@ def make_copy(reference: ReferenceModel, recipe: Recipe, images: Tensor) -> Fast
     if recipe.exact:
         return None
     return _with_less(images[:PROBE].to(reference.device), lambda rows: prepare(reference, recipe, rows))
-
-
-def cache_folder() -> Path:
-    """``HARNESS_CACHE`` if set, else ``robustness-harness`` in the user's cache folder."""
-    if own := os.environ.get("HARNESS_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "robustness-harness"
 
 
 def _with_less(rows: Tensor, ask: Callable[[Tensor], Result]) -> Result:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from harness.base.memory import is_out_of_memory
+from harness.base.torch_state import Precision, arithmetic
 from harness.inputs.reference import ReferenceModel, margins
 from harness.inputs.registry import Registry
 
-Precision = Literal["float32", "tf32", "bf16"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 BUCKETS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 """Batch sizes that a compiled copy is called with; above the last, multiples of it."""
 ALIKE: dict[Precision, tuple[float, float]] = {"float32": (1e-4, 0.999), "tf32": (2e-2, 0.9), "bf16": (5e-2, 0.8)}
@@ -177,18 +175,3 @@ def _halved(network: nn.Module, device: torch.device) -> nn.Module:
         parent, _, child = name.rpartition(".")
         setattr(network.get_submodule(parent), child, _Float32(module, device))
     return network
-
-
-@contextmanager
-def arithmetic(precision: Precision) -> Iterator[None]:
-    """Within the block TF32 is allowed, if that is the precision; `ReferenceModel.logits` never uses it."""
-    if precision != "tf32":
-        yield
-        return
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = cudnn.allow_tf32, matmul.allow_tf32
-    cudnn.allow_tf32 = matmul.allow_tf32 = True
-    try:
-        yield
-    finally:
-        cudnn.allow_tf32, matmul.allow_tf32 = before

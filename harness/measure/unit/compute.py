@@ -20,15 +20,17 @@ from harness.base.memory import is_out_of_memory
 from harness.base.randomness import derive, forked
 from harness.base.targets import resolve_targets
 from harness.base.threat import Epsilon
+from harness.base.torch_state import Precision, arithmetic, kept_settings
 from harness.errors import HarnessError, MissingPackage, PluginError
 from harness.evidence import facts, witnesses
+from harness.evidence.facts import broken_rows
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.registry import stranger
-from harness.measure.fast_copy.copies import FastCopy, Precision, arithmetic
+from harness.measure.fast_copy.copies import FastCopy
 from harness.measure.unit.board import WitnessBoard
-from harness.measure.unit.isolation import Guard, UnitTimeout, breaches, kept_settings, time_limit
+from harness.measure.unit.isolation import Guard, UnitTimeout, breaches, time_limit
 from harness.measure.unit.observer import AllBroken, ObservedModel, Watch, offer_returned
-from harness.measure.unit.outcome import Chunk, Pass, broken_rows, fact_table, merge, union, witness_table
+from harness.measure.unit.outcome import Chunk, Pass, fact_table, merge, union, witness_table
 from harness.measure.unit.shared import Offered
 from harness.types import Attack, AttackSpec, Finding, Level, Mode, Norm, Problem
 

@@ -90,21 +90,6 @@ def _raise_in(thread: int, error: type[BaseException] | None) -> None:
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), what)
 
 
-@contextmanager
-def kept_settings() -> Iterator[None]:
-    """Torch's default dtype, thread count and arithmetic switches come back as they were."""
-    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    switches = cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic, cudnn.benchmark
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(dtype)
-        if torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)
-        cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic, cudnn.benchmark = switches
-
-
 class Guard:
     """Notices that an attack changed the model it attacked, and puts the model back.
 

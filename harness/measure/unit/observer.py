@@ -17,7 +17,6 @@ from torch.utils.checkpoint import checkpoint
 
 from harness.base.memory import is_out_of_memory, release
 from harness.base.threat import distance, radius
-from harness.evidence.costs import OutOfBudget
 from harness.measure.unit.board import QUERY, RETURNED, WitnessBoard
 
 Watch = Literal["freeze", "judge", "count"]
@@ -252,3 +251,7 @@ def offer_returned(board: WitnessBoard, images: Tensor | None, restart: int) -> 
     rows = (closer if board.nearest_wins else ~board.safe).nonzero().squeeze(1)
     if len(rows):
         board.offer(images[rows], rows, RETURNED, -1, restart)
+
+
+class OutOfBudget(BaseException):
+    """The time is over: the unit is given up where it stands. A BaseException, so that no tool swallows it."""

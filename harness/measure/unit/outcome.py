@@ -13,6 +13,7 @@ from torch import Tensor
 
 from harness.base.threat import Epsilon, radius
 from harness.evidence import facts, witnesses
+from harness.evidence.facts import broken_rows, of_whole
 from harness.measure.unit.board import SOURCES, WitnessBoard
 from harness.measure.unit.observer import ObservedModel
 from harness.measure.unit.shared import Offered, transferred
@@ -224,21 +225,6 @@ def witness_table(
         pa.array(witnesses.encode(done.images[pick], clean), pa.binary()),
     ]
     return pa.Table.from_arrays(columns, schema=witnesses.SCHEMA)
-
-
-def broken_rows(before: pa.Table, n: int, epsilon: float | None = None) -> np.ndarray:
-    """Which of `n` chunk rows the facts call broken (at `epsilon`, if they are of several), bool [n]."""
-    whole = of_whole(before)
-    if epsilon is not None:
-        whole = whole.filter(pc.equal(whole["epsilon"], epsilon))
-    if len(whole) != n:
-        raise ValueError(f"facts are of {len(whole)} samples, the chunk has {n}")
-    return np.isin(whole["outcome"].to_numpy(zero_copy_only=False), facts.BROKEN)
-
-
-def of_whole(table: pa.Table) -> pa.Table:
-    """Without the facts of components."""
-    return table.filter(pc.is_null(table["component"]))
 
 
 def _inherit(made: pa.Table, before: pa.Table, inherited: np.ndarray) -> pa.Table:

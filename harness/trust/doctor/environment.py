@@ -10,9 +10,9 @@ from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from harness.base.machine import versions
 from harness.errors import HarnessError
 from harness.inputs.registry import GROUPS, Registry
-from harness.run.plan import versions
 from harness.types import Finding
 
 TOOLS = {
@@ -55,7 +55,7 @@ def _tools() -> tuple[dict[str, str | None], list[Finding]]:
 def _device() -> dict[str, Any]:
     import torch
 
-    from harness.run.plan import device_name, pick_device
+    from harness.base.machine import device_name, pick_device
 
     device = pick_device("auto")
     return {

@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from harness.base.memory import is_out_of_memory
+from harness.base.torch_state import changed_buffers, snapshot
 from harness.errors import ModelRefused
 from harness.inputs.reference import ReferenceModel, margins, usual_range
 from harness.trust.doctor.variants import variants
@@ -197,17 +198,3 @@ def _modes(module: nn.Module) -> Iterator[list[str]]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-def snapshot(module: nn.Module) -> dict[str, Tensor]:
-    """Copies of all buffers."""
-    return {name: tensor.clone() for name, tensor in module.named_buffers()}
-
-
-def changed_buffers(before: Mapping[str, Tensor], module: nn.Module) -> list[str]:
-    """Names of the buffers that are no longer what they were at the `snapshot`."""
-
-    def same(old: Tensor | None, now: Tensor) -> bool:
-        return old is not None and old.shape == now.shape and bool(torch.equal(old, now))
-
-    return [name for name, now in module.named_buffers() if not same(before.get(name), now)]

@@ -11,10 +11,11 @@ from typing import Any
 import pyarrow as pa
 
 from harness import __version__
+from harness.base.files import key_of
 from harness.base.threat import check_norm, parse_epsilon
 from harness.errors import BadRun, HarnessError
 from harness.evidence import facts as fact
-from harness.evidence.store import RunStore, key_of, run_name
+from harness.evidence.store import RunStore, run_name
 from harness.evidence.summary import summarize
 from harness.inputs.suite import MODES
 from harness.trust.verify.verdict import Problems

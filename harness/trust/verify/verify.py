@@ -14,15 +14,15 @@ from typing import Any
 
 import numpy as np
 
+from harness.base.machine import device_name, pick_device
 from harness.errors import TornFile, UsageError
 from harness.evidence import facts as fact
 from harness.evidence.store import RunStore
+from harness.inputs.identity import module_digest
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.registry import Registry
 from harness.inputs.samples import Slice, make_slice
 from harness.inputs.suite import load_suite
-from harness.run.manifest import module_digest
-from harness.run.plan import device_name, pick_device
 from harness.trust.verify.bounds import bounds
 from harness.trust.verify.coherence import check_coherence
 from harness.trust.verify.places import CLEAN_PLACE, Records, read_records

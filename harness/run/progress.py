@@ -1,0 +1,158 @@
+"""What a person sees while a run goes on: reporters, the live display, and keys that stop it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from types import TracebackType
+from typing import Any, Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from harness.evidence import facts as fact
+from harness.measure.worker import Done
+
+
+class LiveReport:
+    """Progress, time left and robust accuracy so far, on stderr or in a notebook; elsewhere a plain line a minute."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        # This very stream: while an attack runs, sys.stderr collects what it prints.
+        self.console = Console(file=sys.stderr, quiet=quiet)
+        self.interrupted = False
+        self._progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("units"),
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=self.console,
+        )  # fmt: skip
+        self._task: TaskID | None = None
+        self._live: Live | None = None
+        self._run: dict[str, Any] = {}
+        self._counts: dict[tuple[str, str], list[int]] = {}
+        self._said = time.monotonic()
+        self._finished = self._total = 0
+
+    def __enter__(self) -> LiveReport:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def started(self, run: dict[str, Any], total: int) -> None:
+        """Show what is going to run."""
+        self._run, self._total = run, total
+        plan = run["plan"]
+        self.console.print(
+            f"{run['model']['name']} under {run['suite']['label']} ({run['mode']}) on {run['data']['name']},"
+            f" n={run['data']['n']}, {plan['device']}, batch {plan['batch_size']}: {run['run']}",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
+        self._task = self._progress.add_task("evaluating", total=total)
+        # In a notebook rich needs ipywidgets to draw again in place.
+        if self.console.is_terminal or (self.console.is_jupyter and find_spec("ipywidgets") is not None):
+            self._live = Live(self._view(), console=self.console, refresh_per_second=4, transient=True)
+            self._live.start()
+
+    def finished(self, done: Done) -> None:
+        """Count a unit in."""
+        self._finished += 1
+        if done.unit.attack != fact.CLEAN:
+            self._count(done)
+        if self._task is not None:
+            self._progress.advance(self._task)
+        if self._live is not None:
+            self._live.update(self._view())
+        elif time.monotonic() - self._said > 60:
+            self._said = time.monotonic()
+            self.console.print(f"{self._finished} of {self._total} units", highlight=False)
+
+    def stop(self) -> bool:
+        """Whether Ctrl-C was pressed."""
+        return self.interrupted
+
+    def _count(self, done: Done) -> None:
+        whole = done.facts.filter(done.facts["component"].is_null())
+        for label, outcome in zip(whole["epsilon_label"].to_pylist(), whole["outcome"].to_pylist(), strict=True):
+            survived, n = self._counts.get((done.unit.attack, label), (0, 0))
+            self._counts[done.unit.attack, label] = [survived + (outcome == "survived"), n + 1]
+
+    def _view(self) -> Group:
+        grid = self._run["suite"]["grid"]
+        table = Table("attack", *grid, title="robust accuracy so far, %", title_justify="left")
+        for attack in self._run["suite"]["attacks"]:
+            counted = [self._counts.get((attack["id"], label), [0, 0]) for label in grid]
+            table.add_row(Text(attack["id"]), *(f"{100 * s / n:.1f} (n={n})" if n else "…" for s, n in counted))
+        return Group(table, self._progress)
+
+
+@contextmanager
+def interrupts(report: LiveReport) -> Iterator[None]:
+    """The first Ctrl-C finishes the unit and stops, the second stops at once; units on disk stay in either case.
+
+    SIGTERM, by which batch systems announce the end of a job, counts like Ctrl-C.
+    """
+
+    def pressed(_signal: int, _frame: object) -> None:
+        if report.interrupted:
+            raise KeyboardInterrupt
+        report.interrupted = True
+        report.console.print("finishing what is running, then stopping; Ctrl-C again stops at once")
+
+    before = {}
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, pressed)
+    except ValueError:  # not the main thread: nobody presses Ctrl-C here
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Reporter(Protocol):
+    """Told how a run goes on; the command line shows it."""
+
+    def started(self, run: dict[str, Any], total: int) -> None:
+        """The run is resolved and has `total` units."""
+
+    def finished(self, done: Done) -> None:
+        """A unit is on disk; ``done.result`` is None if it was there before."""
+
+    def stop(self) -> bool:
+        """Whether to stop before the next unit."""
+        return False
+
+
+class Silent:
+    """Reports nothing and never stops."""
+
+    def started(self, run: dict[str, Any], total: int) -> None:
+        """Ignored."""
+
+    def finished(self, done: Done) -> None:
+        """Ignored."""
+
+    def stop(self) -> bool:
+        """Never."""
+        return False
