@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from leaderboard.html import render
 
 from harness.base.files import key_of
 from harness.evidence import facts as fact
 from harness.evidence.store import SCHEMA_VERSION, RunStore, Unit, run_name
 from harness.evidence.summary import summarize
+from leaderboard.render.html.page import render
 from leaderboard.runs.collect import collect
 from leaderboard.tables.tables import make_tables
 from model_zoo.datasets.classes import TRAFFIC_SIGNS

@@ -37,20 +37,20 @@ def asleep(*_):
 
 
 SLEEPING = {
-    "P2": ("rounding", {"doctor.answers.tiny_ball": asleep}),
-    "P3": ("shuffled-labels", {"doctor.accuracy.NOT_CHANCE": 1.0}),
-    "P3 claim": ("overclaimed", {"checks.REFUSED": 0.0}),
-    "P4": ("stateful", {"doctor.answers.modes": asleep, "run.changed_buffers": asleep}),
-    "P5 twice": ("random-logits", {"doctor.answers.SAME_CALL": 1.0, "doctor.answers.SAME_IMAGE": 1.0}),
-    "P5 alone": ("batch-mean", {"doctor.answers.SAME_IMAGE": 10.0}),
-    "P6": ("shifted", {"doctor.answers.logits": asleep}),
-    "P7": ("detached", {"doctor.answers.gradients": asleep}),
-    "P7 later": ("detector", {"diagnose.effort.DEAD_SHARE": 1.0}),
-    "P8": ("off-grid", {"diagnose.compare.GAP": 2.0}),
-    "P9": ("zeroed", {"diagnose.effort.UNBOUNDED": 2.0}),
-    "P16": ("overfitted", {"diagnose.compare.NEAR_CLEAN": 2.0}),
-    "P20": ("bgr", {"doctor.probe.FEW_WRONG": 1000}),
-    "P21": ("rippled", {"doctor.answers.unstable": asleep}),
+    "P2": ("rounding", {"trust.doctor.answers.tiny_ball": asleep}),
+    "P3": ("shuffled-labels", {"trust.doctor.accuracy.NOT_CHANCE": 1.0}),
+    "P3 claim": ("overclaimed", {"evidence.findings.REFUSED": 0.0}),
+    "P4": ("stateful", {"trust.doctor.answers.modes": asleep, "run.job.changed_buffers": asleep}),
+    "P5 twice": ("random-logits", {"trust.doctor.answers.SAME_CALL": 1.0, "trust.doctor.answers.SAME_IMAGE": 1.0}),
+    "P5 alone": ("batch-mean", {"trust.doctor.answers.SAME_IMAGE": 10.0}),
+    "P6": ("shifted", {"trust.doctor.answers.logits": asleep}),
+    "P7": ("detached", {"trust.doctor.answers.gradients": asleep}),
+    "P7 later": ("detector", {"trust.diagnosis.within_attack.DEAD_SHARE": 1.0}),
+    "P8": ("off-grid", {"trust.diagnosis.between_attacks.GAP": 2.0}),
+    "P9": ("zeroed", {"trust.diagnosis.within_attack.UNBOUNDED": 2.0}),
+    "P16": ("overfitted", {"trust.diagnosis.between_attacks.NEAR_CLEAN": 2.0}),
+    "P20": ("bgr", {"trust.doctor.probe.FEW_WRONG": 1000}),
+    "P21": ("rippled", {"trust.doctor.answers.unstable": asleep}),
 }
 """Check to an example that must be missed once the check sleeps, and what puts it to sleep."""
 BEFORE_THE_RUN = ("P2", "P3", "P4", "P5", "P6", "P7", "P20", "P21")

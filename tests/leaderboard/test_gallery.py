@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from leaderboard.html import render
 from PIL import Image
 
 from harness.errors import UsageError
@@ -17,6 +16,7 @@ from harness.inputs.find import find_data
 from harness.types import LoadedModel
 from leaderboard.cli import show
 from leaderboard.figures.gallery import may_be_shown, pictures, with_pictures
+from leaderboard.render.html.page import render
 from leaderboard.runs.collect import read_run
 from leaderboard.tables.tables import make_tables
 from model_zoo.datasets.classes import TRAFFIC_SIGNS

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from browser import chromium, in_browser, needs_chromium, visit
-from leaderboard.html import render
 
+from leaderboard.render.html.page import render
 from leaderboard.runs.collect import collect
 from leaderboard.tables.tables import make_tables
 from model_zoo.datasets.classes import TRAFFIC_SIGNS

@@ -27,7 +27,7 @@ from model_zoo.loading.from_card import MODEL_CARDS, WEIGHTS
 from model_zoo.loading.sources import resolve
 from model_zoo.loading.weights_file import sha256_of
 from model_zoo.recipe.claims import add_claims
-from model_zoo.recipe.train import Recipe, train
+from model_zoo.recipe.train import Recipe, _named, load_dataset, train
 from model_zoo.training import initial
 from model_zoo.training.clean_accuracy import clean_accuracy
 from model_zoo.training.loop import Settings
@@ -84,7 +84,7 @@ def test_the_claim_is_the_accuracy_of_the_file_that_is_loaded(finished: Path, im
     model = resolve(str(finished))
     assert model is not None
     assert model.card is not None
-    dataset = train.load_dataset(f"folder:{images}", "val", None)
+    dataset = load_dataset(f"folder:{images}", "val", None)
     claim = model.card.claims[dataset.name]
     assert (claim.accuracy, claim.n) == clean_accuracy(model.module, dataset)
     assert claim.n == 9
@@ -291,10 +291,10 @@ def test_a_stranger_s_defense_that_fails_is_named_with_its_package(monkeypatch):
     monkeypatch.setattr("model_zoo.recipe.train.stranger", lambda kind, name: "weird" if name == "odd" else None)
     with (
         pytest.raises(PluginError, match="defense 'odd' of package weird failed with KeyError: 'x'"),
-        train._named("odd"),
+        _named("odd"),
     ):
         raise KeyError("x")
-    with pytest.raises(KeyError), train._named("pgd"):
+    with pytest.raises(KeyError), _named("pgd"):
         raise KeyError("x")
-    with pytest.raises(UsageError), train._named("odd"):
+    with pytest.raises(UsageError), _named("odd"):
         raise UsageError("told already")
