@@ -1,11 +1,10 @@
 """Data walks one way: who may import whom, read from the source."""
 
 import ast
-from pathlib import Path
 
 import pytest
+from repository import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("harness", "adapters", "model_zoo", "leaderboard")
 TOOLS = {"torchattacks", "autoattack", "pyautoattack", "art"}
 MAY = {

@@ -4,11 +4,11 @@ import ast
 import json
 import runpy
 import sys
-from pathlib import Path
 
 import pytest
+from repository import ROOT
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+EXAMPLES = ROOT / "examples"
 
 
 @pytest.fixture(autouse=True)

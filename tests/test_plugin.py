@@ -4,7 +4,8 @@ import json
 import shutil
 
 import pytest
-from overlay import ROOT, Overlay
+from overlay import Overlay
+from repository import ROOT
 
 DRIVER = """
 import contextlib, io, json, sys

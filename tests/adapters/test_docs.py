@@ -4,12 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
+from repository import ROOT
 
 from adapters.describe import METHODS
 from harness.inputs.suite import read_suite
 from harness.types import AttackSpec
 
-ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 
 

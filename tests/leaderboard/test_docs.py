@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 import typer
+from repository import ROOT
 from typer.main import get_command
 
 from leaderboard import cli
 from leaderboard.compare.gate import parse
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = ROOT / "docs"
 COMMANDS = {"leaderboard": cli.leaderboard, "compare": cli.compare, "gate": cli.gate}
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
+from repository import ROOT
 
 from harness.errors import BadRun
 from leaderboard import site
@@ -18,7 +18,6 @@ from leaderboard.runs.published import ENDING, _pack
 from leaderboard.tables.tables import make_tables
 from model_zoo.datasets.classes import TRAFFIC_SIGNS
 
-ROOT = Path(__file__).resolve().parents[2]
 E1, E8 = "1/255", "8/255"
 COMMITTED = sorted((ROOT / site.PUBLISHED).glob(f"*{ENDING}"))
 

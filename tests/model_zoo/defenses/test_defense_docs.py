@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from repository import ROOT
 
 import model_zoo
 from model_zoo.defenses.base import Defense
@@ -29,7 +30,7 @@ DEFENSES: dict[str, type[Defense]] = {
     "a2s": A2S,
     "a2a": A2A,
 }
-PAGE = (Path(__file__).parents[2] / "docs" / "defenses.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "defenses.md").read_text(encoding="utf-8")
 CARDS = Path(model_zoo.__file__).parent / "cards" / "defenses"
 
 

@@ -9,12 +9,11 @@ import pytest
 import torch
 import torchvision
 from torch import nn
+from zoo import make_checkpoint
 
 from harness.errors import BadCard, BadWeights, MissingPackage, ModelRefused, PluginError, UnknownName, UsageError
 from model_zoo.loading.python_file import with_contract
 from model_zoo.loading.sources import resolve
-
-from .zoo import make_checkpoint
 
 FILE = """
 import torch

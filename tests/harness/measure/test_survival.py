@@ -10,10 +10,10 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+from repository import ROOT
 from toys import SmallNet, labeled, loaded
 
 from harness.base.threat import parse_grid
@@ -27,7 +27,6 @@ from harness.run.job import Options, evaluate
 from harness.run.progress import Silent
 from harness.types import AttackSpec
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 BY = [("attack", "ascending"), ("epsilon", "ascending"), ("sample_id", "ascending")]
 PGD = AttackSpec("pgd", "torchattacks", "pgd", {"steps": 5, "step_size": "epsilon/4", "random_start": True})
 SUITE = Suite("toy", 1, "linf", parse_grid(["2/255", "8/255"], "linf"), "observed", 12, (PGD,))

@@ -12,12 +12,11 @@ from typing import ClassVar
 
 import pytest
 from rich.console import Console
+from zoo import make_checkpoint, with_weights
 
 from harness.errors import BadWeights
 from model_zoo.loading.fetch import fetch
 from model_zoo.loading.from_card import load_card
-
-from .zoo import make_checkpoint, with_weights
 
 CONTENT = bytes(range(256)) * 4000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -3,10 +3,10 @@
 import json
 import tomllib
 from importlib.resources import files
-from pathlib import Path
 
 import jsonschema
 import pytest
+from repository import ROOT
 from toys import SmallNet, labeled, loaded
 
 from harness.base.threat import parse_grid
@@ -19,7 +19,6 @@ from harness.run.job import Options, evaluate
 from harness.run.progress import Silent
 from harness.types import AttackSpec, Finding
 
-ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("card", "suite", "run", "summary", "fact", "witness", "envelope")
 
 

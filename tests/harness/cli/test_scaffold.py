@@ -3,7 +3,8 @@
 import ast
 
 import pytest
-from overlay import ROOT, Overlay
+from overlay import Overlay
+from repository import ROOT
 
 from harness.cli import main
 from harness.cli.new import KINDS

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from contrast import classifier, colors, context
 from PIL import Image
 from rich.console import Console
 from torch import Tensor, nn
@@ -28,8 +29,6 @@ from model_zoo.recipe.train import Recipe, train
 from model_zoo.training import initial
 from model_zoo.training.loop import Settings
 from model_zoo.training.progress import Progress
-
-from .contrast import classifier, colors, context
 
 QUICK = {"pretrain_epochs": "2", "embedding": "8", "pretrain_lr": "1e-2"}
 RECIPE = Recipe("a2s", QUICK | {"pretrain_epochs": "1"}, settings=Settings(epochs=1, batch_size=8, lr=1e-3))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from contrast import classifier
 from torch import Tensor, nn
 
 from harness.errors import UsageError
@@ -11,8 +12,6 @@ from model_zoo.defenses.contrastive.frameworks import A2A, A2S, S2S, Contrastive
 from model_zoo.defenses.contrastive.loss import contrastive_loss
 from model_zoo.defenses.contrastive.network import ADVERSARIAL, CLEAN, DualBatchNorm, Encoder
 from model_zoo.loading.architectures import Normalized, build
-
-from .contrast import classifier
 
 BOTH = (CLEAN, ADVERSARIAL)
 

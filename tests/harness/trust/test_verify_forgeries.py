@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +10,7 @@ from forgeries import images as made_images
 from forgeries import words as made_words
 from forgeries.words import larger_epsilon
 from forgery import SURVIVED, Forger, at, first, hide
+from repository import ROOT
 from toys import SmallNet, Toy, labeled, loaded, scripted
 
 from harness.base.threat import parse_grid
@@ -22,7 +22,6 @@ from harness.types import AttackSpec
 
 FGSM = AttackSpec("fgsm", "torchattacks", "fgsm", {})
 PGD = AttackSpec("pgd", "torchattacks", "pgd", {"steps": 5, "step_size": "epsilon/4", "random_start": True})
-ROOT = Path(__file__).resolve().parents[2]
 GRID = ("2/255", "8/255", "16/255")
 CPU = VerifyOptions(device="cpu")
 

@@ -11,14 +11,13 @@ import pytest
 import safetensors.torch
 import torch
 from torch import nn
+from zoo import ARCHITECTURE, make_checkpoint, with_weights
 
 from harness.errors import BadCard, BadWeights, UnknownName
 from harness.types import ModelCard
 from model_zoo.loading import architectures
 from model_zoo.loading.from_card import load_card
 from model_zoo.loading.weights_file import load_strictly, read_weights, sha256_of, state_sha256, write_weights
-
-from .zoo import ARCHITECTURE, make_checkpoint, with_weights
 
 
 @pytest.fixture(scope="module")

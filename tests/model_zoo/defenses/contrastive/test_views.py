@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from contrast import classifier, colors
 from torch import Tensor, nn
 
 from harness.errors import UsageError
@@ -14,8 +15,6 @@ from model_zoo.defenses.contrastive.loss import contrastive_loss
 from model_zoo.defenses.contrastive.network import ADVERSARIAL, CLEAN, Encoder
 from model_zoo.defenses.contrastive.views import Propagated, adversarial_views, first_layer
 from model_zoo.defenses.inner import evaluating, perturb
-
-from .contrast import classifier, colors
 
 EPSILON = 8 / 255
 YOPO = {"method": "yopo", "inner_steps": 3, "step_size": 2 / 255}

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 
 import pytest
+from repository import ROOT
 
 from leaderboard.runs.collect import collect
 from leaderboard.study.report import as_data, as_markdown, by_model, differences, figures
 
-ROOT = Path(__file__).resolve().parents[2]
 E1, E8 = "1/255", "8/255"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from contrast import classifier, context
 from torch import Tensor, nn
 
 from harness.errors import UnknownName, UsageError
@@ -14,8 +15,6 @@ from model_zoo.defenses.base import Defense, TrainingContext
 from model_zoo.defenses.contrastive.frameworks import A2A, A2S, S2S, Contrastive, Finetuning
 from model_zoo.defenses.standard import Standard
 from model_zoo.defenses.trades import TRADES
-
-from .contrast import classifier, context
 
 
 def test_the_finetuning_s_options_are_dotted() -> None:
