@@ -39,10 +39,11 @@ bench: $(VENV)/.installed  ## the harness against the bare tools, and docs/perfo
 	$(TEST_ENV) $(BIN)/python benchmarks/proposer.py --model trades $(BENCH_DATA) -o $(RESULTS)/proposer-trades.json
 	$(BIN)/python benchmarks/page.py
 
-check: $(VENV)/.installed  ## format, lint, types
+check: $(VENV)/.installed  ## format, lint, types, who may import whom
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 leaderboard: $(VENV)/.installed  ## LEADERBOARD.md, its curves and leaderboard.html, from leaderboard/published
 	$(BIN)/python -m leaderboard.site
@@ -65,4 +66,4 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-docs site build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-docs site build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -40,19 +40,32 @@ def kept_settings() -> Iterator[None]:
 
 
 @contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Eval mode and no parameter gradients; every submodule's mode and every `requires_grad` comes back."""
+def eval_mode(module: nn.Module) -> Iterator[None]:
+    """Every submodule in eval mode within the block, and back in its own mode afterwards.
+
+    Batch norm then uses its running statistics and does not update them, so the result for an image does not depend on
+    its batch, and computing it leaves no trace in the module.
+    """
     modes = [(part, part.training) for part in module.modules()]
-    flags = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
     module.eval()
-    module.requires_grad_(False)
     try:
         yield
     finally:
         for part, mode in modes:
             part.training = mode
-        for parameter, flag in flags:
-            parameter.requires_grad_(flag)
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """`eval_mode`, and no parameter gradients; every `requires_grad` comes back."""
+    flags = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
+    with eval_mode(module):
+        module.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter, flag in flags:
+                parameter.requires_grad_(flag)
 
 
 @contextmanager

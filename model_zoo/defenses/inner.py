@@ -2,27 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Every submodule in eval mode within the block, and back in its own mode afterwards.
-
-    Batch norm then uses its running statistics and does not update them, so the perturbation of an image does not
-    depend on its batch, and crafting it leaves no trace in the model.
-    """
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
+from torch import Tensor
 
 
 def perturb(
@@ -36,7 +19,7 @@ def perturb(
 ) -> Tensor:
     """Images within linf distance `epsilon` that (nearly) maximize `objective`, by signed gradient steps.
 
-    `objective` alone decides which model is asked and in which mode; see `evaluating`. Gradients are taken with respect
+    `objective` alone decides which model is asked and in which mode; see `eval_mode`. Gradients are taken with respect
     to the images only, so parameters' ``.grad`` stays as it was.
 
     Args:

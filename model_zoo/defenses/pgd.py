@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from harness.base.torch_state import eval_mode
 from model_zoo.defenses.base import Defense, check_ball, require
-from model_zoo.defenses.inner import evaluating, perturb
+from model_zoo.defenses.inner import perturb
 
 
 def adversarial_cross_entropy(
@@ -26,7 +27,7 @@ def adversarial_cross_entropy(
     """Mean cross-entropy of a batch whose first `clean_share` stays clean and whose rest is made adversarial.
 
     Batches are shuffled, so in expectation this is clean_share * clean loss + (1 - clean_share) * adversarial loss at
-    the price of one pass. The perturbation is crafted in eval mode (see `evaluating`).
+    the price of one pass. The perturbation is crafted in eval mode (see `eval_mode`).
     """
     clean = round(clean_share * len(images))
     targets = labels[clean:]
@@ -34,7 +35,7 @@ def adversarial_cross_entropy(
     def objective(candidates: Tensor) -> Tensor:
         return F.cross_entropy(model(candidates), targets, reduction="sum")
 
-    with evaluating(model):
+    with eval_mode(model):
         adversarial = perturb(
             objective, images[clean:], epsilon=epsilon, steps=steps, step_size=step_size, random_start=random_start
         )

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from harness.base.torch_state import eval_mode
 from model_zoo.defenses.base import Defense, check_ball, require
-from model_zoo.defenses.inner import evaluating, perturb
+from model_zoo.defenses.inner import perturb
 
 
 def divergence(logits: Tensor, reference: Tensor, reduction: str = "batchmean") -> Tensor:
@@ -21,7 +22,7 @@ def divergence(logits: Tensor, reference: Tensor, reduction: str = "batchmean") 
 class TRADES(Defense):
     """Cross-entropy on clean images plus `beta` times the KL divergence that the worst perturbation causes.
 
-    The perturbation is crafted in eval mode (see `evaluating`) from a uniform start: at the image itself the
+    The perturbation is crafted in eval mode (see `eval_mode`) from a uniform start: at the image itself the
     divergence has no gradient.
     """
 
@@ -38,7 +39,7 @@ class TRADES(Defense):
 
     def perturb(self, model: nn.Module, images: Tensor) -> Tensor:
         """The images [n,C,H,W] in the ball that move the model's own output furthest; needs no labels."""
-        with evaluating(model):
+        with eval_mode(model):
             with torch.no_grad():
                 reference = model(images)
             return perturb(

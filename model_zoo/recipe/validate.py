@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from harness.base.torch_state import eval_mode
 from harness.types import Dataset
-from model_zoo.defenses.inner import evaluating, perturb
+from model_zoo.defenses.inner import perturb
 
 
 @dataclass
@@ -40,7 +41,7 @@ class Validator:
         device = next(model.parameters()).device
         measured: dict[str, float] = {}
         totals = {"clean": [0, 0], "fgsm": [0, 0], "pgd": [0, 0]}
-        with evaluating(model), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        with eval_mode(model), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(0)  # the same starts each epoch, so that epochs can be compared
             for dataset, rows in self._data:
                 right = 0

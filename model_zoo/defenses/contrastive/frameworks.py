@@ -14,12 +14,12 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from harness.base.torch_state import eval_mode
 from model_zoo.defenses.base import Defense, TrainingContext, check_ball, load_defense, require
 from model_zoo.defenses.contrastive.loss import ContrastiveLoss
 from model_zoo.defenses.contrastive.network import ADVERSARIAL, CLEAN, Encoder
 from model_zoo.defenses.contrastive.pretraining import pretrain
 from model_zoo.defenses.contrastive.views import adversarial_views
-from model_zoo.defenses.inner import evaluating
 from model_zoo.defenses.standard import Standard
 
 
@@ -173,7 +173,7 @@ class A2S(AdversarialContrastive):
     def contrast(self, encoder: Encoder, views: Tensor, labels: Tensor, loss: ContrastiveLoss) -> Tensor:
         """The first view moves away from the second one's embedding, which stays where it is meanwhile."""
         first, second = views.chunk(2)
-        with evaluating(encoder), torch.no_grad():
+        with eval_mode(encoder), torch.no_grad():
             anchor = encoder(second, CLEAN)
         moved = self.perturb(encoder, lambda images: loss(encoder(images, ADVERSARIAL), anchor, labels), first)
         return loss(encoder(moved, ADVERSARIAL), encoder(second, CLEAN), labels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,21 +12,42 @@ from torch import Tensor, nn
 from harness.errors import TrainingFailed, UsageError
 from harness.types import ModelCard
 from model_zoo.defenses.base import TrainingContext
-from model_zoo.defenses.contrastive.loss import contrastive_loss
+from model_zoo.defenses.contrastive.loss import ContrastiveLoss, contrastive_loss
 from model_zoo.defenses.contrastive.network import Encoder
 from model_zoo.loading import architectures
 from model_zoo.loading.card_file import read_card, write_card
 from model_zoo.training import initial, output
 from model_zoo.training.loop import Settings, fit
 
-if TYPE_CHECKING:
-    from model_zoo.defenses.contrastive.frameworks import Contrastive
-
 CHECKPOINT = "pretrain.pt"
 NOTES = "An encoder without a classifier: start a training from it with --init."
 
 
-def pretrain(defense: Contrastive, model: nn.Module, context: TrainingContext) -> dict[str, Any]:
+class _Framework(Protocol):
+    """What pre-training needs of a defense, a dataclass of options; documented at `frameworks.Contrastive`."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+    framework: ClassVar[str]
+    branches: ClassVar[tuple[str, ...]]
+
+    @property
+    def branch(self) -> str: ...
+    @property
+    def pretrain_epochs(self) -> int: ...
+    @property
+    def pretrain_lr(self) -> float: ...
+    @property
+    def supervised(self) -> bool: ...
+    @property
+    def temperature(self) -> float: ...
+    @property
+    def embedding(self) -> int: ...
+    def contrast(self, encoder: Encoder, views: Tensor, labels: Tensor, loss: ContrastiveLoss) -> Tensor: ...
+    def options(self) -> dict[str, Any]: ...
+    def pretraining_options(self) -> dict[str, Any]: ...
+
+
+def pretrain(defense: _Framework, model: nn.Module, context: TrainingContext) -> dict[str, Any]:
     """Leave a pre-trained encoder in `model`, whose classifier stays as it is; says for the card how it came about.
 
     Pre-training is skipped where ``--init`` already is an encoder, and where this output folder has one: then, and also
@@ -59,7 +80,7 @@ def pretrain(defense: Contrastive, model: nn.Module, context: TrainingContext) -
 
 
 def _run(
-    defense: Contrastive,
+    defense: _Framework,
     model: nn.Module,
     context: TrainingContext,
     settings: Settings,
@@ -137,7 +158,7 @@ def _encoder_card(init: str | None) -> ModelCard | None:
     return card if encoder is not None and encoder == card.weights.get("sha256") else None
 
 
-def _taken_over(defense: Contrastive, card: ModelCard, init: str | None) -> dict[str, Any]:
+def _taken_over(defense: _Framework, card: ModelCard, init: str | None) -> dict[str, Any]:
     """The record of an encoder that another training made, in place of this one's options, which played no part."""
     table, made_with = card.recipe["pretraining"], card.recipe["options"]
     if table["framework"] != defense.framework:

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from harness.base.torch_state import eval_mode
 from harness.errors import UsageError
-from model_zoo.defenses.inner import evaluating, perturb
+from model_zoo.defenses.inner import perturb
 
 
 def adversarial_views(
@@ -36,7 +37,7 @@ def adversarial_views(
         inner_steps: steps after each such pass, YOPO's n; with 1 it is PGD.
     """
     climbed = Propagated(objective, first_layer(encoder), inner_steps) if inner_steps > 1 else objective
-    with evaluating(encoder):
+    with eval_mode(encoder):
         return perturb(
             climbed, images, epsilon=epsilon, steps=steps * inner_steps, step_size=step_size, random_start=True
         )

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model_zoo.defenses.inner import evaluating, perturb
+from harness.base.torch_state import eval_mode
+from model_zoo.defenses.inner import perturb
 
 
 def linear(weights: Tensor):  # type: ignore[no-untyped-def]
@@ -56,7 +57,7 @@ def test_crafting_leaves_no_trace(training: bool) -> None:
     before = {key: value.clone() for key, value in model.state_dict().items()}
     images = torch.rand(6, 1, 4, 4)
     copy = images.clone()
-    with evaluating(model):
+    with eval_mode(model):
         assert not any(module.training for module in model.modules())
         out = perturb(lambda x: model(x)[:, 0].sum(), images, epsilon=0.1, steps=2, step_size=0.1, random_start=True)
     assert [module.training for module in model] == [training, False, training, training, training]
@@ -68,7 +69,7 @@ def test_crafting_leaves_no_trace(training: bool) -> None:
 
 def test_modes_come_back_after_an_exception() -> None:
     model = nn.Sequential(nn.Dropout()).train()
-    with pytest.raises(KeyError), evaluating(model):
+    with pytest.raises(KeyError), eval_mode(model):
         raise KeyError
     assert model.training
     assert model[0].training
@@ -82,5 +83,5 @@ def test_rows_do_not_disturb_each_other_in_eval_mode() -> None:
     def craft(rows: Tensor) -> Tensor:
         return perturb(lambda x: model(x)[:, 0].sum(), rows, epsilon=0.1, steps=3, step_size=0.05, random_start=False)
 
-    with evaluating(model):
+    with eval_mode(model):
         torch.testing.assert_close(craft(images)[:2], craft(images[:2]))

@@ -9,12 +9,13 @@ import torch
 from contrast import classifier, colors
 from torch import Tensor, nn
 
+from harness.base.torch_state import eval_mode
 from harness.errors import UsageError
 from model_zoo.defenses.contrastive.frameworks import A2A, A2S, AdversarialContrastive
 from model_zoo.defenses.contrastive.loss import contrastive_loss
 from model_zoo.defenses.contrastive.network import ADVERSARIAL, CLEAN, Encoder
 from model_zoo.defenses.contrastive.views import Propagated, adversarial_views, first_layer
-from model_zoo.defenses.inner import evaluating, perturb
+from model_zoo.defenses.inner import perturb
 
 EPSILON = 8 / 255
 YOPO = {"method": "yopo", "inner_steps": 3, "step_size": 2 / 255}
@@ -38,7 +39,7 @@ def batch() -> tuple[Tensor, Tensor]:
 
 def objective_of(encoder: Encoder, labels: Tensor, second: Tensor) -> Callable[[Tensor], Tensor]:
     loss = contrastive_loss(False, 0.5)
-    with evaluating(encoder), torch.no_grad():
+    with eval_mode(encoder), torch.no_grad():
         anchor = encoder(second, CLEAN)
     return lambda images: loss(encoder(images, ADVERSARIAL), anchor, labels)
 
@@ -60,7 +61,7 @@ def test_the_view_raises_the_contrastive_loss_far_above_noise(
         seen.append(value.detach())
         return value
 
-    with evaluating(encoder):  # so that the last loss is of the same function as the first
+    with eval_mode(encoder):  # so that the last loss is of the same function as the first
         defense.contrast(encoder, views, labels, spy)
         attacked = views[:12] if kind is A2S else views
         noisy = (attacked + EPSILON * (torch.rand_like(attacked) * 2 - 1).sign()).clamp(0, 1)
@@ -109,7 +110,7 @@ def climbed(objective: Callable[[Tensor], Tensor], images: Tensor, steps: int, s
 def test_yopo_m_1_is_pgd_m_bit_for_bit(steps: int, encoder: Encoder) -> None:
     """With a new slope at each step, <p, f0(x)> has the loss's own gradient, wherever the network is cut."""
     images, labels = batch()
-    with evaluating(encoder):
+    with eval_mode(encoder):
         climb = objective_of(encoder, labels, images)
         pgd = climbed(climb, images, steps, 2 / 255)
         for layer in (first_layer(encoder), encoder.model[0], encoder.model[5]):
@@ -119,7 +120,7 @@ def test_yopo_m_1_is_pgd_m_bit_for_bit(steps: int, encoder: Encoder) -> None:
 def test_yopo_through_an_affine_layer_is_pgd_with_longer_steps(encoder: Encoder) -> None:
     """Why the cut lies behind the activation: n steps through the convolution alone are one step n times as long."""
     images, labels = batch()
-    with evaluating(encoder):
+    with eval_mode(encoder):
         climb = objective_of(encoder, labels, images)
         yopo = climbed(Propagated(climb, encoder.model[0], 3), images, 6, 1 / 255)
         torch.testing.assert_close(yopo, climbed(climb, images, 2, 3 / 255), rtol=0, atol=1e-6)
