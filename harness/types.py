@@ -114,6 +114,8 @@ class LoadedModel:
     input_shape: tuple[int, int, int] | None = None
     weights_sha256: str | None = None
     card: ModelCard | None = None
+    guessed: bool = False
+    """Whether `num_classes` is a guess, which an image of the data replaces (`harness.inputs.outputs.fitted`)."""
 
 
 @dataclass(frozen=True)

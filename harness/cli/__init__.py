@@ -102,5 +102,6 @@ def _say(message: str) -> None:
 
 
 def run() -> None:
-    """Entry point of the ``harness`` script."""
-    sys.exit(main())
+    """Entry point of the ``harness`` script; models that read `sys.argv` do not see the harness's own options."""
+    arguments, sys.argv[1:] = sys.argv[1:], []
+    sys.exit(main(arguments))

@@ -39,10 +39,12 @@ def _model(name: str, data: str, data_root: Path | None, device: str) -> tuple[d
     from harness.base.machine import pick_device
     from harness.evidence.findings import CHECKS
     from harness.inputs.find import find_data, find_model
+    from harness.inputs.outputs import fitted
     from harness.trust.doctor import examine_data, examine_model
 
     place = pick_device(device)
-    samples, loaded = find_data(data, data_root), find_model(name)
+    samples = find_data(data, data_root)
+    loaded = fitted(find_model(name), samples)
     report = examine_data(loaded, samples)
     if not report.refusals:
         report = examine_model(loaded, samples, place)

@@ -22,6 +22,8 @@ from harness.types import LoadedModel
 
 VERSIONED = frozenset({"torch", "torchvision", "timm", "harness", "model_zoo", "adapters", "torchattacks", "art"})
 """Packages whose versions, or whose weights' cards, say which code it is."""
+BROUGHT = "__harness_brought__"
+"""Set in modules that lie beside a user's file: no other process has their folder on its path."""
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 
@@ -32,7 +34,7 @@ def model_code(module: nn.Module) -> str:
         code.say(name)
         code.follow(type(part))
         for key, value in sorted(vars(part).items()):
-            if key.endswith("_hooks"):
+            if key.startswith("_") and key.endswith("_hooks") and isinstance(value, Mapping):
                 code.attribute(key, list(value.values()))  # the keys count all hooks that the process ever had
             elif not key.startswith("_"):
                 code.attribute(key, value)
@@ -55,6 +57,11 @@ def class_code(cls: type) -> str | None:
 
 def _top(module: str) -> str:
     return module.partition(".")[0]
+
+
+def home(module: str) -> str:
+    """A module's name without the mark of the folder that a file of the user's lies in, which is no part of it."""
+    return module.partition("__at_")[0] if module.startswith("harness_model_") else module
 
 
 def _is_users(module: str) -> bool:
@@ -86,7 +93,7 @@ class _Code:
     def follow(self, thing: Any) -> None:
         """A class or function and what it names, unless a version names it."""
         module = getattr(thing, "__module__", None) or ""
-        self.say(f"{module}.{getattr(thing, '__qualname__', type(thing).__qualname__)}")
+        self.say(f"{home(module)}.{getattr(thing, '__qualname__', type(thing).__qualname__)}")
         if id(thing) in self._seen or not self._is_followed(module):
             return
         self._seen.add(id(thing))

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 
-from harness.base.torch_state import evaluating
 from harness.errors import BadData, ModelRefused, UsageError
 from harness.inputs.find import find_data, find_model
+from harness.inputs.outputs import answer, fitted, with_logits
 from harness.types import Dataset, LoadedModel
 
 ModelLike = nn.Module | LoadedModel | str
@@ -121,32 +121,27 @@ def as_model(model: ModelLike, data: Dataset, name: str | None = None) -> Loaded
 
     Raises:
         UsageError: no kind of model.
-        ModelRefused: the module fails on an image of `data`, or returns no logits [1,K].
+        ModelRefused: the module fails on an image of `data`, or there are no plain logits [1,K] in what it returns.
     """
     if isinstance(model, str):
-        return find_model(model)
+        model = find_model(model)
     if isinstance(model, LoadedModel):
-        return model
+        return fitted(model, data)
     if not isinstance(model, nn.Module):
         raise UsageError(
             f"model is a {type(model).__name__}; give a torch.nn.Module or what --model takes (a function can be"
             " called in the forward method of a module)"
         )
     image = data.take([0])[0][:1]
-    first = next((tensor for tensor in (*model.parameters(), *model.buffers())), image)
     called = name or type(model).__name__
     try:
-        with evaluating(model), torch.no_grad():
-            logits = model(image.to(first.device))
+        output = answer(model, image)
     except Exception as error:  # whatever a stranger's forward raises
         raise ModelRefused(
             f"model {called!r} fails on an image {tuple(image.shape)}: {type(error).__name__}: {error}"
         ) from error
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 1:
-        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ModelRefused(f"model {called!r} returned {got} for one image; expected logits (1, number of classes)")
     channels, height, width = image.shape[1:]
-    return LoadedModel(called, model, logits.shape[1], (channels, height, width))
+    return with_logits(LoadedModel(called, model, 0, (channels, height, width), guessed=True), output, data)
 
 
 def name_classes(data: Dataset, count: int) -> None:

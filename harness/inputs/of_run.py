@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.inputs.find import find_data, find_model
+from harness.inputs.outputs import fitted
 from harness.inputs.registry import Registry
 from harness.types import Dataset, LoadedModel
 
@@ -47,7 +48,7 @@ class Subjects:
         place = (self.data, "test") if self.data is not None else _data_set(_name(info, "data"))
         if place not in self._sets:
             self._sets[place] = find_data(place[0], self.root, place[1])
-        return self._models[name], self._sets[place]
+        return fitted(self._models[name], self._sets[place]), self._sets[place]
 
 
 def _data_set(named: str) -> tuple[str, str]:

@@ -22,6 +22,7 @@ from harness.evidence import findings
 from harness.evidence.costs import fold_costs, take_notes
 from harness.evidence.store import SCHEMA_VERSION, RunStore, Unit
 from harness.evidence.summary import summarize
+from harness.inputs.outputs import fitted
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.registry import Registry
 from harness.inputs.samples import Slice, make_slice
@@ -85,6 +86,7 @@ def evaluate(
     options, reporter = options or Options(), reporter or Silent()
     check(options, suite)
     execute: Executor = Registry("executors").load(options.executor)
+    model = fitted(model, data)
     check_data(model, data)
     attacks = suite.resolve()
     device = pick_device(options.device)

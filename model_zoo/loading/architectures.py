@@ -91,7 +91,7 @@ def _set_input_channels(network: nn.Module, channels: int) -> None:
 
 def has_auxiliary(keys: Iterable[str]) -> bool:
     """Whether a state dict with these keys is of a network built with the further heads of `AUXILIARY`."""
-    return any(key.lower().startswith("aux") for key in keys)
+    return any(part.startswith("aux") for key in keys for part in key.lower().split("."))
 
 
 def check_trainable(model: nn.Module, name: str, num_classes: int, input_shape: tuple[int, int, int]) -> None:

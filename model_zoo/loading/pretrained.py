@@ -1,15 +1,17 @@
-"""``torchvision:NAME`` and ``timm:NAME``: pretrained ImageNet classifiers with their normalization inside."""
+"""``torchvision:NAME``, ``timm:NAME`` and ``transformers:DIR``: pretrained classifiers, normalization inside."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torchvision
+from torch import nn
 
-from harness.errors import BadWeights, MissingPackage, UnknownName, UsageError
+from harness.errors import BadWeights, MissingPackage, UnknownName
+from harness.inputs.outputs import LogitsOf
 from harness.types import LoadedModel
 from model_zoo.loading.architectures import Normalized
-from model_zoo.loading.options import options
+from model_zoo.loading.options import known_only, split
 from model_zoo.loading.weights_file import state_sha256
 
 
@@ -24,11 +26,12 @@ def torchvision_model(text: str) -> LoadedModel | None:
     """
     if not text.startswith("torchvision:"):
         return None
-    name = text.removeprefix("torchvision:").partition("?")[0]
+    name, given = split(text.removeprefix("torchvision:"))
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
         raise UnknownName("torchvision model", name, known)
-    chosen = _only(options(text), {"weights": "DEFAULT"}, text)["weights"]
+    known_only(given, ("weights",), text)
+    chosen = given.get("weights", "DEFAULT")
     kinds = torchvision.models.get_model_weights(name)
     if chosen != "DEFAULT" and chosen not in kinds.__members__:
         raise UnknownName(f"weights of torchvision's {name}", chosen, kinds.__members__)
@@ -58,8 +61,8 @@ def timm_model(text: str) -> LoadedModel | None:
     """
     if not text.startswith(("timm:", "hf-hub:")):
         return None
-    name = text.partition("?")[0].removeprefix("timm:")
-    _only(options(text), {}, text)
+    name, given = split(text.removeprefix("timm:"))
+    known_only(given, (), text)
     timm = timm_package(text)
     if text.startswith("timm:") and not timm.is_model(name):
         raise UnknownName("timm model", name, timm.list_models(pretrained=True))
@@ -87,9 +90,38 @@ def timm_package(text: str) -> Any:
     return timm
 
 
-def _only(given: dict[str, str], defaults: dict[str, str], text: str) -> dict[str, str]:
-    unknown = [key for key in given if key not in defaults]
-    if unknown:
-        known = ", ".join(defaults) or "none"
-        raise UsageError(f"model {text!r} has the unknown option {unknown[0]!r}; known: {known}")
-    return {**defaults, **given}
+def transformers_model(text: str) -> LoadedModel | None:
+    """``transformers:DIR`` or ``transformers:ORG/NAME``: an image classifier of Hugging Face, normalized as configured.
+
+    A name that is no folder is looked for among the files that the hub's client has in its cache; nothing is fetched.
+    It returns an object, of which the logits are measured (`harness.inputs.outputs`).
+
+    Raises:
+        MissingPackage: transformers is not installed.
+        BadWeights: no such classifier, or it is not on this machine.
+    """
+    if not text.startswith("transformers:"):
+        return None
+    name, given = split(text.removeprefix("transformers:"))
+    known_only(given, (), text)
+    try:
+        import transformers  # type: ignore[import-not-found,unused-ignore]
+    except ModuleNotFoundError:
+        raise MissingPackage(
+            f"{text} needs transformers; install it with: pip install 'robustness-harness[transformers]'"
+        ) from None
+    try:
+        network = transformers.AutoModelForImageClassification.from_pretrained(name, local_files_only=True)
+        processor = transformers.AutoImageProcessor.from_pretrained(name, local_files_only=True)
+    except Exception as error:  # the hub's errors are many
+        what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise BadWeights(f"{text} cannot be loaded from a folder or the hub's cache ({what})") from None
+    mean, std = getattr(processor, "image_mean", None), getattr(processor, "image_std", None)
+    model: nn.Module = LogitsOf(network, "logits")
+    if mean and std and getattr(processor, "do_normalize", True):
+        model = Normalized(model, mean, std)
+    model.eval()
+    size = getattr(processor, "crop_size", None) or getattr(processor, "size", None) or {}
+    shape = (3, int(size["height"]), int(size["width"])) if {"height", "width"} <= set(size) else None
+    called = name.rstrip("/").rpartition("/")[2]
+    return LoadedModel(called, model, int(network.config.num_labels), shape, state_sha256(model))

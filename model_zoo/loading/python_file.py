@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from harness.errors import HarnessError, ModelRefused, PluginError, UsageError
+from harness.errors import PluginError, UsageError
 from harness.types import LoadedModel
+from model_zoo.loading.own_file import call_file
 
 
 def python_file(text: str) -> LoadedModel | None:
@@ -42,29 +41,11 @@ def python_file(text: str) -> LoadedModel | None:
     return with_contract(module, contract, f"{path.stem}:{function_name}", text)
 
 
-def call_file(text: str) -> Any:
-    """What the function in ``path/to/file.py:function`` returns.
-
-    Raises:
-        UsageError: no such file or function.
-        PluginError: the file or the function fails.
-    """
-    path_text, _, name = text.rpartition(":")
-    function = _function(Path(path_text), name)
-    try:
-        return function()
-    except HarnessError:
-        raise
-    except Exception as error:  # whatever the user's code raises is reported as theirs
-        raise PluginError(f"{text}: the function failed with {type(error).__name__}: {error}") from error
-
-
 def with_contract(module: nn.Module, contract: Mapping[str, Any], name: str, where: str) -> LoadedModel:
-    """`module` with its normalization inside and its class count known.
+    """`module` with its normalization inside; a class count that is not given is counted when the data are known.
 
     Raises:
         PluginError: an unknown key, or a value of the wrong type.
-        ModelRefused: the class count is neither given nor to be read from the last linear layer.
     """
     from model_zoo.loading.architectures import Normalized
     from model_zoo.loading.weights_file import state_sha256
@@ -78,9 +59,7 @@ def with_contract(module: nn.Module, contract: Mapping[str, Any], name: str, whe
         _expect(_is_count(classes), where, "num_classes", classes, "a whole number of at least 1")
     else:
         linear = [layer.out_features for layer in module.modules() if isinstance(layer, nn.Linear)]
-        if not linear:
-            raise ModelRefused(f"{where}: the number of classes is not known; return (model, {{'num_classes': ...}})")
-        classes = linear[-1]
+        classes = linear[-1] if linear else 0  # until the first image of the data tells
     shape = contract.get("input_shape")
     if shape is not None:
         fits = isinstance(shape, Sequence) and len(shape) == 3 and all(map(_is_count, shape))
@@ -89,12 +68,14 @@ def with_contract(module: nn.Module, contract: Mapping[str, Any], name: str, whe
     _expect(isinstance(title, str), where, "name", title, "text")
     mean, std = (_statistics(contract, key, where) for key in ("mean", "std"))
     module = Normalized(module, mean, std) if mean or std else module
+    module.eval()  # what it returns is not asked: some overrides return nothing
     return LoadedModel(
         title,
-        module.eval(),
+        module,
         int(classes),
         (int(shape[0]), int(shape[1]), int(shape[2])) if shape is not None else None,
         state_sha256(module),
+        guessed=contract.get("num_classes") is None,
     )
 
 
@@ -117,23 +98,3 @@ def _is_count(value: Any) -> bool:
 def _expect(fits: bool, where: str, key: str, value: Any, expected: str) -> None:
     if not fits:
         raise PluginError(f"{where}: {key} is {value!r}; expected {expected}")
-
-
-def _function(path: Path, name: str) -> Callable[[], Any]:
-    if not path.is_file():
-        raise UsageError(f"model file {path} does not exist")
-    spec = importlib.util.spec_from_file_location(f"harness_model_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise UsageError(f"model file {path} cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses and pickles inside the file look themselves up there
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # a stranger's code
-        raise PluginError(f"model file {path} cannot be imported: {type(error).__name__}: {error}") from error
-    function = getattr(module, name, None)
-    if not callable(function):
-        there = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise UsageError(f"model file {path} has no function {name!r}; it has {', '.join(there) or 'none'}")
-    found: Callable[[], Any] = function
-    return found

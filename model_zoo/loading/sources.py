@@ -1,4 +1,4 @@
-"""Models that are not plugins: training folders, cards, Python files, torchvision's and timm's models.
+"""Models that are not plugins: training folders, cards, Python files, files of weights, other packages' models.
 
 A source takes what stands after ``--model`` and returns a model, or None if the text is not its kind.
 """
@@ -23,10 +23,12 @@ def resolve(text: str) -> LoadedModel | None:
     Raises:
         HarnessError: a source knows it and cannot load it; the message says why.
     """
-    from model_zoo.loading.pretrained import timm_model, torchvision_model
+    from model_zoo.loading.pretrained import timm_model, torchvision_model, transformers_model
+    from model_zoo.loading.robustbench import robustbench_model
     from model_zoo.loading.state_dict import state_dict_model
 
-    for source in (torchvision_model, timm_model, state_dict_model, python_file, card_file, training_folder):
+    packages = (torchvision_model, timm_model, transformers_model, robustbench_model)
+    for source in (*packages, state_dict_model, python_file, card_file, training_folder):
         model = source(text)
         if model is not None:
             return model

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +98,18 @@ def read_tensors(path: Path) -> Any:
         raise BadWeights(
             f"weights {path} cannot be read as tensors alone ({reason}); save model.state_dict()"
         ) from None
+
+
+@contextmanager
+def tensors_alone() -> Iterator[None]:
+    """Whatever is unpickled within the block may hold tensors and plain containers, and no code."""
+    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before

@@ -25,6 +25,7 @@ from harness.base.torch_state import changed_buffers, snapshot
 from harness.errors import BadRun, HarnessError, UsageError
 from harness.evidence import witnesses
 from harness.evidence.store import RunStore
+from harness.inputs.identity import BROUGHT
 from harness.inputs.reference import ReferenceModel
 from harness.measure.fast_copy.calibrate import make_copy
 from harness.measure.fast_copy.copies import Recipe
@@ -95,9 +96,11 @@ def pack(worker: Worker, key: str) -> Parcel:
 
 
 def homeless(module: nn.Module, modules: dict[str, ModuleType]) -> list[ModuleType]:
-    """Python modules of `module`'s classes that another process could not import by name."""
+    """Python modules of `module`'s classes, and beside a user's file, that another process could not import by name."""
     names = {type(part).__module__ for part in module.modules()}
-    return [modules[name] for name in sorted(names) if name in modules and not _importable(name)]
+    brought = {name for name, there in list(modules.items()) if BROUGHT in getattr(there, "__dict__", {})}
+    lost = {name for name in names if name in modules and not _importable(name)}
+    return [modules[name] for name in sorted(brought | lost)]
 
 
 def _importable(name: str) -> bool:

@@ -116,7 +116,8 @@ def prepare(reference: ReferenceModel, recipe: Recipe, images: Tensor) -> FastCo
             network = _halved(network, reference.device)
         if recipe.channels_last:
             network = network.to(memory_format=torch.channels_last)
-        made = FastCopy(network.eval().requires_grad_(False), recipe, reference.device)
+        network.eval()  # some overrides return nothing
+        made = FastCopy(network.requires_grad_(False), recipe, reference.device)
         with arithmetic(recipe.precision):
             far, cosine = compare(reference, made, images)
     except Exception as error:  # strangers' modules, compilers: whatever fails, the model runs as it is
