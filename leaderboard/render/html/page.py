@@ -103,7 +103,7 @@ def _pages(measured: Sequence[Measured], numbers: Mapping[ModelKey, int]) -> lis
 def _environment() -> Environment:
     found = Environment(
         autoescape=True,
-        loader=PackageLoader("leaderboard", "templates"),
+        loader=PackageLoader("leaderboard.render.html", "templates"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -125,7 +125,7 @@ def _environment() -> Environment:
 
 
 def _source(name: str) -> str:
-    text, _, _ = PackageLoader("leaderboard", "templates").get_source(Environment(autoescape=True), name)
+    text, _, _ = PackageLoader("leaderboard.render.html", "templates").get_source(Environment(autoescape=True), name)
     return text
 
 
