@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One BLAS thread a test process: two processes with several threads each slow one another down.
 TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
-.PHONY: demo test bench check format docs clean leaderboard
+.PHONY: demo test bench check format docs clean leaderboard wheels lowest
 
 demo: $(VENV)/.installed  ## the main job on the bundled data, then its leaderboard
 	$(BIN)/harness eval --model trades --suite pgd
@@ -48,6 +48,13 @@ check: $(VENV)/.installed  ## format, lint, types, who may import whom
 leaderboard: $(VENV)/.installed  ## LEADERBOARD.md, its curves and leaderboard.html, from leaderboard/published
 	$(BIN)/python -m leaderboard.site
 
+wheels: $(VENV)/.installed  ## dist/: the wheel, and the data distributions with the checkpoints that it leaves out
+	rm -rf dist build distributions/*/build  # what an earlier build left would be packed, too
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist . ./distributions/*/
+
+lowest:  ## the quickest tests with the lowest versions that pyproject.toml allows, in an environment of their own
+	$(PYTHON) tests/install/lowest.py .venv-lowest
+
 format: $(VENV)/.installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -66,4 +73,4 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-docs site build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .venv-docs .venv-lowest distributions/*/build site build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from harness.base.installing import advice
 from harness.base.targets import check_rule
 from harness.errors import BadSuite, MissingPackage, PluginError
 from harness.types import AttackSpec, Kind, Norm, Problem
@@ -119,7 +120,7 @@ class BaseAttack:
         try:
             return version(self.distribution)
         except PackageNotFoundError:
-            raise MissingPackage(f"{self.spec.tool} is not installed; run: pip install {self.distribution}") from None
+            raise MissingPackage(f"{self.spec.tool} is not installed; run: {advice(self.distribution)}") from None
 
     def parameters(self, epsilon: float) -> dict[str, Any]:
         """Every parameter, resolved at `epsilon`."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli import EXIT_DONE, EXIT_MISSING
-from harness.cli.output import envelope, print_json
+from harness.cli.output import envelope, print_json, waiting
 from harness.errors import UsageError
 from harness.inputs.registry import Registry
 
@@ -49,12 +49,14 @@ def leaderboard(
 
     if publish is not None and (format_ or output):
         raise UsageError("--publish writes files of its own; leave out --format and --output")
-    records = collect(results or [_RESULTS])
-    if pictures and (chosen == "html" or publish is not None):
-        records = _with_pictures(records, pictures, data_root)
+    with waiting("reading runs"):
+        records = collect(results or [_RESULTS])
+        if pictures and (chosen == "html" or publish is not None):
+            records = _with_pictures(records, pictures, data_root)
     if publish is not None:
         return _publish(records, publish)
-    text = render(make_tables(records))
+    with waiting("rendering"):
+        text = render(make_tables(records))
     if output is None:
         typer.echo(text, nl=False)
     else:

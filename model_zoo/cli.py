@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
+from harness.cli.output import waiting
 from harness.errors import UsageError
+from harness.inputs.find import check_names
+from harness.inputs.registry import Registry
 
 
 def train(
@@ -43,17 +46,21 @@ def train(
     ] = "auto",
 ) -> None:
     """Train a model and write its card, weights and history; started again, it goes on where it was."""
-    from rich.console import Console
-
-    from model_zoo.recipe.train import Recipe
-    from model_zoo.recipe.train import train as run
-    from model_zoo.training.loop import Settings
-
+    Registry("defenses").get(defense)  # before torch is imported: a typo is told at once
     names = [name.strip() for text in data or ["signs"] for name in text.split(",")]
     if not all(names):
         raise UsageError(f"--data {','.join(data or [])!r} has an empty name; write for instance gtsrb,signs:34000")
+    check_names(data=names)
+    options = parse_options(set_ or [])
+    with waiting("starting"):
+        from rich.console import Console
+
+        from model_zoo.recipe.train import Recipe
+        from model_zoo.recipe.train import train as run
+        from model_zoo.training.loop import Settings
+
     settings = Settings(epochs, batch_size, lr, weight_decay, seed=seed, precision=precision)
-    recipe = Recipe(defense, parse_options(set_ or []), names, arch, init, settings, augment)
+    recipe = Recipe(defense, options, names, arch, init, settings, augment)
     card = run(recipe, output, data_root=data_root, device=device, console=Console(stderr=True))
     typer.echo(card.path)
 

@@ -34,18 +34,25 @@ def build() -> typer.Typer:
     @app.callback()
     def root(
         debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
-        version: bool = typer.Option(False, "--version", help="Print the version and exit."),
+        version: bool = typer.Option(
+            False, "--version", is_eager=True, callback=_print_version, help="Print the version and exit."
+        ),
     ) -> None:
-        if version:
-            from harness import __version__
-
-            typer.echo(f"harness {__version__}")
-            raise typer.Exit
+        pass  # --debug is read by `main`
 
     registry = Registry("commands")
     for name in registry.names():
         app.command(name)(_command(registry, name))
     return app
+
+
+def _print_version(wanted: bool) -> None:
+    """At once, for the version needs no command behind it."""
+    if wanted:
+        from harness import __version__
+
+        typer.echo(f"harness {__version__}")
+        raise typer.Exit
 
 
 def _command(registry: Registry, name: str) -> Callable[..., Any]:
@@ -67,6 +74,8 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     code: object
+    if not [word for word in arguments if word != "--debug"]:
+        arguments = ["--help"]  # what click prints on its own is followed by an empty error
     # --debug may stand anywhere; click would only take it before the command's name.
     arguments = (["--debug"] if debug else []) + [word for word in arguments if word != "--debug"]
     try:

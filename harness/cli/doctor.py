@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli.output import envelope, print_json
+from harness.cli.output import envelope, print_json, waiting
+from harness.inputs.find import check_names
 from harness.types import Finding
 
 
@@ -23,7 +24,9 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
     """Check models before they are measured, or, without --model, the environment; exits 1 on a refusal."""
-    results = [_model(name, data, data_root, device) for name in model] if model else [_environment()]
+    check_names(model or (), [data])
+    with waiting("examining"):
+        results = [_model(name, data, data_root, device) for name in model] if model else [_environment()]
     findings = [finding for _, some in results for finding in some]
     ok = not any(finding.level in ("refuse", "error") for finding in findings)
     if as_json:

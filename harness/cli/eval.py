@@ -13,7 +13,7 @@ import typer
 
 from harness.base.text import duration
 from harness.cli import EXIT_USAGE
-from harness.cli.output import print_json
+from harness.cli.output import print_json, waiting
 from harness.errors import HarnessError, UsageError
 
 
@@ -87,12 +87,18 @@ def evaluate_models(
     if mode is not None:
         chosen = chosen.with_mode(mode)
     rows = _batch_size(batch_size)
+    from harness.inputs.find import check_names, find_data, find_model
 
-    from harness.cli.report import print_result
-    from harness.inputs.find import find_data, find_model
-    from harness.run.job import Options, evaluate
-    from harness.run.progress import LiveReport, interrupts
-    from harness.types import Scale
+    if len(model) == 1:  # of several, one that is unknown is told among the others' results
+        check_names(models=model)
+    check_names(data=[data])
+    with waiting("starting"):
+        from harness.cli.report import print_result
+        from harness.run.job import Options, evaluate
+        from harness.run.progress import LiveReport, interrupts
+        from harness.types import Scale
+
+        samples = find_data(data, data_root)
 
     scale = Scale(workers, gpus_per_worker, ray_address)
     options = Options(
@@ -112,7 +118,6 @@ def evaluate_models(
         transfer=tuple(transfer or ()),
     )
     ends = None if seconds is None else time.monotonic() + seconds
-    samples = find_data(data, data_root)
     runs, failed = [], 0
     for name in model:
         try:

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from harness.base.installing import OURS, extra
 from harness.cli.output import envelope, print_json
 from harness.errors import HarnessError, UnknownName
-from harness.inputs.registry import GROUPS, Entry, Registry
+from harness.inputs.registry import GROUPS, Entry, Registry, weights_folders
 
 KINDS = ("models", "defenses", "attacks", "suites", "datasets")
 FOLDERS = {kind: f"cards/{kind}" for kind in KINDS} | {"suites": "suites"}
@@ -39,6 +40,8 @@ def _row(kind: str, entry: Entry, registry: Registry, load: bool) -> dict[str, A
         if len(same) > 1:
             registry.get(entry.name)
         row["details"] = entry.details(FOLDERS[kind])
+        if kind == "models":
+            row["source"] = _source(row["details"], entry)
         if load:
             registry.load(entry.name)
     except HarnessError as error:
@@ -57,7 +60,7 @@ def _print(kind: str, rows: list[dict[str, Any]]) -> None:
         table.add_column(title)
     for row in rows:
         details = row.get("details", {})
-        cells = [_show(details, path) for path in columns.values()]
+        cells = [row.get("source", "–") if path == "source" else _show(details, path) for path in columns.values()]
         package = f"{row['package']} {row['version']}"
         table.add_row(*(Text(text) for text in (row["name"], *cells, package)))
     console = Console() if sys.stdout.isatty() else Console(width=160)
@@ -75,7 +78,7 @@ _COLUMNS: dict[str, dict[str, str]] = {
         "clean, signs": "claims.signs.accuracy",
         "weights": "weights.sha256",
         "size": "weights.bytes",
-        "source": "weights",
+        "source": "source",
     },
     "defenses": {"what it is": "description"},
     "attacks": {
@@ -92,8 +95,6 @@ _COLUMNS: dict[str, dict[str, str]] = {
 
 
 def _show(details: dict[str, Any], path: str) -> str:
-    if path == "weights":
-        return _source(details)
     value: Any = details
     for part in path.split("."):
         value = value.get(part) if isinstance(value, dict) else None
@@ -112,11 +113,14 @@ def _show(details: dict[str, Any], path: str) -> str:
     return str(value)
 
 
-def _source(details: dict[str, Any]) -> str:
-    """Where a model's weights come from, by its card."""
+def _source(details: dict[str, Any], entry: Entry) -> str:
+    """Where a model's weights come from, by its card and by what is installed."""
     weights = details.get("weights") or {}
-    if weights.get("file"):
-        return "bundled"
+    file = weights.get("file")
+    if file and any((folder / str(file)).is_file() for folder in [*entry.folders("weights"), *weights_folders()]):
+        return "installed"
     if weights.get("url"):
         return str(weights["url"])
+    if file:
+        return f"not installed: {extra('zoo')}" if entry.package == OURS else "not installed"
     return "not shipped" if details else "–"

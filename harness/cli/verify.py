@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.base.text import percent
-from harness.cli.output import envelope, print_json
+from harness.cli.output import envelope, print_json, waiting
 from harness.errors import BadRun, HarnessError, TornFile, UsageError
+from harness.inputs.find import check_names
 from harness.types import Finding
 
 if TYPE_CHECKING:
@@ -42,13 +43,14 @@ def verify_runs(
     if seed is not None and seed < 0:
         raise UsageError(f"--seed {seed} must be at least 0")
     folders = [folder for given in runs for folder in _run_folders(given)]
+    check_names([] if model is None else [model], [] if data is None else [data])
+    with waiting("starting"):
+        import secrets
 
-    import secrets
-
-    from harness.base.machine import pick_device
-    from harness.inputs.of_run import Subjects
-    from harness.trust.ledger import ledger_path, record
-    from harness.trust.verify.verify import VerifyOptions
+        from harness.base.machine import pick_device
+        from harness.inputs.of_run import Subjects
+        from harness.trust.ledger import ledger_path, record
+        from harness.trust.verify.verify import VerifyOptions
 
     # A seed that an author can foresee tells him which survivors nobody will look at.
     options = VerifyOptions(replay or 0, secrets.randbits(31) if seed is None else seed, device)
@@ -58,7 +60,8 @@ def verify_runs(
     unread: list[Finding] = []
     for folder in folders:
         try:
-            verdict, content = _verify(folder, subjects, options)
+            with waiting(f"verifying {folder}"):
+                verdict, content = _verify(folder, subjects, options)
         except HarnessError as error:
             if len(folders) == 1:
                 raise

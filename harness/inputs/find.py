@@ -4,15 +4,39 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
+from harness.base.installing import OURS
 from harness.errors import HarnessError, PluginError, UnknownName, UsageError
-from harness.inputs.registry import Registry
+from harness.inputs.registry import Registry, is_plain_name
 from harness.types import DataRequest, Dataset, LoadedModel, ModelCard
 
-SOURCES = (":", "/", ".py", "\\")
+HINT = "(or a training folder, file.py:function, torchvision:NAME)"
+
+
+def check_names(models: Iterable[str] = (), data: Iterable[str] = ()) -> None:
+    """Refuse names that nothing can resolve, by metadata alone: before torch is imported, which takes seconds.
+
+    Args:
+        models: As for ``--model``. Only what is a bare word and no folder is judged, and only where all sources are the
+            zoo's: a stranger's may take any word.
+        data: As for ``--data``.
+
+    Raises:
+        UnknownName: nobody knows one of them.
+        DuplicateName: two packages register one of them.
+    """
+    for text in data:
+        Registry("datasets").get(text.partition(":")[0])
+    registry, ours = Registry("models"), all(entry.package == OURS for entry in Registry("sources").entries())
+    for text in models:
+        if text in registry:
+            registry.get(text)
+        elif ours and is_plain_name(text) and not set(":.") & set(text) and not Path(text).exists():
+            raise UnknownName("model", text, registry.names(), hint=HINT)
 
 
 def find_model(text: str) -> LoadedModel:
@@ -32,7 +56,7 @@ def find_model(text: str) -> LoadedModel:
         found = _called(f"model {text!r} (source {name!r} of package {package})", sources.load(name), text)
         if found is not None:
             return as_loaded(text, found, package)
-    raise UnknownName("model", text, models.names(), hint="(or a training folder, file.py:function, torchvision:NAME)")
+    raise UnknownName("model", text, models.names(), hint=HINT)
 
 
 def _called(what: str, plugin: Any, *arguments: Any) -> Any:

@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from harness.base.installing import OURS
 from harness.errors import DuplicateName, PluginError, UnknownName
 
 GROUPS = {
@@ -29,6 +30,7 @@ GROUPS = {
     "renderers": "harness.renderers",
     "executors": "harness.executors",
     "speedups": "harness.speedups",
+    "weights": "harness.weights",
 }
 
 
@@ -52,15 +54,19 @@ class Entry:
         """The top-level package of the object, which is where its static details are looked for."""
         return self.point.module.partition(".")[0]
 
+    def folders(self, name: str) -> list[Path]:
+        """Where ``<top-level package>/<name>`` lies or would lie, without importing the package."""
+        spec = find_spec(self.module)  # of a top-level name: finds, does not import
+        return [Path(root) / name for root in (spec.submodule_search_locations or [])] if spec else []
+
     def details(self, folder: str = "cards") -> dict[str, Any]:
         """Static details from ``<top-level package>/<folder>/<name>.toml``, or ``{}``; imports nothing.
 
         Raises:
             PluginError: the file is there and is not TOML.
         """
-        spec = find_spec(self.module)  # of a top-level name: finds, does not import
-        for root in (spec.submodule_search_locations or []) if spec else []:
-            path = Path(root) / folder / f"{self.name}.toml"
+        for place in self.folders(folder):
+            path = place / f"{self.name}.toml"
             if path.is_file():
                 try:
                     return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -134,7 +140,9 @@ class Registry:
             ) from error
 
 
-OURS = "robustness-harness"
+def weights_folders() -> list[Path]:
+    """The folders ``PACKAGE/weights`` of the installed data distributions, the group ``harness.weights``."""
+    return [folder for entry in Registry("weights").entries() for folder in entry.folders("weights")]
 
 
 def stranger(kind: str, name: str) -> str | None:

@@ -42,22 +42,27 @@ class LiveReport:
         )  # fmt: skip
         self._task: TaskID | None = None
         self._live: Live | None = None
+        self._starting = self.console.status("loading and checking the model")
         self._run: dict[str, Any] = {}
         self._counts: dict[tuple[str, str], list[int]] = {}
         self._said = time.monotonic()
         self._finished = self._total = 0
 
     def __enter__(self) -> LiveReport:
+        if self.console.is_terminal:
+            self._starting.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._starting.stop()
         if self._live is not None:
             self._live.stop()
 
     def started(self, run: dict[str, Any], total: int) -> None:
         """Show what is going to run."""
+        self._starting.stop()
         self._run, self._total = run, total
         plan = run["plan"]
         self.console.print(

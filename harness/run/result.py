@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.base.installing import extra
 from harness.base.text import percent
 from harness.base.threat import parse_epsilon
 from harness.errors import MissingPackage, UsageError
@@ -120,7 +121,7 @@ class Result:
         try:
             from matplotlib import pyplot
         except ModuleNotFoundError:
-            raise MissingPackage("plots need matplotlib; run: pip install matplotlib") from None
+            raise MissingPackage(f"plots need matplotlib; run: {extra('figures')}") from None
         axes = axes if axes is not None else pyplot.subplots()[1]
         clean, *records = self._records()
         attacks = dict.fromkeys(record["attack"] for record in records)
@@ -216,6 +217,6 @@ def _pandas() -> Any:
         import pandas
     except ModuleNotFoundError:
         raise MissingPackage(
-            "data frames need pandas; run: pip install 'robustness-harness[notebook]', or use Result.table (pyarrow)"
+            f"data frames need pandas; run: {extra('notebook')}, or use Result.table (pyarrow)"
         ) from None
     return pandas

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.base.installing import check_installed
 from harness.errors import FileError
 from leaderboard.figures.gallery import caption
 from leaderboard.rows import Picture
@@ -25,7 +26,9 @@ def draw_gallery(pictures: Sequence[Picture], record: Record, path: Path) -> Non
 
     Raises:
         FileError: the file cannot be written.
+        MissingPackage: matplotlib is not installed.
     """
+    check_installed("matplotlib", "figures", "drawing pictures")
     import matplotlib
     from matplotlib.figure import Figure
 

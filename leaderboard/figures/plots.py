@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.base.installing import check_installed
 from harness.errors import FileError, UsageError
 from leaderboard.text import one_line
 
@@ -84,10 +85,12 @@ def draw(panels: Sequence[Panel], path: Path, caption: str = "") -> None:
     Raises:
         UsageError: another ending, or no panel.
         FileError: the file cannot be written.
+        MissingPackage: matplotlib is not installed.
     """
     kind = check_ending(path)
     if not panels:
         raise UsageError("there is nothing to draw: no panel has a curve")
+    check_installed("matplotlib", "figures", "drawing curves")
     import matplotlib
 
     metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]

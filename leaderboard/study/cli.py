@@ -27,7 +27,9 @@ def reproduce(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
     """Repeat the study's table and stress tests for its five models; started again, it goes on where it was."""
-    from harness.inputs.find import find_data, find_model
+    from harness.inputs.find import check_names, find_data, find_model
+
+    check_names(data=[data])
     from harness.inputs.suite import load_suite
     from harness.run.job import Options, evaluate
     from harness.run.progress import LiveReport, interrupts

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.base.installing import extra
 from harness.errors import BadCard, BadWeights
+from harness.inputs.registry import weights_folders
 from harness.types import LoadedModel, ModelCard
 from model_zoo.loading import architectures
 from model_zoo.loading.card_file import read_card
@@ -56,13 +58,15 @@ def verified_weights(card: ModelCard) -> tuple[Path, str]:
     if file is not None and (not isinstance(file, str) or Path(file).name != file):
         raise BadCard(f"{where}: weights.file is {file!r}; expected the name of a file beside the card")
     folders = [card.path.parent] if card.path else []
-    for folder in [*folders, WEIGHTS]:
+    for folder in [*folders, WEIGHTS, *weights_folders()]:
         if file and (folder / file).is_file():
             return _checked(folder / file, sha256, card.name), sha256
     if isinstance(url, str):
         return fetch(url, sha256, card.name), sha256
     if file is None:
         raise BadCard(f"{where}: weights name neither file nor url")
+    if card.path and card.path.parent == MODEL_CARDS:
+        raise BadWeights(f"weights {file} of {card.name} are not installed; run: {extra('zoo')}")
     places = " nor in ".join(str(folder) for folder in [*folders, WEIGHTS])
     raise BadWeights(f"weights {file} of {card.name} are missing: not in {places}")
 

@@ -20,6 +20,7 @@ from model_zoo.datasets.base import Concatenated, content_hash
 from model_zoo.defenses.base import Defense, TrainingContext, load_defense
 from model_zoo.loading import architectures
 from model_zoo.numbers import number, spell
+from model_zoo.recipe.chance import near_chance
 from model_zoo.recipe.overfitting import overfitting_epoch
 from model_zoo.recipe.validate import Validator
 from model_zoo.training import checkpoint, initial
@@ -120,6 +121,10 @@ def train(
     overfitted = overfitting_epoch(history) if defense.trained_for else None
     if overfitted:
         report.say(f"catastrophic overfitting in epoch {overfitted}: quick-PGD accuracy collapsed, FGSM accuracy rose")
+    claims = {part.name: Claim(*clean_accuracy(model, part)) for part in data.val}
+    doubts = [told for part in data.val if (told := near_chance(claims[part.name].accuracy, part))]
+    for told in doubts:
+        report.say(told)
     card = replace(
         card,
         trained_for=defense.trained_for,
@@ -136,7 +141,8 @@ def train(
             **({"catastrophic_overfitting_epoch": overfitted} if overfitted else {}),
             **prepared,
         },
-        claims={part.name: Claim(*clean_accuracy(model, part)) for part in data.val},
+        claims=claims,
+        notes=" ".join(doubts),
         weights=weights,
         provenance=provenance(recipe.settings, target, history[-1]["seconds"] / 60),
     )

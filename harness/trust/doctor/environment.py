@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from harness.base.installing import OURS, advice_here
 from harness.base.machine import versions
 from harness.errors import HarnessError
 from harness.inputs.registry import GROUPS, Registry
@@ -21,7 +23,8 @@ TOOLS = {
     "autoattack": ("pyautoattack", "autoattack"),
 }
 """Tool to the distributions that provide it."""
-OURS = "robustness-harness"
+SYSTEMS = ("linux", "darwin")
+"""Values of `sys.platform` under which the harness runs."""
 
 
 def environment() -> tuple[dict[str, Any], list[Finding]]:
@@ -29,7 +32,7 @@ def environment() -> tuple[dict[str, Any], list[Finding]]:
     tools, findings = _tools()
     plugins, broken = _plugins()
     data, missing = _data()
-    findings += broken + missing + conflicts()
+    findings += broken + missing + conflicts() + _system()
     report = {
         "versions": versions(),
         "tools": tools,
@@ -47,9 +50,17 @@ def _tools() -> tuple[dict[str, str | None], list[Finding]]:
         there = [found for name in names if (found := _find(name)) is not None]
         tools[tool] = f"{there[0].metadata['Name']} {there[0].version}" if there else None
         if not there:
-            message = f"{tool} is not installed; its attacks give missing cells: pip install {names[0]}"
+            message = f"{tool} is not installed; its attacks give missing cells: {advice_here(names[0])}"
             findings.append(Finding("tool", "warn", message))
     return tools, findings
+
+
+def _system() -> list[Finding]:
+    """Run locks, memory figures and time limits are those of POSIX."""
+    if sys.platform in SYSTEMS:
+        return []
+    message = f"{sys.platform} is not served; run it on Linux or macOS (on Windows, inside WSL)"
+    return [Finding("system", "error", message)]
 
 
 def _device() -> dict[str, Any]:
@@ -125,13 +136,22 @@ def unmet(package: Distribution) -> Iterable[Finding]:
             continue
         there = _find(wanted.name)
         level = "error" if name == OURS else "warn"
+        if there is None and _is_idle(name, wanted.name):
+            continue  # what `--no-deps` is for
         if there is None:
             message = f"{name} needs {wanted.name}, which is not installed: pip install '{wanted}'"
         elif not wanted.specifier.contains(there.version, prereleases=True):
             message = f"{name} asks for {wanted}, but {wanted.name} {there.version} is installed"
+            if _is_idle(name, wanted.name):
+                level, message = "info", f"{message}: harmless, for nothing that runs here imports {wanted.name}"
         else:
             continue
         yield Finding("conflict", level, message)  # type: ignore[arg-type]  # one of the two literals above
+
+
+def _is_idle(package: str, requirement: str) -> bool:
+    """Whether only a part of `package` that the harness never imports needs `requirement`: a test imports the rest."""
+    return (package, requirement) == ("torchattacks", "requests")
 
 
 def _stray_robustbench(real: Distribution | None) -> Finding:
@@ -140,7 +160,7 @@ def _stray_robustbench(real: Distribution | None) -> Finding:
         return Finding("conflict", "info", message)
     message = (
         f"torchattacks and robustbench {real.version} install the same package `robustbench` over each other;"
-        " reinstall robustbench last, or keep them in two environments"
+        " install it last: pip install --force-reinstall --no-deps robustbench"
     )
     return Finding("conflict", "warn", message)
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from harness.base.installing import check_installed
+
 ContrastiveLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """``loss(first, second, labels)``: embeddings [n,d] of two views of n images, and the labels of these images."""
 
@@ -19,7 +21,11 @@ def contrastive_loss(supervised: bool, temperature: float) -> ContrastiveLoss:
 
     NT-Xent is computed as SupCon with a class for each image, which is the same: the one positive of an embedding is
     its other view. The library's own class of that name lists all pairs of pairs, which takes a hundred times as long.
+
+    Raises:
+        MissingPackage: pytorch-metric-learning is not installed.
     """
+    check_installed("pytorch_metric_learning", "contrastive", "contrastive pre-training")
     # Imported here: it takes seconds, and only pre-training needs it.
     from pytorch_metric_learning.losses import SupConLoss
     from pytorch_metric_learning.reducers import MeanReducer

@@ -29,9 +29,13 @@ def test_broken_requirements_are_found(monkeypatch):
     installed(monkeypatch, old, Package("requests", "2.32.0"), Package("torch", "2.11.0"))
     messages = [finding.message for finding in environment.conflicts()]
     assert messages == [
-        "torchattacks asks for requests~=2.25.1, but requests 2.32.0 is installed",
+        "torchattacks asks for requests~=2.25.1, but requests 2.32.0 is installed: harmless, for nothing that runs here"
+        " imports requests",
         "torchattacks needs gone, which is not installed: pip install 'gone'",
     ]
+    assert [finding.level for finding in environment.conflicts()] == ["info", "warn"]
+    installed(monkeypatch, old, Package("torch", "2.11.0"), Package("gone", "1"))
+    assert environment.conflicts() == []  # nor is it missed where it is absent
     ours = Package("robustness-harness", "0.1.0", ["torch>=2.11"])
     installed(monkeypatch, ours, Package("torch", "2.0.1"))
     assert [finding.level for finding in environment.conflicts()] == ["error"]
@@ -71,3 +75,12 @@ def test_the_environment_names_what_is_missing_and_what_is_broken(monkeypatch, t
     assert report["versions"]["torch"] == torch.__version__.partition("+")[0]
     assert [row["error"] is None for row in report["plugins"]["datasets"] if row["name"] == "mnist"] == [False]
     assert report["device"]["auto"] in ("cpu", "cuda:0", "cuda")
+
+
+def test_a_system_that_is_not_served_is_told(monkeypatch):
+    monkeypatch.setattr(environment.sys, "platform", "win32")
+    (finding,) = [finding for finding in environment.environment()[1] if finding.check == "system"]
+    assert finding.level == "error"
+    assert "Linux or macOS" in finding.message
+    monkeypatch.setattr(environment.sys, "platform", "darwin")
+    assert not [finding for finding in environment.environment()[1] if finding.check == "system"]

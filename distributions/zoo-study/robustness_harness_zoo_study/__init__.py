@@ -1,0 +1,1 @@
+"""Weights of the checkpoints standard, fgsm, fast_fgsm and a2s of robustness-harness."""

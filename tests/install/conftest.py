@@ -1,0 +1,21 @@
+"""The wheels, built once from a copy of the working tree."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from fresh import ROOT, call
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Distribution name to its wheel; a copy is built, for an old ``build`` folder would be packed, too."""
+    tree, out = tmp_path_factory.mktemp("tree") / "tree", tmp_path_factory.mktemp("dist")
+    left_out = shutil.ignore_patterns(".*", "build", "dist", "results", "runs", "site", "*.egg-info", "__pycache__")
+    shutil.copytree(ROOT, tree, symlinks=True, ignore=left_out)
+    projects = [tree, *sorted((tree / "distributions").iterdir())]
+    options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--no-build-isolation"]
+    call([sys.executable, "-m", "pip", "wheel", *options, "--wheel-dir", str(out), *map(str, projects)])
+    shutil.rmtree(tree)
+    return {path.name.partition("-")[0].replace("_", "-"): path for path in out.glob("*.whl")}
