@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from harness.base.statistics import wilson
+from harness.base.statistics import exact_interval, wilson
 
 Target = Literal["population", "set"]
 """What is estimated: the accuracy on images of the same kind, or on the slice itself, of which a part was not drawn."""
@@ -100,17 +100,6 @@ def monotone(estimates: Sequence[Joined]) -> list[Joined]:
             estimate = Joined(accuracy, (low, max(accuracy, min(estimate.interval[1], last.interval[1]))))
         shown.append(estimate)
     return shown
-
-
-@lru_cache(maxsize=65_536)
-def exact_interval(kept: int, drawn: int, level: float = 0.95) -> tuple[float, float]:
-    """The exact interval of a share (C. J. Clopper and E. S. Pearson, Biometrika 1934); (0, 1) for nothing drawn."""
-    from scipy.stats import beta
-
-    tail = (1 - level) / 2
-    low = 0.0 if kept == 0 else float(beta.ppf(tail, kept, drawn - kept + 1))
-    high = 1.0 if kept == drawn else float(beta.ppf(1 - tail, kept + 1, drawn - kept))
-    return low, high
 
 
 @lru_cache(maxsize=65_536)

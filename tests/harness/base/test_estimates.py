@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import hypergeom
 
-from harness.base.estimates import Factor, Joined, exact_interval, finite_interval, join, monotone
-from harness.base.statistics import wilson
+from harness.base.estimates import Factor, Joined, finite_interval, join, monotone
+from harness.base.statistics import exact_interval, wilson
 
 
 def test_the_worked_example_by_hand():
