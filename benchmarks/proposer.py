@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 from common import machine, model_parser, own_cache, write
 
+from harness.base.statistics import exact_upper_bound
 from harness.evidence.metrics import sample_outcomes
 from harness.inputs.find import find_data, find_model
 from harness.inputs.suite import load_suite
 from harness.run.job import Options, evaluate
-from harness.trust.verify.replay import upper_bound
 
 LIMIT, FEWEST, SEEDS = 0.003, 2000, 3
 Z = 1.6448536269514722
@@ -37,7 +37,7 @@ def bound(differences: np.ndarray) -> float:
     n = len(differences)
     normal = float(differences.mean() + Z * differences.std(ddof=1) / np.sqrt(n))
     against, gained = int((differences > 0).sum()), float(np.clip(-differences, 0, None).mean())
-    return max(normal, upper_bound(against, n) - gained if against + (differences < 0).sum() < 10 else normal)
+    return max(normal, exact_upper_bound(against, n) - gained if against + (differences < 0).sum() < 10 else normal)
 
 
 def main() -> None:

@@ -5,19 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from harness.base.modes import MODES
 from harness.base.text import percent
 from leaderboard.rows import CLEAN, Difference, Pair, Row, Score, Table
 from leaderboard.text import short_hash
 
-MODES = {
-    "observed": "every query of the tool is judged, and samples with a witness leave the attack",
-    "watch": "every query of the tool is judged, nothing leaves the attack",
-    "worst-case": "as observed, but no attack runs on what another one broke: only the worst case is a result, an"
-    " attack's cell is the union of it and those before it",
-    "bisection": "as observed, but the grid is halved for each sample: who survives an epsilon is not attacked at"
-    " smaller ones",
-    "faithful": "only what the tool returns is judged, every attack on all samples: the tool's own numbers",
-}
 INTERVALS = (
     "Accuracies are in % of all samples, with 95 % Wilson intervals; an interval covers the choice of images, not the"
     " seed of attack or training."
@@ -42,7 +34,7 @@ def titles(tables: Sequence[Table]) -> list[str]:
 
 def holds_text(table: Table) -> str:
     """What the table holds: everything that its rows share."""
-    meaning = f": {MODES[table.mode]}" if table.mode in MODES else ""
+    meaning = f": {MODES[table.mode].words}" if table.mode in MODES else ""
     return (
         f"Threat model {table.norm} at epsilon {', '.join(table.grid)}; data {table.data}, n = {table.n:,}, slice"
         f" {short_hash(table.slice)}; suite {table.suite}, definition {table.definition}; mode {table.mode}{meaning}."

@@ -1,31 +1,42 @@
-"""Statistics of counts: exact tests and intervals, no sampling."""
+"""Statistics of counts: exact tests and intervals, on `scipy.stats`.
+
+scipy is imported inside the functions: it takes a while, and most commands never ask for a p value.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
 
 
 def binomial_at_least(k: int, n: int, share: float) -> float:
     """P(X >= k) for X ~ Binomial(n, share)."""
-    if k <= 0:
-        return 1.0
-    if share <= 0.0:
-        return 0.0
-    if share >= 1.0:
-        return 1.0 if k <= n else 0.0
-    success, failure = math.log(share), math.log1p(-share)
-    return _sum(_choose(n, i) + i * success + (n - i) * failure for i in range(k, n + 1))
+    from scipy.stats import binom
+
+    return float(binom.sf(k - 1, n, share))
 
 
 def binomial_at_most(k: int, n: int, share: float) -> float:
     """P(X <= k) for X ~ Binomial(n, share)."""
-    return binomial_at_least(n - k, n, 1.0 - share)
+    from scipy.stats import binom
+
+    return float(binom.cdf(k, n, share))
 
 
 def mcnemar_one_sided(for_it: int, against: int) -> float:
     """P(X >= for_it) where each of the discordant pairs falls either way with probability 1/2 (McNemar 1947)."""
     return binomial_at_least(for_it, for_it + against, 0.5)
+
+
+def mcnemar_exact(only_a: int, only_b: int) -> float:
+    """Two-sided p value of McNemar's test in its exact, binomial form (Q. McNemar, Psychometrika 1947).
+
+    Under the null hypothesis a sample on which two models differ favors either with probability 1/2.
+    """
+    return min(1.0, 2 * binomial_at_most(min(only_a, only_b), only_a + only_b, 0.5))
 
 
 def fisher(k: int, n: int, other_k: int, other_n: int) -> float:
@@ -34,23 +45,46 @@ def fisher(k: int, n: int, other_k: int, other_n: int) -> float:
     The smaller tail, doubled. Unlike a binomial test against ``other_k / other_n``, it knows that the other share was
     counted, too; with a large `other_n` the two agree.
     """
+    from scipy.stats import hypergeom
+
     total, successes = n + other_n, k + other_k
-    low, high = max(0, successes - other_n), min(n, successes)
-    whole = _choose(total, n)
-
-    def tail(counts: Iterable[int]) -> float:
-        return _sum(_choose(successes, i) + _choose(total - successes, n - i) - whole for i in counts)
-
-    return min(1.0, 2 * min(tail(range(low, k + 1)), tail(range(k, high + 1))))
+    below, above = hypergeom.cdf(k, total, successes, n), hypergeom.sf(k - 1, total, successes, n)
+    return float(min(1.0, 2 * min(below, above)))
 
 
-def _choose(n: int, k: int) -> float:
-    """Logarithm of the binomial coefficient."""
-    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+def welch(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> tuple[float, float] | None:
+    """Interval of mean(a) - mean(b), variances not assumed equal (B. L. Welch, Biometrika 1947).
+
+    None without any variance: that a few trainings agree is no certainty.
+
+    Args:
+        a: at least two values.
+        b: likewise.
+        level: of confidence.
+    """
+    from scipy.stats import ttest_ind
+
+    if float(np.var(a)) == float(np.var(b)) == 0:
+        return None
+    low, high = ttest_ind(a, b, equal_var=False).confidence_interval(level)
+    return float(low), float(high)
 
 
-def _sum(logarithms: Iterable[float]) -> float:
-    return min(1.0, math.fsum(math.exp(value) for value in logarithms))
+@lru_cache(maxsize=65_536)
+def exact_interval(hits: int, draws: int, level: float = 0.95) -> tuple[float, float]:
+    """Exact interval of a share (C. J. Clopper and E. S. Pearson, Biometrika 1934); (0, 1) for no draws."""
+    from scipy.stats import beta
+
+    tail = (1 - level) / 2
+    low = 0.0 if hits == 0 else float(beta.ppf(tail, hits, draws - hits + 1))
+    return low, exact_upper_bound(hits, draws, 1 - tail)
+
+
+def exact_upper_bound(hits: int, draws: int, level: float = 0.95) -> float:
+    """The largest share under which so few `hits` of `draws` have a probability of 1 - `level`; 1 for no draws."""
+    from scipy.stats import beta
+
+    return 1.0 if hits >= draws else float(beta.ppf(level, hits + 1, draws - hits))
 
 
 Z95 = 1.959963984540054

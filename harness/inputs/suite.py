@@ -9,15 +9,15 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 from harness.attack import BrokenAttack
+from harness.base.modes import MODES
 from harness.base.threat import Epsilon, check_norm, parse_grid
 from harness.errors import BadSuite, HarnessError, MissingPackage, PluginError, UsageError
 from harness.inputs.registry import Registry, is_plain_name
 from harness.types import Attack, AttackSpec, Mode, Norm
 
-MODES: tuple[Mode, ...] = get_args(Mode)
 DEFAULT_CHUNK = 512
 _ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+/@-]{0,79}$")
 _TYPES: Mapping[str, tuple[type, str]] = {
@@ -72,7 +72,7 @@ class Suite:
             raise UsageError(f"unknown mode {mode!r}; use one of {', '.join(MODES)}")
         if self.mode_is_set and mode != self.mode:
             raise UsageError(f"suite {self.name!r} sets mode {self.mode!r} itself; it cannot run in mode {mode!r}")
-        return replace(self, mode=mode)
+        return replace(self, mode=cast(Mode, mode))
 
     def resolve(self) -> tuple[Attack, ...]:
         """The attacks, built by their plugins; parameters are checked here, tools are not imported.

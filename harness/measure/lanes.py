@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.base.modes import MODES, runs_once
 from harness.base.threat import Epsilon
 from harness.evidence import facts
 from harness.evidence.store import Unit
@@ -33,7 +34,7 @@ def lane_units(suite: Suite, attacks: Sequence[Attack], lane: Lane) -> list[tupl
     if lane.attack == ALL:
         return [unit for one in range(len(attacks)) for unit in lane_units(suite, attacks, Lane(one, lane.chunk))]
     name = suite.attacks[lane.attack].id
-    if attacks[lane.attack].kind in ("minimum", "decision"):
+    if runs_once(attacks[lane.attack]):
         return [(Unit(name, GRID, lane.chunk), suite.grid)]
     grid = suite.grid
     if bisects(suite, attacks, lane):
@@ -43,14 +44,13 @@ def lane_units(suite: Suite, attacks: Sequence[Attack], lane: Lane) -> list[tupl
 
 def bisects(suite: Suite, attacks: Sequence[Attack], lane: Lane) -> bool:
     """Whether the lane looks for the epsilon at which each sample breaks instead of going up the grid."""
-    if suite.mode != bisection.MODE or lane.attack in (None, ALL):
+    if lane.attack in (None, ALL):
         return False
-    attack = attacks[lane.attack]
-    return attack.iterative and attack.kind not in ("minimum", "decision")
+    return MODES[suite.mode].halves_of(attacks[lane.attack])
 
 
 def all_lanes(suite: Suite, chunks: int) -> list[Lane]:
     """All lanes, chunk by chunk, the clean pass of every chunk first."""
     lanes = [Lane(None, chunk) for chunk in range(chunks)]
-    attacks = [ALL] if suite.mode == "worst-case" else range(len(suite.attacks))
+    attacks = [ALL] if MODES[suite.mode].shares else range(len(suite.attacks))
     return lanes + [Lane(attack, chunk) for chunk in range(chunks) for attack in attacks]

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from harness.base.memory import tidy
+from harness.base.modes import MODES, takes
 from harness.base.text import now
 from harness.base.threat import Epsilon
 from harness.errors import BadRun
@@ -144,7 +145,7 @@ class Worker:
             attack, spec = self.attacks[which], self.suite.attacks[which]
             chunk = self._load(lane.chunk)
             deadline = self.setting.deadline if self._computed else None
-            offered = trail.offered if _takes(attack) else None
+            offered = trail.offered if takes(attack, attack.target is not None) else None
             job = Job(self.setting, attack, spec, grid, chunk, trail.before, trail.stored, deadline, offered)
             if trail.halves is not None:
                 at = self.suite.grid.index(grid[-1])
@@ -161,7 +162,7 @@ class Worker:
         meter = Meter(self.setting.reference.device)
         result = run_unit(job)
         self._computed += 1
-        useful = None if self.setting.mode == "faithful" else result.useful
+        useful = result.useful if MODES[self.setting.mode].judges == "queries" else None
         backwards = int(pc.sum(of_whole(result.facts)["backwards"]).as_py())
         counts = result.unconfirmed, result.again, result.out_of_memory
         cost = Cost(*meter.read(), backwards, useful, *counts, findings=tuple(result.findings))
@@ -211,7 +212,7 @@ class Worker:
             trail.halves.take(self.suite.grid.index(grid[-1]), done.facts)
             return
         n = len(self.part.ids(lane.chunk))
-        if self._inherits(self.attacks[self._attack(done.unit)]):
+        if MODES[self.setting.mode].inherits_of(self.attacks[self._attack(done.unit)]):
             trail.before = done.facts
         broken = broken_rows(done.facts, n, grid[-1].value)
         trail.stored = broken if trail.stored is None else trail.stored | broken
@@ -226,10 +227,6 @@ class Worker:
     def _attack(self, unit: Unit) -> int:
         """Which attack of the suite the unit is of."""
         return next(place for place, spec in enumerate(self.suite.attacks) if spec.id == unit.attack)
-
-    def _inherits(self, attack: Attack) -> bool:
-        """Whether a witness at a smaller epsilon counts; in mode ``worst-case`` a single step's does too."""
-        return self.setting.mode == "worst-case" or (self.setting.mode != "faithful" and attack.iterative)
 
     def _clean(self, index: int) -> Done:
         unit = Unit(facts.CLEAN, CLEAN_UNIT, index)
@@ -277,11 +274,6 @@ class Worker:
                 usual_range(reference.logits(images[:RANGED])),
             )
         return self._chunk
-
-
-def _takes(attack: Attack) -> bool:
-    """Whether another attack's witness settles a sample: not if the nearest is looked for, or a target."""
-    return attack.kind == "budget" and attack.target is None
 
 
 def _fits(found: pa.Table, unit: Unit, grid: Sequence[Epsilon], ids: np.ndarray) -> bool:

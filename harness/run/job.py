@@ -13,6 +13,7 @@ import pyarrow as pa
 from torch import Tensor, nn
 
 from harness.base.machine import pick_device
+from harness.base.modes import MODES
 from harness.base.randomness import forked
 from harness.base.text import now
 from harness.base.torch_state import changed_buffers, snapshot
@@ -37,7 +38,7 @@ from harness.measure.unit_cache import UnitCache
 from harness.measure.worker import Done, Worker
 from harness.run.budget import Clock
 from harness.run.manifest import describe
-from harness.run.options import PLAIN, Options, check
+from harness.run.options import Options, check
 from harness.run.plan import Plan
 from harness.run.preflight import check_answers, check_data, check_model
 from harness.run.progress import Reporter, Silent
@@ -135,7 +136,7 @@ def _plan(
     reference.batch_size = min(options.batch_size or 32, len(images))
     reference.logits(images[:2])  # refuses what is not a classifier before anything is timed
     question = Question(
-        options.precision if suite.mode not in PLAIN else "exact",
+        options.precision if MODES[suite.mode].copies else "exact",
         options.compile,
         options.batch_size,
         min(suite.chunk, len(part.indices)),

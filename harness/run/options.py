@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.base.machine import pick_device
+from harness.base.modes import MODES
 from harness.base.torch_state import PRECISIONS
 from harness.errors import UsageError
 from harness.inputs.suite import Suite
 from harness.types import Scale
 
 WITNESSES = ("all", "worst", "none")
-PLAIN = ("watch", "faithful")
-"""Modes in which the model itself is attacked, never a copy."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def check(options: Options, suite: Suite) -> None:
     if options.compile not in ("auto", "on", "off"):
         raise UsageError(f"--compile {options.compile!r} is not one of auto, on, off")
     copied = options.precision in PRECISIONS or options.compile == "on"
-    if copied and suite.mode in PLAIN:
+    if copied and not MODES[suite.mode].copies:
         raise UsageError(f"in mode {suite.mode} the model itself is attacked; leave out --precision and --compile")
     if options.precision == "exact" and options.compile == "on":
         raise UsageError("--compile on makes a copy of the model, --precision exact forbids it; give one of them")

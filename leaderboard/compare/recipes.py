@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.base.files import key_of
+from harness.base.statistics import welch
 from harness.errors import UnknownName, UsageError
 from leaderboard import wording
 from leaderboard.render.markdown import escape, grid
@@ -117,28 +117,6 @@ def _cells(a: Sequence[Record], b: Sequence[Record]) -> list[SeedCell]:
         images = rows_a.mean(axis=0) - rows_b.mean(axis=0)
         found.append(SeedCell(place, shares_a, shares_b, welch(shares_a, shares_b), bootstrap_mean(images)))
     return found
-
-
-def welch(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> tuple[float, float] | None:
-    """Interval of mean(a) - mean(b), variances not assumed equal (B. L. Welch, Biometrika 1947).
-
-    None without any variance: that a few trainings agree is no certainty.
-
-    Args:
-        a: at least two values.
-        b: likewise.
-        level: of confidence.
-    """
-    from scipy.special import stdtrit  # scipy takes a while to import
-
-    difference = float(np.mean(a) - np.mean(b))
-    parts = [float(np.var(side, ddof=1)) / len(side) for side in (a, b)]
-    variance = sum(parts)
-    if variance == 0:
-        return None
-    freedom = variance**2 / sum(part**2 / (len(side) - 1) for part, side in zip(parts, (a, b), strict=True))
-    half = float(stdtrit(freedom, (1 + level) / 2)) * math.sqrt(variance)
-    return difference - half, difference + half
 
 
 def bootstrap_mean(

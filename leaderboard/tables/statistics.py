@@ -13,6 +13,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from harness.base.statistics import exact_upper_bound, mcnemar_exact
 from leaderboard.runs.record import Survivors
 
 ALPHA = 0.05
@@ -22,24 +23,6 @@ ALPHA = 0.05
 def discordant(a: Survivors, b: Survivors) -> tuple[int, int]:
     """How many samples only `a` survives and how many only `b`."""
     return int(np.count_nonzero(a & ~b)), int(np.count_nonzero(b & ~a))
-
-
-def mcnemar_exact(only_a: int, only_b: int) -> float:
-    """Two-sided p value of McNemar's test in its exact, binomial form (Q. McNemar, Psychometrika 1947).
-
-    Under the null hypothesis a sample on which two models differ favors either with probability 1/2.
-    """
-    n, k = only_a + only_b, min(only_a, only_b)
-    if only_a == only_b:
-        return 1.0
-    # P(X <= k) = C(n, k) / 2^n * (1 + k/(n-k+1) + ...): the terms fall, so the sum ends early and stays accurate.
-    term = total = 1.0
-    for i in range(k, 0, -1):
-        term *= i / (n - i + 1)
-        total += term
-        if term < 1e-18 * total:
-            break
-    return min(1.0, 2 * total * (math.comb(n, k) / (1 << n)))
 
 
 def paired_bootstrap(
@@ -55,7 +38,7 @@ def paired_bootstrap(
         return -1.0, 1.0
     tail = (1 - level) / 2
     if only_a == only_b == 0:
-        bound = 1 - tail ** (1 / n)
+        bound = exact_upper_bound(0, n, 1 - tail)
         return -bound, bound
     shares = [only_a / n, only_b / n, (n - only_a - only_b) / n]
     counts = np.random.default_rng(seed).multinomial(n, shares, size=draws)

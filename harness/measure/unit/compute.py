@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from harness.attack import ToolRemark, ToolWarning
 from harness.base.memory import is_out_of_memory
+from harness.base.modes import MODES, fixed_ball
 from harness.base.randomness import derive, forked
 from harness.base.targets import resolve_targets
 from harness.base.threat import Epsilon
@@ -301,10 +302,10 @@ class _Running:
                     self._finding("tool", "info" if remark else "warn", str(warning.message))
 
     def _watch(self, component: str | None) -> Watch:
-        if self.setting.mode == "faithful":
+        mode = MODES[self.setting.mode]
+        if mode.judges == "returned":
             return "count"
-        fixed_ball = self.attack.kind in ("budget", "targeted")
-        if self.setting.mode != "watch" and fixed_ball and self.attack.freezes(component):
+        if mode.freezes and fixed_ball(self.attack) and self.attack.freezes(component):
             return "freeze"
         return "judge"
 

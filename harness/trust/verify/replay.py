@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from harness.base.randomness import derive
+from harness.base.statistics import exact_upper_bound
 from harness.base.threat import Epsilon
 from harness.errors import BadSuite
 from harness.evidence import facts as fact
@@ -92,31 +92,7 @@ def replay(
                 f"{hit.attack} at {hit.epsilon_label}: sample {hit.sample_id} is said to have survived, but the"
                 f" recorded attack breaks it in {REPEATS + 1} runs of {REPEATS + 1}",
             )
-    return Replay(count, seed, len(population), len(draws), REPEATS, hits, upper_bound(len(hits), len(draws)))
-
-
-def upper_bound(hits: int, draws: int, level: float = 0.95) -> float:
-    """Exact one-sided upper bound on a share of which `hits` of `draws` were seen (Clopper and Pearson, 1934).
-
-    The largest share under which so few hits still have a probability of 1 - `level`; 1 for no draws.
-    """
-    if hits >= draws:
-        return 1.0
-    low, high = hits / draws, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _at_most(hits, draws, middle) > 1 - level else (low, middle)
-    return high
-
-
-def _at_most(hits: int, draws: int, share: float) -> float:
-    """Probability of at most `hits` of `draws`, each with probability `share` in (0,1)."""
-    logs = [
-        math.lgamma(draws + 1) - math.lgamma(k + 1) - math.lgamma(draws - k + 1)
-        + k * math.log(share) + (draws - k) * math.log1p(-share)
-        for k in range(hits + 1)
-    ]  # fmt: skip
-    return math.fsum(math.exp(value) for value in logs)
+    return Replay(count, seed, len(population), len(draws), REPEATS, hits, exact_upper_bound(len(hits), len(draws)))
 
 
 def survivors(records: Records, right: Mask) -> list[Survivor]:

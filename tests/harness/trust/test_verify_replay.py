@@ -9,13 +9,14 @@ import torch
 from forgery import Forger, hide
 from toys import Linear, SmallNet, labeled, loaded, scripted
 
+from harness.base.statistics import exact_upper_bound
 from harness.base.threat import parse_grid
 from harness.errors import MissingPackage
 from harness.evidence.store import RunStore
 from harness.inputs.suite import Suite
 from harness.run.job import Options, evaluate
 from harness.trust.verify.places import read_records
-from harness.trust.verify.replay import REPEATS, draw, survivors, upper_bound
+from harness.trust.verify.replay import REPEATS, draw, survivors
 from harness.trust.verify.verdict import Problems
 from harness.trust.verify.verify import VerifyOptions, verify
 from harness.types import AttackSpec
@@ -44,15 +45,15 @@ def population_of(folder):
 @pytest.mark.parametrize(("hits", "draws"), [(0, 100), (1, 100), (3, 7), (12, 400)])
 def test_the_bound_is_exact(hits, draws):
     """Where the bound lies, so few hits have a probability of exactly 5 %."""
-    share = upper_bound(hits, draws)
+    share = exact_upper_bound(hits, draws)
     p = Fraction(share)
     chance = sum(math.comb(draws, k) * p**k * (1 - p) ** (draws - k) for k in range(hits + 1))
     assert float(chance) == pytest.approx(0.05, abs=1e-9)
 
 
 def test_the_bound_at_its_ends():
-    assert upper_bound(0, 100) == pytest.approx(1 - 0.05**0.01)
-    assert upper_bound(5, 5) == upper_bound(0, 0) == 1.0
+    assert exact_upper_bound(0, 100) == pytest.approx(1 - 0.05**0.01)
+    assert exact_upper_bound(5, 5) == exact_upper_bound(0, 0) == 1.0
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def test_an_honest_run_stands_when_every_survivor_is_attacked_again(honest, sett
     assert verdict.value == f"replayed {replay.drawn}"
     assert replay.false == 0
     assert all(hit.attack == "pgd" for hit in replay.hits)  # FGSM has no luck: the same step breaks the same samples
-    assert replay.at_most == upper_bound(len(replay.hits), replay.drawn)
+    assert replay.at_most == exact_upper_bound(len(replay.hits), replay.drawn)
 
 
 def test_the_draw_is_the_seeds_alone_and_every_survivor_is_as_likely(honest):

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_ind
 
+from harness.base.statistics import welch
 from harness.errors import UnknownName, UsageError
 from leaderboard import cli
-from leaderboard.compare.recipes import bootstrap_mean, compare_seeds, welch
+from leaderboard.compare.recipes import bootstrap_mean, compare_seeds
 from leaderboard.runs.collect import collect
 from leaderboard.tables.statistics import paired_bootstrap
 

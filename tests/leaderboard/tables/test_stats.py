@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, bootstrap
 
+from harness.base.statistics import mcnemar_exact
 from leaderboard.tables.statistics import (
     compare_pair,
     holm,
-    mcnemar_exact,
     n_to_separate,
     paired_bootstrap,
     rank_intervals,

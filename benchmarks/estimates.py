@@ -1,0 +1,140 @@
+"""How often the interval of a joined estimate covers the truth: python benchmarks/estimates.py [-o FILE] [--draws N].
+
+Simulated with the function that reports it (`harness.base.estimates.join`): N samples of which a share p stands after
+the full attacks, a prefix of m on which a dearer attack leaves a share r of those that stand. Then chains of three
+factors, the slice itself as target, and the rule of ``--until`` in the loop, which looks at the interval after every
+chunk and stops when it is short enough. Seeds are fixed; a minute or two for each part on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.base.estimates import Factor, Joined, Target, join
+
+N = (500, 2_000, 5_000, 12_630)
+M = (30, 60, 120, 300, 400)
+P = (0.05, 0.2, 0.5, 0.8, 0.95)
+R = (0.6, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0)
+CHUNK = 100
+
+
+def simulate(rows: np.ndarray, truth: np.ndarray | float, target: Target = "population") -> tuple[float, float]:
+    """Coverage and mean half-width of the counts in `rows`: (stands, n, kept, drawn[, kept, drawn])."""
+    counts, inverse = np.unique(rows, axis=0, return_inverse=True)
+    found = [join(Factor(int(row[0]), int(row[1])), _factors(row[2:]), target) for row in counts]
+    low = np.array([estimate.interval[0] for estimate in found])[inverse.ravel()]
+    high = np.array([estimate.interval[1] for estimate in found])[inverse.ravel()]
+    slack = 1e-12  # bounds that are the truth but for rounding cover it
+    return float(np.mean((low <= truth + slack) & (truth <= high + slack))), float(np.mean(high - low) / 2)
+
+
+def _factors(row: np.ndarray) -> list[Factor]:
+    return [Factor(int(kept), int(drawn)) for kept, drawn in zip(row[::2], row[1::2], strict=True)]
+
+
+def two_factors(draws: int, rng: np.random.Generator, target: Target) -> Iterator[dict[str, Any]]:
+    """Every setting of the grid."""
+    for n, m, p, r in product(N, M, P, R):
+        stands = rng.binomial(n, p, draws)
+        drawn = rng.hypergeometric(stands, n - stands, m)
+        truth: np.ndarray | float = p * r
+        if target == "population":
+            kept = rng.binomial(drawn, r)
+        else:  # what the attack would leave of all is decided, the prefix is drawn from it
+            left = rng.binomial(stands, r)
+            kept = rng.hypergeometric(left, stands - left, drawn)
+            truth = left / n
+        rows = np.stack([stands, np.full(draws, n), kept, drawn], axis=1)
+        coverage, width = simulate(rows, truth, target)
+        yield {"n": n, "m": m, "p": p, "r": r, "coverage": coverage, "half_width": width}
+
+
+def three_factors(draws: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+    """A dear attack on a prefix of m, a dearer one on a quarter of it."""
+    for n, m, p, r, q in product(N, M, P, (0.8, 0.95, 0.99, 1.0), (0.9, 0.99, 1.0)):
+        stands = rng.binomial(n, p, draws)
+        drawn = rng.hypergeometric(stands, n - stands, m)
+        kept = rng.binomial(drawn, r)
+        short = max(1, m // 4)
+        in_short = rng.hypergeometric(drawn, m - drawn, short)
+        before = _part(rng, kept, drawn, in_short)
+        last = rng.binomial(before, q)
+        rows = np.stack([stands, np.full(draws, n), kept, drawn, last, before], axis=1)
+        coverage, width = simulate(rows, p * r * q)
+        yield {"n": n, "m": m, "p": p, "r": r, "q": q, "coverage": coverage, "half_width": width}
+
+
+def _part(rng: np.random.Generator, kept: np.ndarray, drawn: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """How many of `kept` are among the first `taken` of `drawn`."""
+    return rng.hypergeometric(kept, drawn - kept, taken)
+
+
+def until(draws: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+    """Chunk by chunk until the half-width is at most 2 points, or 3, or the samples end."""
+    for n, p, r, aim in product((2_000, 5_000, 12_630), P, (0.6, 0.8, 0.9, 0.95, 0.99, 1.0), (0.02, 0.03)):
+        covered = total = spent = 0.0
+        for _ in range(draws):
+            stands = np.zeros(n, dtype=bool)
+            stands[: rng.binomial(n, p)] = True
+            rng.shuffle(stands)
+            keeps = stands & (rng.random(n) < r)
+            estimate, used = _stop(stands, keeps, aim)
+            covered += estimate.interval[0] - 1e-12 <= p * r <= estimate.interval[1] + 1e-12
+            total += estimate.half_width
+            spent += used
+        yield {
+            "n": n, "p": p, "r": r, "aim": aim, "coverage": covered / draws,
+            "half_width": total / draws, "samples": spent / draws,
+        }  # fmt: skip
+
+
+def _stop(stands: np.ndarray, keeps: np.ndarray, aim: float) -> tuple[Joined, int]:
+    full = Factor(int(stands.sum()), len(stands))
+    chosen, used = join(full, [Factor(0, 0)]), 0
+    for end in range(CHUNK, len(stands) + CHUNK, CHUNK):
+        used = min(end, len(stands))
+        chosen = join(full, [Factor(int(keeps[:used].sum()), int(stands[:used].sum()))])
+        if chosen.half_width <= aim:
+            break
+    return chosen, used
+
+
+def report(name: str, rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Print and return the worst settings and the means of one part."""
+    found = list(rows)
+    worst = sorted(found, key=lambda row: row["coverage"])[:5]
+    mean = float(np.mean([row["coverage"] for row in found]))
+    width = float(np.mean([row["half_width"] for row in found]))
+    print(f"{name}: {len(found)} settings, coverage min {worst[0]['coverage']:.4f}, mean {mean:.4f},", end=" ")
+    print(f"mean half-width {100 * width:.2f} points; worst: {worst[0]}", flush=True)
+    return {"settings": len(found), "minimum": worst[0]["coverage"], "mean": mean, "half_width": width, "worst": worst}
+
+
+def main() -> None:
+    """Run all parts."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-o", "--output", type=Path)
+    parser.add_argument("--draws", type=int, default=10_000)
+    parser.add_argument("--until-draws", type=int, default=1_000)
+    given = parser.parse_args()
+    parts = {
+        "population": lambda: two_factors(given.draws, np.random.default_rng(1), "population"),
+        "set": lambda: two_factors(given.draws, np.random.default_rng(2), "set"),
+        "three": lambda: three_factors(given.draws, np.random.default_rng(3)),
+        "until": lambda: until(given.until_draws, np.random.default_rng(4)),
+    }
+    found = {name: report(name, rows()) for name, rows in parts.items()}
+    if given.output:
+        given.output.write_text(json.dumps({"draws": given.draws, "until_draws": given.until_draws, **found}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
