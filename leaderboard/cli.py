@@ -182,7 +182,8 @@ def compare(
 
 def gate(
     require: Annotated[
-        list[str], typer.Option(help="clean>=0.95, ATTACK@EPS>=0.45, worst@EPS>=0.6, no-regression:DIR; repeatable.")
+        list[str],
+        typer.Option(help="clean>=0.95, ATTACK@EPS>=0.45, worst@EPS>=0.6, grade>=B, no-regression:DIR; repeatable."),
     ],
     results: Annotated[
         list[Path] | None, typer.Argument(help="Results folders or single runs (default: results).")
@@ -190,17 +191,26 @@ def gate(
     confident: Annotated[
         bool, typer.Option("--confident", help="The lower end of the 95 % interval has to reach the figure.")
     ] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(help="Accept findings of level error of this check, for instance P7; repeatable."),
+    ] = None,
+    every_run: Annotated[
+        bool, typer.Option("--every-run", help="Judge every run, not only the newest of each model.")
+    ] = False,
     junit: Annotated[Path | None, typer.Option(help="Also write the verdicts to this file as JUnit XML.")] = None,
     github: Annotated[bool, typer.Option("--github", help="Also print GitHub annotations.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON.")] = False,
 ) -> int:
     """Judge runs by requirements; exit code 1 if one is not met."""
     from leaderboard.compare import gate_report
-    from leaderboard.compare.gate import judge, parse
+    from leaderboard.compare.gate import judge
+    from leaderboard.compare.requirements import parse
     from leaderboard.runs.collect import collect
 
     requirements = [parse(text) for text in require]
-    verdicts = judge(collect(results or [_RESULTS]), requirements, confident)
+    records = collect(results or [_RESULTS])
+    verdicts = judge(records, requirements, confident, allow=allow or (), every_run=every_run)
     passed = all(verdict.passed for verdict in verdicts)
     if junit is not None:
         _write(junit, gate_report.as_junit(verdicts))

@@ -3,43 +3,21 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-from harness.base.threat import parse_epsilon
-from harness.errors import BadEpsilon, UnknownName, UsageError
+from harness.errors import HarnessError, UnknownName, UsageError
 from leaderboard import wording
+from leaderboard.compare.requirements import Floor, Grade, NoRegression, Requirement
 from leaderboard.rows import CLEAN, Score
 from leaderboard.runs.collect import collect
 from leaderboard.runs.record import CLEAN_PLACE, Record
 from leaderboard.tables.paired import paired_cells, places
-from leaderboard.tables.tables import choose, grouped, labels_of, make_tables, row_key, table_key
+from leaderboard.tables.tables import age, choose, grouped, labels_of, make_tables, row_key, table_key
 
-_EXAMPLES = "write for instance clean>=0.95, pgd-20@8/255>=0.45, worst@4/255>=0.6 or no-regression:results/old"
-_FLOOR = re.compile(r"^\s*(?:(?P<clean>clean)|(?P<attack>\S+)@(?P<epsilon>[^@\s]+?))\s*>=\s*(?P<share>\S+)\s*$")
-
-
-@dataclass(frozen=True)
-class Floor:
-    """``pgd-20@8/255>=0.45``: an accuracy that must be reached."""
-
-    text: str
-    attack: str
-    epsilon: float
-    share: float
-
-
-@dataclass(frozen=True)
-class NoRegression:
-    """``no-regression:DIR``: nothing may be significantly worse than in the runs of DIR."""
-
-    text: str
-    folder: Path
-
-
-Requirement = Floor | NoRegression
+NO_ERRORS = "no findings of level error"
+"""What is required of every run, unless ``--allow`` names the check."""
 
 
 @dataclass(frozen=True)
@@ -55,58 +33,79 @@ class Verdict:
     message: str
 
 
-def parse(text: str) -> Requirement:
-    """One ``--require``.
-
-    Raises:
-        UsageError: it is not a requirement.
-        BadEpsilon: its epsilon is not one.
-    """
-    if text.strip().startswith("no-regression:"):
-        folder = text.strip().removeprefix("no-regression:")
-        if not folder:
-            raise UsageError(f"requirement {text!r} names no folder; {_EXAMPLES}")
-        return NoRegression(text.strip(), Path(folder))
-    match = _FLOOR.match(text)
-    if not match:
-        raise UsageError(f"requirement {text!r} cannot be read; {_EXAMPLES}")
-    try:
-        share = float(match["share"])
-    except ValueError:
-        share = math.nan
-    if not 0 <= share <= 1:
-        raise UsageError(f"requirement {text!r}: {match['share']!r} is not a share from 0 to 1; {_EXAMPLES}")
-    if match["attack"] == CLEAN:
-        raise UsageError(f"requirement {text!r}: clean accuracy has no epsilon; write clean>={match['share']}")
-    if match["clean"]:
-        return Floor(text.strip(), CLEAN, 0.0, share)
-    try:
-        # Norms differ by run; l2 takes every number, and one that was never measured is refused later.
-        epsilon = parse_epsilon(match["epsilon"], "l2").value
-    except BadEpsilon as error:
-        raise BadEpsilon(f"requirement {text!r}: {error}") from None
-    return Floor(text.strip(), match["attack"], epsilon, share)
-
-
-def judge(records: Sequence[Record], requirements: Sequence[Requirement], confident: bool = False) -> list[Verdict]:
-    """Every requirement on every model, the newest complete run of each speaking for it.
+def judge(
+    records: Sequence[Record],
+    requirements: Sequence[Requirement],
+    confident: bool = False,
+    *,
+    allow: Sequence[str] = (),
+    every_run: bool = False,
+) -> list[Verdict]:
+    """Every requirement on every model, its newest run speaking for it.
 
     A floor has to hold in every table that has its cell, and every model needs at least one; with `confident` it is
-    the lower end of the 95 % interval that has to reach it.
+    the lower end of the 95 % interval that has to reach it. A finding of level error fails the run, whatever its
+    figures are: they are not what they look like. What cannot be judged (an attack that nobody measured, a baseline
+    that is not there) fails, too, beside the others.
 
-    Raises:
-        UsageError: no run at all has the attack or the epsilon that a floor names.
-        BadRun: the folder of a ``no-regression`` cannot be used.
+    Args:
+        records: The runs.
+        requirements: What is asked of them.
+        confident: Whether a floor asks for the lower end of the interval.
+        allow: Checks whose findings are accepted, for instance ``P7``.
+        every_run: Judge every run instead of the newest of each model, seed, suite and data set.
     """
-    subjects = _subjects(records)
-    verdicts: list[Verdict] = []
+    subjects = _subjects(records if every_run else newest(records))
+    verdicts = [verdict for subject in subjects if (verdict := _judge_errors(subject, allow))]
     for requirement in requirements:
-        if isinstance(requirement, Floor):
-            _check_measured(requirement, subjects)
-            verdicts += _judge_floor(requirement, subjects, confident)
-        else:
-            verdicts += _judge_regression(requirement, subjects)
+        try:
+            verdicts += _judge(requirement, subjects, confident)
+        except HarnessError as error:
+            verdicts.append(Verdict(requirement.text, "all", "", "", False, f"cannot be judged: {error}"))
     return verdicts
+
+
+def _judge(requirement: Requirement, subjects: Sequence[_Subject], confident: bool) -> list[Verdict]:
+    if isinstance(requirement, Floor):
+        _check_measured(requirement, subjects)
+        return _judge_floor(requirement, subjects, confident)
+    if isinstance(requirement, Grade):
+        return [_judge_grade(requirement, subject) for subject in subjects]
+    return _judge_regression(requirement, subjects)
+
+
+def newest(records: Sequence[Record]) -> list[Record]:
+    """The run that finished last of each model name, seed, suite, data set and norm, complete or not.
+
+    Other weights, another slice or version of the suite make a run newer, not another one: a folder that is kept holds
+    last week's runs beside today's.
+    """
+    latest: dict[tuple[Any, ...], Record] = {}
+    for record in sorted(records, key=age):
+        info = record.info
+        name = info["suite"]["label"].partition("@")[0]
+        latest[info["model"]["name"], info["seed"], name, info["data"]["name"], info["suite"]["norm"]] = record
+    return list(latest.values())
+
+
+def _judge_errors(subject: _Subject, allow: Sequence[str]) -> Verdict | None:
+    errors = [note for note in subject.record.findings if note.level == "error"]
+    if not errors:
+        return None
+    refused = [note for note in errors if note.check not in allow]
+    if not refused:
+        message = f"allowed: {', '.join(sorted({note.check for note in errors}))}"
+        return subject.verdict(NO_ERRORS, True, message)
+    told = "; ".join(f"{note.check}: {note.message}" for note in refused)
+    hint = " ".join(f"--allow {check}" for check in sorted({note.check for note in refused}))
+    return subject.verdict(NO_ERRORS, False, f"{told} (to accept it: {hint})")
+
+
+def _judge_grade(requirement: Grade, subject: _Subject) -> Verdict:
+    grade = subject.record.grade
+    if grade is None:
+        return subject.verdict(requirement.text, False, "it has no grade, for cells are missing")
+    return subject.verdict(requirement.text, grade <= requirement.grade, f"grade {grade}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,8 +120,8 @@ class _Subject:
         name, weights, _ = row_key(self.record.info)
         return name, weights
 
-    def verdict(self, requirement: Requirement, passed: bool, message: str) -> Verdict:
-        return Verdict(requirement.text, self.label, self.table, self.record.folder.name, passed, message)
+    def verdict(self, requirement: str, passed: bool, message: str) -> Verdict:
+        return Verdict(requirement, self.label, self.table, self.record.folder.name, passed, message)
 
     def score(self, floor: Floor) -> Score | None:
         """The cell that a floor is about, if the run's suite has it."""
@@ -137,8 +136,7 @@ def _subjects(records: Sequence[Record]) -> list[_Subject]:
     names = wording.titles(make_tables(records))
     found = []
     for group, name in zip(groups, names, strict=True):
-        chosen, _ = choose(group)
-        found += [_Subject(record, label, name) for record, label in zip(chosen, labels_of(chosen), strict=True)]
+        found += [_Subject(record, label, name) for record, label in zip(group, labels_of(group), strict=True)]
     return found
 
 
@@ -161,16 +159,16 @@ def _judge_floor(floor: Floor, subjects: Sequence[_Subject], confident: bool) ->
         if score is None:
             if subject.model not in judged:
                 judged.add(subject.model)  # said once
-                verdicts.append(subject.verdict(floor, False, "this was not measured for the model"))
+                verdicts.append(subject.verdict(floor.text, False, "this was not measured for the model"))
             continue
         if score.accuracy is None or score.ci95 is None:
             message = f"the cell is {score.status}, and what is not known does not pass"
-            verdicts.append(subject.verdict(floor, False, message))
+            verdicts.append(subject.verdict(floor.text, False, message))
             continue
         value = score.ci95[0] if confident else score.accuracy
         reading = "lower end, " if confident else ""
         message = f"{reading}{wording.score_text(score)} %, required {100 * floor.share:g} %"
-        verdicts.append(subject.verdict(floor, value >= floor.share, message))
+        verdicts.append(subject.verdict(floor.text, value >= floor.share, message))
     return verdicts
 
 
@@ -187,23 +185,25 @@ def _regression(requirement: NoRegression, subject: _Subject, old: Sequence[Reco
         message = (
             f"{requirement.folder} has no run of {info['model']['name']} on the same data slice, suite, grid and mode"
         )
-        return subject.verdict(requirement, False, message)
+        return subject.verdict(requirement.text, False, message)
     before = max(choose(same)[0], key=lambda record: (record.complete, record.info["finished"] or ""))
     if before.folder.resolve() == subject.record.folder.resolve():
         raise UsageError(f"requirement {requirement.text!r} would compare run {before.folder} with itself")
     lost = [p for p in places(before) if p in before.survivors and p not in subject.record.survivors]
     if lost:
         names = ", ".join(f"{attack} {label}" for attack, label in lost)
-        return subject.verdict(requirement, False, f"not complete any more: {names}")
+        return subject.verdict(requirement.text, False, f"not complete any more: {names}")
     cells, _ = paired_cells(subject.record, before)
     if not cells:
-        return subject.verdict(requirement, False, f"run {before.folder.name} has no complete cell to compare with")
+        return subject.verdict(
+            requirement.text, False, f"run {before.folder.name} has no complete cell to compare with"
+        )
     worse = [cell for cell in cells if cell.significant and cell.paired.difference < 0]
     if worse:
         drops = ", ".join(
             f"{cell.a.attack} {cell.a.epsilon_label} {100 * cell.paired.difference:+.1f} points (p = {cell.p_holm:.2g})"
             for cell in worse
         )
-        return subject.verdict(requirement, False, f"significantly worse than run {before.folder.name}: {drops}")
+        return subject.verdict(requirement.text, False, f"significantly worse than run {before.folder.name}: {drops}")
     message = f"no cell of {len(cells)} is significantly worse than in run {before.folder.name}"
-    return subject.verdict(requirement, True, message)
+    return subject.verdict(requirement.text, True, message)

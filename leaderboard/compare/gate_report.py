@@ -15,12 +15,17 @@ def as_text(verdicts: Sequence[Verdict]) -> str:
     """A line for each verdict, and one that counts them."""
     lines = [
         f"{'pass' if v.passed else 'FAIL'}  {one_line(v.subject)}  {one_line(v.requirement)}:"
-        f" {one_line(v.message, None)}  [{one_line(v.table)}]"
+        f" {one_line(v.message, None)}{_where(v)}"
         for v in verdicts
     ]
     failed = sum(not verdict.passed for verdict in verdicts)
     lines.append(f"{len(verdicts) - failed} passed, {failed} failed")
     return "\n".join(lines) + "\n"
+
+
+def _where(verdict: Verdict) -> str:
+    words = ", ".join(text for text in (one_line(verdict.table), one_line(verdict.run)) if text)
+    return f"  [{words}]" if words else ""
 
 
 def as_data(verdicts: Sequence[Verdict], confident: bool) -> dict[str, Any]:

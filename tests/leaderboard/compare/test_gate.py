@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from harness.errors import BadEpsilon, BadRun, HarnessError, UnknownName, UsageError
+from harness.errors import BadEpsilon, HarnessError, UsageError
 from leaderboard import cli
-from leaderboard.compare.gate import Floor, NoRegression, judge, parse
+from leaderboard.compare.gate import NO_ERRORS, judge
 from leaderboard.compare.gate_report import as_annotations, as_junit
+from leaderboard.compare.requirements import Floor, Grade, NoRegression, parse
 from leaderboard.runs.collect import collect
 
 E1, E8 = "1/255", "8/255"
@@ -91,12 +93,56 @@ def test_every_model_needs_the_cell_once_and_holds_it_everywhere(runs) -> None:
     assert passed(runs, "worst@8/255>=0.5") == [True, True, True]
 
 
-def test_a_name_that_nobody_measured_is_a_mistake_not_a_verdict(runs) -> None:
+def test_what_cannot_be_judged_fails_beside_the_others(runs, tmp_path) -> None:
     runs.write("m", {})
-    with pytest.raises(UnknownName, match="did you mean 'pgd-20'"):
-        passed(runs, "pgd-2@8/255>=0.5")
-    with pytest.raises(UsageError, match="measured at 1/255, 8/255"):
-        passed(runs, "pgd-20@4/255>=0.5")
+    asked = ("clean>=0.5", "pgd-2@8/255>=0.5", "pgd-20@4/255>=0.5", f"no-regression:{tmp_path / 'baseline'}")
+    verdicts = judge(collect([runs.folder]), [parse(text) for text in asked])
+    assert [verdict.passed for verdict in verdicts] == [True, False, False, False]
+    reasons = ("did you mean 'pgd-20'", "measured at 1/255, 8/255", "does not exist")
+    for verdict, said in zip(verdicts[1:], reasons, strict=True):
+        assert verdict.message.startswith("cannot be judged: ")
+        assert said in verdict.message
+    assert as_junit(verdicts).count("<failure") == 3
+    assert as_annotations(verdicts).count("::error") == 3
+
+
+def test_a_finding_of_level_error_fails_whatever_the_figures(runs) -> None:
+    """A masked gradient makes every figure look good, and the run itself says so."""
+    runs.write("m", {}, findings=[{"check": "P7", "level": "error", "message": "gradients are zero"}])
+    runs.write("sound", {}, findings=[{"check": "P5", "level": "warn", "message": "noise"}])
+    records = collect([runs.folder])
+    judged = {v.subject: v for v in judge(records, [parse("pgd-20@8/255>=0.3")]) if v.requirement == NO_ERRORS}
+    assert list(judged) == ["m"], "warnings fail nothing"
+    assert not judged["m"].passed
+    assert "P7: gradients are zero" in judged["m"].message
+    assert "--allow P7" in judged["m"].message
+    assert [v.passed for v in judge(records, [parse("pgd-20@8/255>=0.3")], allow=["P7"])] == [True, True, True]
+    assert not all(v.passed for v in judge(records, [parse("clean>=0")], allow=["P8"]))
+
+
+def test_a_grade_can_be_required(runs) -> None:
+    record = replace(collect([runs.write("m", {})])[0], grade="C")
+    assert [judge([record], [parse(f"grade>={grade}")])[0].passed for grade in "ABCD"] == [False, False, True, True]
+    (verdict,) = judge([replace(record, grade=None)], [parse("grade>=D")])
+    assert (verdict.passed, verdict.message) == (False, "it has no grade, for cells are missing")
+    assert parse(" grade >= B ") == Grade("grade >= B", "B")
+    with pytest.raises(UsageError, match="'E' is no grade from A to D"):
+        parse("grade>=E")
+
+
+def test_the_newest_run_of_a_model_speaks_for_it(runs) -> None:
+    """A folder that is kept holds last week's worse run; it must not keep the gate red, nor a better one green."""
+    worse = {"pgd-20": dict.fromkeys(range(15), E8)}
+    runs.write("m", worse, sha256="sha256:" + "1" * 64, finished="2024-01-01T00:00:00+00:00")
+    fresh = runs.write("m", {}, sha256="sha256:" + "2" * 64, finished="2024-01-08T00:00:00+00:00")
+    records = collect([runs.folder])
+    (verdict,) = judge(records, [parse("pgd-20@8/255>=0.5")])
+    assert (verdict.passed, verdict.run) == (True, fresh.name)
+    assert sorted(v.passed for v in judge(records, [parse("pgd-20@8/255>=0.5")], every_run=True)) == [False, True]
+    later = {"sha256": "sha256:" + "3" * 64, "finished": "2024-01-09T00:00:00+00:00", "status": "interrupted"}
+    runs.write("m", {}, without=[("pgd-20", E8)], **later)
+    (verdict,) = judge(collect([runs.folder]), [parse("pgd-20@8/255>=0.5")])
+    assert not verdict.passed, "the newest run is incomplete, and an older one does not speak for it"
 
 
 def test_no_regression_forgives_chance_and_finds_a_loss(runs) -> None:
@@ -127,10 +173,9 @@ def test_no_regression_needs_the_same_cells_and_something_comparable(runs) -> No
     (verdict,) = judge(collect([other.folder]), [parse(f"no-regression:{old.folder}")])
     assert not verdict.passed
     assert "no run of m on the same data slice, suite, grid and mode" in verdict.message
-    with pytest.raises(UsageError, match="with itself"):
-        passed(old, f"no-regression:{old.folder}")
-    with pytest.raises(BadRun, match="does not exist"):
-        passed(old, "no-regression:nowhere")
+    (verdict,) = judge(collect([old.folder]), [parse(f"no-regression:{old.folder}")])
+    assert not verdict.passed
+    assert "with itself" in verdict.message
 
 
 def test_command_prints_and_writes_what_a_pipeline_reads(runs, call, tmp_path: Path, capsys) -> None:
