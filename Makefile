@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One BLAS thread a test process: two processes with several threads each slow one another down.
 TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
-.PHONY: demo test bench check format docs clean leaderboard wheels lowest
+.PHONY: demo test quick bench check format docs clean leaderboard wheels lowest
 
 demo: $(VENV)/.installed  ## the main job on the bundled data, then its leaderboard
 	$(BIN)/harness eval --model trades --suite pgd
@@ -13,6 +13,15 @@ demo: $(VENV)/.installed  ## the main job on the bundled data, then its leaderbo
 
 test: $(VENV)/.installed  ## all tests that fit into minutes
 	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+# Files that say most about a change in the shortest time: pure functions, files on disk, documents, tables.
+QUICK := tests/test_architecture.py tests/test_docs.py tests/harness/base tests/harness/inputs tests/harness/evidence/test_store.py \
+  tests/harness/evidence/test_metrics.py tests/harness/measure/test_schedule.py tests/harness/run/test_plan.py \
+  tests/leaderboard/compare tests/leaderboard/runs/test_collect.py tests/leaderboard/tables tests/model_zoo/training/test_augment.py \
+  tests/model_zoo/loading/test_cards.py tests/model_zoo/defenses/test_defenses.py tests/model_zoo/recipe/test_watch.py
+
+quick: $(VENV)/.installed  ## what to run while working; `make test` runs everything
+	$(TEST_ENV) $(BIN)/python -m pytest -q -n 2 --dist loadfile $(QUICK) $(PYTEST_ARGS)
 
 # The real benchmark's data: make bench BENCH_DATA="--data gtsrb --data-root DIR"; signs are bundled.
 BENCH_DATA ?= --data signs

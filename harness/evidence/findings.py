@@ -1,4 +1,4 @@
-"""The checks by code: doctor looks before a run, diagnosis after it; ``docs/trust.md`` says what each can see."""
+"""The checks by code: doctor before a run, diagnosis after it. The pages of these names in docs say what each sees."""
 
 from __future__ import annotations
 
