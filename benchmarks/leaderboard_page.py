@@ -21,7 +21,8 @@ from leaderboard.html import render
 
 from harness.base.files import key_of
 from harness.evidence import facts as fact
-from harness.evidence.store import SCHEMA_VERSION, RunStore, Unit, run_name
+from harness.evidence.run_info import SCHEMA_VERSION, run_name
+from harness.evidence.store import RunStore, Unit
 from harness.evidence.summary import summarize
 from leaderboard.runs.collect import collect
 from leaderboard.tables.tables import make_tables

@@ -16,7 +16,8 @@ from toys import Toy
 from harness.base.files import key_of
 from harness.base.threat import distance
 from harness.evidence import facts, witnesses
-from harness.evidence.store import RunStore, run_name
+from harness.evidence.run_info import run_name
+from harness.evidence.store import RunStore
 from harness.evidence.summary import summarize
 from harness.trust.verify.recount import KEYED
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from harness.base.statistics import wilson
 from harness.evidence.costs import of_cell
 from harness.evidence.metrics import Cell, cells, clean_accuracy, worst_case
-from harness.evidence.store import SCHEMA_VERSION
+from harness.evidence.run_info import SCHEMA_VERSION
 from harness.trust.diagnosis import verdict
 
 

@@ -20,7 +20,8 @@ from harness.errors import BadRun
 from harness.evidence import facts as fact
 from harness.evidence import findings
 from harness.evidence.costs import fold_costs, take_notes
-from harness.evidence.store import SCHEMA_VERSION, RunStore, Unit
+from harness.evidence.run_info import SCHEMA_VERSION
+from harness.evidence.store import RunStore, Unit
 from harness.evidence.summary import summarize
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.registry import Registry

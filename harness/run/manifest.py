@@ -13,7 +13,7 @@ from harness.base.machine import device_name, revision, versions
 from harness.base.text import now
 from harness.errors import MissingPackage, PluginError
 from harness.evidence import facts
-from harness.evidence.store import SCHEMA_VERSION, run_name
+from harness.evidence.run_info import SCHEMA_VERSION, run_name
 from harness.inputs.identity import class_code, is_strange, model_code, module_digest
 from harness.inputs.samples import Slice
 from harness.inputs.suite import Suite

@@ -13,7 +13,8 @@ import typer
 from harness.base.files import key_of
 from harness.base.threat import parse_epsilon
 from harness.evidence import facts as fact
-from harness.evidence.store import SCHEMA_VERSION, RunStore, Unit, run_name
+from harness.evidence.run_info import SCHEMA_VERSION, run_name
+from harness.evidence.store import RunStore, Unit
 from harness.evidence.summary import summarize
 
 Falls = Mapping[int, str]

@@ -15,7 +15,8 @@ from harness.base.files import key_of
 from harness.base.threat import check_norm, parse_epsilon
 from harness.errors import BadRun, HarnessError
 from harness.evidence import facts as fact
-from harness.evidence.store import RunStore, run_name
+from harness.evidence.run_info import run_name
+from harness.evidence.store import RunStore
 from harness.evidence.summary import summarize
 from harness.inputs.suite import MODES
 from harness.trust.verify.verdict import Problems
