@@ -22,7 +22,7 @@ from harness.errors import BadRun, HarnessError
 from harness.evidence.facts import CLEAN
 from harness.types import Finding, Kind, Mode, Norm
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 """Of run.json, plan.json and summary.json."""
 
 Count = Annotated[int, Meta(ge=0)]
@@ -30,6 +30,8 @@ Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(ge=0)]
 Key = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Evidence = Literal["all", "worst", "none"]
+AskedPrecision = Literal["auto", "exact", "float32", "tf32", "bf16"]
+AskedCompile = Literal["auto", "on", "off"]
 Status = Literal["running", "complete", "interrupted"]
 
 
@@ -117,9 +119,9 @@ class Asked(Struct, frozen=True, kw_only=True):
     """Type of device."""
     batch_size: int | str
     """A number, or ``auto``."""
-    precision: Literal["auto", "exact", "float32", "tf32", "bf16"] | None = None
+    precision: AskedPrecision | None = None
     """Of the attacked copy; ``exact`` forbids one."""
-    compile: Literal["auto", "on", "off"] | None = None
+    compile: AskedCompile | None = None
     """Whether the copy is compiled."""
 
 

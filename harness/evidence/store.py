@@ -32,7 +32,7 @@ from harness.errors import BadRun, TornFile
 from harness.evidence import costs, facts, lock, parquet
 from harness.evidence import witnesses as codec
 from harness.evidence.lock import running, take_left
-from harness.evidence.run_info import SCHEMA_VERSION, RunInfo, as_json, parse
+from harness.evidence.run_info import SCHEMA_VERSION, Plan, RunInfo, as_json, parse, parse_plan
 from harness.types import Finding, Level
 
 
@@ -230,6 +230,15 @@ class RunStore:
             TornFile: not JSON.
         """
         return parse(self.read_json("run.json"), self.folder / "run.json")
+
+    def write_plan(self, info: RunInfo) -> None:
+        """Write ``plan.json`` atomically: what a run whose run.json is torn is continued by."""
+        self.write_json("plan.json", {"schema": SCHEMA_VERSION, "key": info.key, "plan": as_json(info.planned)})
+
+    def read_plan(self) -> tuple[str, Plan]:
+        """Key and plan of ``plan.json``; raises as `read_info`."""
+        content = self.read_json("plan.json")
+        return str(content.get("key")), parse_plan(content, self.folder / "plan.json")
 
     def write_json(self, name: str, value: Any) -> None:
         """Write ``run.json`` or ``summary.json`` atomically."""
