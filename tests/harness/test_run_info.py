@@ -4,9 +4,11 @@ import copy
 import json
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from harness.errors import BadRun
+from harness.evidence import run_schema
 from harness.evidence.run_info import as_json, parse, run_name
 from harness.evidence.store import RunStore
 
@@ -89,3 +91,36 @@ def test_fields_of_a_newer_version_are_passed_over():
     content = copy.deepcopy(BEFORE[0][1])
     content["new"], content["plan"]["newer"] = 1, {"a": []}
     assert parse(content) == parse(BEFORE[0][1])
+
+
+def test_schema_and_documentation_are_made_from_the_types():
+    """Mend with: python -m harness.evidence.run_schema, and --table for the table."""
+    assert (ROOT / "harness" / "schemas" / "run.json").read_text() == run_schema.text()
+    assert run_schema.table() in (ROOT / "docs" / "contracts.md").read_text()
+    assert all(said for part in run_schema.PARTS for _, said in run_schema.docs(part))
+
+
+@pytest.mark.parametrize(("name", "content"), BEFORE, ids=[name for name, _ in BEFORE])
+def test_runs_from_before_are_valid(name, content):
+    jsonschema.Draft202012Validator(run_schema.schema()).validate(content)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda info: info.update(new=1),
+        lambda info: info["plan"].update(new=1),
+        lambda info: info.pop("plan"),
+        lambda info: info.pop("schema"),
+        lambda info: info["model"].update(code=None),
+        lambda info: info.update(compute=None),
+        lambda info: info["data"].update(n=0),
+        lambda info: info["suite"]["attacks"][0].update(kind="odd"),
+        lambda info: info["findings"].append({"check": "P1", "level": "loud", "message": ""}),
+    ],
+)
+def test_what_the_harness_would_not_write_is_not_valid(change):
+    content = copy.deepcopy(BEFORE[0][1])
+    change(content)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft202012Validator(run_schema.schema()).validate(content)
