@@ -20,8 +20,10 @@ import numpy as np
 
 from harness.base.files import key_of
 from harness.evidence import facts as fact
-from harness.evidence.store import SCHEMA_VERSION, RunStore, Unit, run_name
+from harness.evidence.run_info import SCHEMA_VERSION, run_name
+from harness.evidence.store import RunStore, Unit
 from harness.evidence.summary import summarize
+from harness.trust.diagnosis import verdict
 from leaderboard.render.html.page import render
 from leaderboard.runs.collect import collect
 from leaderboard.tables.tables import make_tables
@@ -79,7 +81,8 @@ def write(
     name, _, version = suite.partition("@")
     options = {"finetune": finetune, "pretrain_epochs": 10} if finetune else {"epsilon": 3 / 255}
     info: dict[str, Any] = {
-        "schema": SCHEMA_VERSION, "model": {"name": model, "sha256": "sha256:" + key_of(model)},
+        "schema": SCHEMA_VERSION, "facts_schema": fact.SCHEMA_VERSION,
+        "model": {"name": model, "sha256": "sha256:" + key_of(model)},
         "suite": {
             "name": name, "version": int(version), "label": suite, "norm": "linf", "grid": list(grid),
             "epsilons": list(grid.values()), "chunk": 512, "attacks": attacks,
@@ -88,7 +91,8 @@ def write(
     }  # fmt: skip
     key = key_of(info)
     info |= {
-        "key": key, "run": f"results/{run_name(model, name, key)}", "device": {"name": "no device: generated"},
+        "key": key, "run": f"results/{run_name(model, name, key)}", 
+        "device": {"name": "no device: generated", "torch": "cpu"},
         "card": {
             "defense": model.removesuffix("-8"), "architecture": "resnet18",
             "recipe": {"epochs": 15, "options": options},
@@ -98,7 +102,9 @@ def write(
         },
         "classes": list(TRAFFIC_SIGNS), "versions": {"robustness-harness": "0.1.0", "torch": "2.11.0"},
         "findings": [], "status": "complete", "finished": "2026-01-01T00:00:00+00:00", "seconds": 812.0,
-        "asked": {"device": "cpu", "batch_size": "auto"},
+        "asked": {"device": "cpu", "batch_size": "auto"}, "threads": 1, "witnesses": "none", "git": None,
+        "run_name": run_name(model, name, key), "started": "2026-01-01T00:00:00+00:00", "sessions": 1,
+        "out_of_memory": 0, "unconfirmed": 0,
     }  # fmt: skip
     store = RunStore.create(results, run_name(model, name, key))
     common_columns = {"sample_id": np.arange(n), "label": labels, "clean_pred": np.where(right, labels, read_as)}
@@ -124,7 +130,8 @@ def write(
             tables.append(table)
             before = broken
     store.write_json("run.json", info)
-    store.write_json("summary.json", summarize(info, fact.concat(tables)))
+    told, facts = store.read_info(), fact.concat(tables)
+    store.write_json("summary.json", summarize(told, facts, *verdict(told, facts)))
 
 
 def load(page: Path) -> dict[str, Any]:

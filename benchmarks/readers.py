@@ -28,7 +28,7 @@ from harness.evidence.store import RunStore
 from harness.inputs.suite import read_suite
 from harness.run.job import Options, evaluate
 from harness.trust.ledger import read_ledger
-from harness.trust.verify.recount import check_form, check_key
+from harness.trust.verify.recount import check_key
 from harness.trust.verify.verdict import Problems
 from leaderboard.runs.collect import collect
 from model_zoo.datasets.folder import ImageFiles
@@ -133,10 +133,7 @@ def readers(top: Path) -> list[Reader]:
 
 
 def _read_run(here: Path) -> None:
-    info = RunStore(here).read_json("run.json")
-    problems = Problems()
-    if check_form(info, problems):
-        check_key(info, problems)
+    check_key(RunStore(here).read_info(), Problems())
     collect([here])
 
 

@@ -107,7 +107,7 @@ def show(
     if output.suffix.lower() != ".png":
         raise UsageError(f"{str(output)!r} does not end with .png; galleries are PNG")
     record = read_run(run)
-    name = str(record.info["data"]["name"])
+    name = str(record.info.data.name)
     if not private and not may_be_shown(name):
         raise UsageError(f"images of {name!r} are not shown: its card does not say pictures = true; see --private")
     found = find(record, pictures, Subjects(model, data, data_root))

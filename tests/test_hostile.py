@@ -17,7 +17,8 @@ from readers import mutate, readers
 from harness.base.threat import parse_grid
 from harness.errors import BadCard, BadData, BadEpsilon, BadRun, BadSuite, BadWeights, HarnessError, UsageError
 from harness.evidence import facts, parquet, witnesses
-from harness.evidence.store import Unit, run_name
+from harness.evidence.run_info import run_name
+from harness.evidence.store import Unit
 from harness.inputs.suite import read_suite
 from model_zoo.datasets import npz
 from model_zoo.datasets.folder import ImageFiles

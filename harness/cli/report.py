@@ -29,11 +29,11 @@ def print_result(run: Run) -> None:
         title=f"robust accuracy, % [95 % interval over images], suite {summary['suite']}, mode {summary['mode']}",
         title_justify="left",
     )  # fmt: skip
-    attacks = {attack["id"]: attack for attack in run.info["suite"]["attacks"]}
+    attacks = {attack.id: attack for attack in run.info.suite.attacks}
     for name, attack in attacks.items():
         cells = {cell["epsilon_label"]: cell for cell in summary["cells"] if cell["attack"] == name}
         shown = [_cell(cells.get(label)) for label in grid]
-        table.add_row(Text(name), f"{attack['tool']} {attack['tool_version'] or 'not installed'}", *shown)
+        table.add_row(Text(name), f"{attack.tool} {attack.tool_version or 'not installed'}", *shown)
     worst = {row["epsilon_label"]: row for row in summary["worst_case"]}
     if len(attacks) > 1:
         rows = [worst.get(label, {}) for label in grid]
@@ -59,7 +59,7 @@ def print_result(run: Run) -> None:
     backwards = sum(cell["backwards"] for cell in summary["cells"])
     console.print(
         f"{forwards:,} forwards, {backwards:,} backwards{_useful(summary, backwards)}, {summary['seconds']:.1f} s"
-        f"{_memory(summary)} on {run.info['device']['name']};"
+        f"{_memory(summary)} on {run.info.device.name};"
         f" grade {summary['grade'] or '–'}; evidence in {summary['run']}",
         markup=False, highlight=False,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -88,12 +89,18 @@ def _verify(folder: Path, subjects: Subjects, options: VerifyOptions) -> tuple[V
     from harness.trust.ledger import content_hash
     from harness.trust.verify.verify import unreadable, verify
 
-    content = content_hash(folder)  # before it is read: of what was verified, not of what lies there later
+    hashed = content_hash(folder)  # before it is read: of what was verified, not of what lies there later
     try:
-        info = RunStore(folder).read_json("run.json")
+        content = RunStore(folder).read_json("run.json")
     except TornFile as error:
-        return unreadable(folder, error), content
-    return verify(folder, *subjects.of(info), options), content
+        return unreadable(folder, error), hashed
+    return verify(folder, *subjects.of(_called(content, "model"), _called(content, "data")), options), hashed
+
+
+def _called(content: Mapping[str, Any], part: str) -> str:
+    """What a run.json of which nothing was checked calls its model or its data."""
+    value = content.get(part)
+    return str(value.get("name")) if isinstance(value, Mapping) else str(value)
 
 
 def _run_folders(given: Path) -> list[Path]:

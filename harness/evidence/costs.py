@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.base.files import write_atomically
+from harness.evidence.run_info import CellCost, RunInfo
 from harness.types import Finding
 
 FOLDER = "costs"
@@ -68,19 +69,29 @@ def read_note(content: Any) -> Cost:
     return Cost(**{**content, "findings": findings})
 
 
-def take_notes(run: dict[str, Any], folder: Path, filenames: Iterable[str]) -> None:
-    """Count into `run`, the content of run.json, what its finished units noticed, whichever start computed them."""
+@dataclass(frozen=True)
+class Notes:
+    """What the finished units of a run noticed, whichever start computed them."""
+
+    out_of_memory: int = 0
+    unconfirmed: int = 0
+    reused: int = 0
+    findings: tuple[Finding, ...] = ()
+
+
+def notes_of(folder: Path, filenames: Iterable[str]) -> Notes:
+    """The sum over the units of the run `folder` whose shards have these names."""
     costs = [cost for name in filenames if (cost := read_cost(folder, name)) is not None]
-    for name in ("out_of_memory", "unconfirmed", "reused"):
-        run[name] = sum(int(getattr(cost, name)) for cost in costs)
-    known = run["findings"]
-    for finding in (finding.as_dict() for cost in costs for finding in cost.findings):
-        if finding not in known:
-            known.append(finding)
+    return Notes(
+        sum(cost.out_of_memory for cost in costs),
+        sum(cost.unconfirmed for cost in costs),
+        sum(cost.reused for cost in costs),
+        tuple(finding for cost in costs for finding in cost.findings),
+    )
 
 
-def fold_costs(folder: Path, units: Iterable[tuple[str, str, str]]) -> list[dict[str, Any]]:
-    """What each attack cost at each epsilon, as run.json spells it: ``compute``.
+def fold_costs(folder: Path, units: Iterable[tuple[str, str, str]]) -> tuple[CellCost, ...]:
+    """What each attack cost at each epsilon, as run.json has it: ``compute``.
 
     Args:
         folder: The run's folder.
@@ -92,31 +103,39 @@ def fold_costs(folder: Path, units: Iterable[tuple[str, str, str]]) -> list[dict
     cells: dict[tuple[str, str], list[Cost | None]] = {}
     for filename, attack, label in units:
         cells.setdefault((attack, label), []).append(read_cost(folder, filename))
-    found = []
-    for (attack, label), costs in cells.items():
-        known = [cost for cost in costs if cost is not None]
-        complete = len(known) == len(costs)
-        entry: dict[str, Any] = {"attack": attack, "epsilon_label": label, "units": len(costs)}
-        entry["seconds"] = round(sum(cost.seconds for cost in known), 3) if complete else None
-        entry["peak_memory"] = max(cost.peak_memory for cost in known) if complete else None
-        useful = [cost.useful for cost in known if cost.useful is not None]
-        entry["useful"] = sum(useful) if complete and len(useful) == len(costs) else None
-        for name in ("backwards", "unconfirmed", "again"):
-            entry[name] = sum(getattr(cost, name) for cost in known) if complete else None
-        found.append(entry)
-    return found
+    return tuple(_folded(attack, label, costs) for (attack, label), costs in cells.items())
 
 
-def of_cell(run: Mapping[str, Any], attack: str, label: str) -> dict[str, Any]:
+def _folded(attack: str, label: str, costs: Sequence[Cost | None]) -> CellCost:
+    known = [cost for cost in costs if cost is not None]
+    complete = len(known) == len(costs)
+    useful = [cost.useful for cost in known if cost.useful is not None]
+    return CellCost(
+        attack=attack,
+        epsilon_label=label,
+        units=len(costs),
+        seconds=round(sum(cost.seconds for cost in known), 3) if complete else None,
+        peak_memory=max(cost.peak_memory for cost in known) if complete else None,
+        useful=sum(useful) if complete and len(useful) == len(costs) else None,
+        backwards=sum(cost.backwards for cost in known) if complete else None,
+        unconfirmed=sum(cost.unconfirmed for cost in known) if complete else None,
+        again=sum(cost.again for cost in known) if complete else None,
+    )
+
+
+def of_cell(info: RunInfo, attack: str, label: str) -> dict[str, Any]:
     """The ledger's part of a summary's cell, from ``compute`` of run.json; nothing for runs that have none.
 
     ``useful_gradients`` is a share of all backward passes, None where there were none or they were not judged.
     """
-    entries: Sequence[Mapping[str, Any]] = run.get("compute", ())
-    for entry in entries:
-        if (entry["attack"], entry["epsilon_label"]) == (attack, label):
-            useful, backwards = entry["useful"], entry["backwards"]
-            share = None if useful is None or not backwards else useful / backwards
-            told = {name: entry[name] for name in ("seconds", "peak_memory", "unconfirmed", "again")}
-            return {**told, "useful_gradients": share}
+    for cost in info.compute or ():
+        if (cost.attack, cost.epsilon_label) == (attack, label):
+            share = None if cost.useful is None or not cost.backwards else cost.useful / cost.backwards
+            return {
+                "seconds": cost.seconds,
+                "peak_memory": cost.peak_memory,
+                "unconfirmed": cost.unconfirmed,
+                "again": cost.again,
+                "useful_gradients": share,
+            }
     return {}

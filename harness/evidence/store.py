@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
@@ -33,9 +32,8 @@ from harness.errors import BadRun, TornFile
 from harness.evidence import costs, facts, lock, parquet
 from harness.evidence import witnesses as codec
 from harness.evidence.lock import running, take_left
+from harness.evidence.run_info import SCHEMA_VERSION, Plan, RunInfo, as_json, parse, parse_plan
 from harness.types import Finding, Level
-
-SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -53,12 +51,6 @@ class Unit:
     def filename(self) -> str:
         """Name of the unit's shards; ``/`` cannot stand in a file name and ``~``, ``_`` not in an id or epsilon."""
         return f"{self.attack.replace('/', '~')}@{self.epsilon.replace('/', '_')}-{self.chunk:05d}.parquet"
-
-
-def run_name(model: str, suite: str, key: str) -> str:
-    """A folder name a person can read: model, suite, and as much of the key as makes it unique."""
-    words = [re.sub(r"[^A-Za-z0-9._+-]+", "-", text).strip("-.")[:40] or "x" for text in (model, suite)]
-    return f"{'-'.join(words)}-{key[:12]}"
 
 
 PARTS = ("facts", "witnesses", costs.FOLDER)
@@ -225,6 +217,28 @@ class RunStore:
         """
         for path in sorted((self.folder / "witnesses").glob("*.parquet")):
             yield codec.read(path)
+
+    def write_info(self, info: RunInfo) -> None:
+        """Write ``run.json`` atomically."""
+        self.write_json("run.json", as_json(info))
+
+    def read_info(self) -> RunInfo:
+        """Read ``run.json``.
+
+        Raises:
+            BadRun: missing, of another schema, or not the form of a run.
+            TornFile: not JSON.
+        """
+        return parse(self.read_json("run.json"), self.folder / "run.json")
+
+    def write_plan(self, info: RunInfo) -> None:
+        """Write ``plan.json`` atomically: what a run whose run.json is torn is continued by."""
+        self.write_json("plan.json", {"schema": SCHEMA_VERSION, "key": info.key, "plan": as_json(info.planned)})
+
+    def read_plan(self) -> tuple[str, Plan]:
+        """Key and plan of ``plan.json``; raises as `read_info`."""
+        content = self.read_json("plan.json")
+        return str(content.get("key")), parse_plan(content, self.folder / "plan.json")
 
     def write_json(self, name: str, value: Any) -> None:
         """Write ``run.json`` or ``summary.json`` atomically."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -10,36 +10,37 @@ import pyarrow as pa
 from harness.base.statistics import wilson
 from harness.evidence.costs import of_cell
 from harness.evidence.metrics import Cell, cells, clean_accuracy, worst_case
-from harness.evidence.store import SCHEMA_VERSION
-from harness.trust.diagnosis import verdict
+from harness.evidence.run_info import SCHEMA_VERSION, AttackInfo, RunInfo
+from harness.types import Finding
 
 
-def summarize(run: Mapping[str, Any], facts: pa.Table) -> dict[str, Any]:
+def summarize(info: RunInfo, facts: pa.Table, findings: Sequence[Finding], grade: str | None) -> dict[str, Any]:
     """The summary of a run, as ``docs/contracts.md`` describes it.
 
     Args:
-        run: The content of run.json.
+        info: The content of run.json.
         facts: All facts of the run.
+        findings: Those of run.json and of the diagnosis.
+        grade: The diagnosis' letter; None for a run that is not complete.
     """
     right, n = clean_accuracy(facts)
-    tools = {attack["id"]: attack for attack in run["suite"]["attacks"]}
+    tools = {attack.id: attack for attack in info.suite.attacks}
     order = {name: place for place, name in enumerate(tools)}
-    folded = sorted(cells(facts, run["data"]["n"]), key=lambda cell: (order[cell.attack], cell.epsilon))
+    folded = sorted(cells(facts, info.data.n), key=lambda cell: (order[cell.attack], cell.epsilon))
     parts = [cell for cell in folded if cell.component is not None]
-    findings, grade = verdict(run, facts)
     return {
         "schema": SCHEMA_VERSION,
-        "run": run["run"],
-        "model": run["model"]["name"],
-        "suite": run["suite"]["label"],
-        "mode": run["mode"],
-        "norm": run["suite"]["norm"],
-        "grid": run["suite"]["grid"],
-        "data": run["data"]["name"],
-        "slice": run["data"]["slice"],
-        "n": run["data"]["n"],
+        "run": info.run,
+        "model": info.model.name,
+        "suite": info.suite.label,
+        "mode": info.mode,
+        "norm": info.suite.norm,
+        "grid": list(info.suite.labels),
+        "data": info.data.name,
+        "slice": info.data.slice,
+        "n": info.data.n,
         "clean": {"accuracy": right / n if n else None, "ci95": list(wilson(right, n)) if n else None, "n": n},
-        "cells": [_cell(run, cell, tools, parts) for cell in folded if cell.component is None],
+        "cells": [_cell(info, cell, tools, parts) for cell in folded if cell.component is None],
         "worst_case": [
             {
                 "epsilon": worst.epsilon,
@@ -47,26 +48,24 @@ def summarize(run: Mapping[str, Any], facts: pa.Table) -> dict[str, Any]:
                 "robust_accuracy": worst.robust_accuracy,
                 "ci95": _pair(worst.ci95),
             }
-            for worst in worst_case(facts, run["data"]["n"], len(tools))
+            for worst in worst_case(facts, info.data.n, len(tools))
         ],
-        "findings": findings,
+        "findings": [finding.as_dict() for finding in findings],
         "grade": grade,
-        "seconds": run["seconds"],
-        "status": run["status"],
+        "seconds": info.seconds,
+        "status": info.status,
     }
 
 
-def _cell(
-    run: Mapping[str, Any], cell: Cell, tools: Mapping[str, Mapping[str, Any]], parts: list[Cell]
-) -> dict[str, Any]:
+def _cell(info: RunInfo, cell: Cell, tools: Mapping[str, AttackInfo], parts: list[Cell]) -> dict[str, Any]:
     attack = tools[cell.attack]
     mine = [part for part in parts if (part.attack, part.epsilon) == (cell.attack, cell.epsilon)]
-    order = {name: place for place, name in enumerate(attack["components"])}
+    order: dict[str | None, int] = {name: place for place, name in enumerate(attack.components)}
     mine.sort(key=lambda part: order.get(part.component, len(order)))
     return {
         "attack": cell.attack,
-        "tool": attack["tool"],
-        "tool_version": attack["tool_version"],
+        "tool": attack.tool,
+        "tool_version": attack.tool_version,
         "epsilon": cell.epsilon,
         "epsilon_label": cell.epsilon_label,
         "n": cell.n,
@@ -78,9 +77,9 @@ def _cell(
         "components": [_component(part, cell) for part in mine] or None,
         "forwards": cell.forwards,
         "backwards": cell.backwards,
-        **({"transferred": cell.transferred} if run["mode"] == "worst-case" else {}),
-        **({"implied": cell.implied} if run["mode"] == "bisection" else {}),
-        **of_cell(run, cell.attack, cell.epsilon_label),
+        **({"transferred": cell.transferred} if info.mode == "worst-case" else {}),
+        **({"implied": cell.implied} if info.mode == "bisection" else {}),
+        **of_cell(info, cell.attack, cell.epsilon_label),
     }
 
 

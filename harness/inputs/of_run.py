@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from harness.errors import UsageError
 from harness.inputs.find import find_data, find_model
@@ -30,22 +28,23 @@ class Subjects:
         self._models: dict[str, LoadedModel] = {}
         self._sets: dict[tuple[str, str], Dataset] = {}
 
-    def of(self, info: Mapping[str, Any]) -> tuple[LoadedModel, Dataset]:
+    def of(self, model: str, data: str) -> tuple[LoadedModel, Dataset]:
         """Model and data of one run.
 
         Args:
-            info: The content of run.json, of which nothing was checked.
+            model: What the run calls its model.
+            data: What the run calls its data.
 
         Raises:
             UsageError: the run's model or data is no installed plugin's name.
             HarnessError: it cannot be loaded.
         """
-        name = _name(info, "model") if self.model is None else self.model
+        name = model if self.model is None else self.model
         if self.model is None and name not in Registry("models"):
             raise UsageError(f"the run's model {name!r:.80} is no installed name; say where it is with --model")
         if name not in self._models:
             self._models[name] = find_model(name)
-        place = (self.data, "test") if self.data is not None else _data_set(_name(info, "data"))
+        place = (self.data, "test") if self.data is not None else _data_set(data)
         if place not in self._sets:
             self._sets[place] = find_data(place[0], self.root, place[1])
         return fitted(self._models[name], self._sets[place]), self._sets[place]
@@ -60,8 +59,3 @@ def _data_set(named: str) -> tuple[str, str]:
         if named.endswith(f"-{split}") and (base := named.removesuffix(f"-{split}")) in known:
             return base, split
     raise UsageError(f"the run's data {named!r:.80} is no installed name; say where it is with --data")
-
-
-def _name(info: Mapping[str, Any], key: str) -> str:
-    value = info.get(key)
-    return str(value.get("name")) if isinstance(value, Mapping) else str(value)

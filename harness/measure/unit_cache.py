@@ -18,10 +18,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +31,7 @@ from harness.errors import BadRun
 from harness.evidence import facts
 from harness.evidence import witnesses as codec
 from harness.evidence.costs import Cost, read_note
+from harness.evidence.run_info import RunInfo, as_json
 from harness.evidence.store import RunStore, Unit
 from harness.measure.unit.compute import Job, UnitResult
 from harness.measure.unit.outcome import INHERITED
@@ -47,26 +47,26 @@ class UnitCache:
 
     Args:
         results: Folder of all runs.
-        run: Content of run.json: model, mode, seed, plan, versions and attacks are read from it.
+        info: Content of run.json: model, mode, seed, plan, versions and attacks are read from it.
         read: Whether entries are used, or only written.
     """
 
-    def __init__(self, results: Path, run: Mapping[str, Any], read: bool = True) -> None:
+    def __init__(self, results: Path, info: RunInfo, read: bool = True) -> None:
         self.folder, self.read = results.resolve() / FOLDER, read
-        self._witnesses = run["witnesses"] != "none"
+        self._witnesses = info.witnesses != "none"
         self._same = {
             "schema": SCHEMA_VERSION,
             "facts_schema": facts.SCHEMA_VERSION,
-            "model": [run["model"]["sha256"], run["model"].get("code")],
-            "norm": run["suite"]["norm"],
-            "mode": run["mode"],
-            "seed": run["seed"],
-            "plan": run["plan"],
-            "hardware": run["device"]["name"],
-            "versions": run["versions"],
+            "model": [info.model.sha256, info.model.code],
+            "norm": info.suite.norm,
+            "mode": info.mode,
+            "seed": info.seed,
+            "plan": as_json(info.planned),
+            "hardware": info.device.name,
+            "versions": info.versions,
             "witnesses": self._witnesses,
         }
-        self._attacks = {attack["id"]: attack for attack in run["suite"]["attacks"]}
+        self._attacks = {attack.id: attack for attack in info.suite.attacks}
         self._chunk: tuple[int, str] = (-1, "")
 
     def key(self, job: Job, clean: pa.Table) -> str:
@@ -77,7 +77,7 @@ class UnitCache:
             clean: Facts of its chunk's clean pass; their margins tell apart models whose tensors and visible code
                 are the same.
         """
-        attack = dict(self._attacks[job.spec.id])
+        attack = as_json(self._attacks[job.spec.id])
         attack["resolved"] = [attack["resolved"][epsilon.label] for epsilon in job.grid]
         plan = dict(self._same["plan"])
         plan["batch_size"] = min(plan["batch_size"], len(job.chunk.sample_ids))

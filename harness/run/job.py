@@ -9,19 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 from torch import Tensor, nn
 
 from harness.base.machine import pick_device
 from harness.base.modes import MODES
 from harness.base.randomness import forked
-from harness.base.text import now
 from harness.base.torch_state import changed_buffers, snapshot
 from harness.errors import BadRun
 from harness.evidence import facts as fact
 from harness.evidence import findings
-from harness.evidence.costs import fold_costs, take_notes
-from harness.evidence.store import SCHEMA_VERSION, RunStore, Unit
+from harness.evidence.costs import fold_costs, notes_of
+from harness.evidence.run_info import Calibration, Plan, RunInfo, as_json
+from harness.evidence.store import RunStore, Unit
 from harness.evidence.summary import summarize
 from harness.inputs.outputs import fitted
 from harness.inputs.reference import ReferenceModel
@@ -39,10 +40,12 @@ from harness.measure.worker import Done, Worker
 from harness.run.budget import Clock
 from harness.run.manifest import describe
 from harness.run.options import Options, check
-from harness.run.plan import Plan
+from harness.run.plan import recipe_of
 from harness.run.preflight import check_answers, check_data, check_model
 from harness.run.progress import Reporter, Silent
 from harness.run.resume import Earlier, drop_given_up, take_over
+from harness.run.session import Session
+from harness.trust.diagnosis import verdict
 from harness.trust.diagnosis.transfer import find_runs, transfer
 from harness.types import Dataset, Finding, LoadedModel, Scale
 
@@ -54,14 +57,14 @@ class Run:
     """A run on disk."""
 
     folder: Path
-    info: dict[str, Any]
+    info: RunInfo
     summary: dict[str, Any]
     facts: pa.Table = field(repr=False)
 
     @property
     def complete(self) -> bool:
         """Whether every cell has a number."""
-        return all(cell["status"] == "ok" for cell in self.summary["cells"]) and self.info["status"] == "complete"
+        return all(cell["status"] == "ok" for cell in self.summary["cells"]) and self.info.status == "complete"
 
 
 def evaluate(
@@ -93,16 +96,16 @@ def evaluate(
     device = pick_device(options.device)
     others = find_runs(options.transfer)
     part = make_slice(data, options.n, suite.chunk)
-    run = describe(model, suite, attacks, part, options, device)
-    check_model(model, data, run, options, device)
-    store = RunStore.create(options.results, run["run_name"])
+    session = Session.of(describe(model, suite, attacks, part, options, device))
+    here = session.described
+    check_model(model, data, session, options, device)
+    store = RunStore.create(options.results, here.run_name)
     with store.locked(), ReferenceModel(model, device) as reference:
         if options.fresh:
             store.clear()
-        here = {name: run[name] for name in ("versions", "device")}
-        earlier = take_over(store, run)
+        earlier = take_over(store, session)
         check_answers(store, reference, part)
-        plan, copy = _plan(run, reference, part, suite, options)
+        plan, copy = _plan(session, reference, part, suite, options)
         reference.batch_size = plan.batch_size
         deadline = None if options.budget is None else begun + options.budget
         setting = Setting(
@@ -110,13 +113,15 @@ def evaluate(
             unit_timeout=options.unit_timeout, deadline=deadline, copy=copy,
             guard=Guard(reference.module, *([copy] if copy is not None else [])),
         )  # fmt: skip
-        cache = UnitCache(options.results, run | here, read=not options.fresh)
-        worker = Worker(setting, suite, attacks, part, store, run["witnesses"] != "none", cache)
-        return _run(worker, run, reporter, execute, options.scale, others, earlier)
+        info = session.described
+        local = msgspec.structs.replace(info, versions=here.versions, device=here.device)
+        cache = UnitCache(options.results, local, read=not options.fresh)
+        worker = Worker(setting, suite, attacks, part, store, info.witnesses != "none", cache)
+        return _run(worker, session, reporter, execute, options.scale, others, earlier)
 
 
 def _plan(
-    run: dict[str, Any], reference: ReferenceModel, part: Slice, suite: Suite, options: Options
+    session: Session, reference: ReferenceModel, part: Slice, suite: Suite, options: Options
 ) -> tuple[Plan, FastCopy | None]:
     """The run's plan, kept from an earlier start or resolved now, and the copy it attacks (None: the model itself).
 
@@ -124,11 +129,11 @@ def _plan(
         BadRun: an earlier start attacked a copy that cannot be made here.
     """
     images, _ = part.take(0)
-    if "plan" in run:
-        plan = Plan.from_dict(run["plan"])
+    info = session.described
+    if (plan := info.plan) is not None:
         reference.batch_size = plan.batch_size
         try:
-            return plan, make_copy(reference, plan.recipe, images)
+            return plan, make_copy(reference, recipe_of(plan), images)
         except Unfit as error:
             raise BadRun(
                 f"the copy of the model that this run attacks cannot be made here ({error}); start over with --fresh"
@@ -141,8 +146,8 @@ def _plan(
         options.batch_size,
         min(suite.chunk, len(part.indices)),
     )
-    machine = {name: run[name] for name in ("model", "threads")} | {"device": run["device"]["name"]}
-    identity = machine | {"torch": run["versions"].get("torch"), "shape": list(images.shape[1:])}
+    machine = {"model": as_json(info.model), "threads": info.threads, "device": info.device.name}
+    identity = machine | {"torch": info.versions.get("torch"), "shape": list(images.shape[1:])}
     with forked(0):
         answer = calibrate(reference, images, question, identity)
     recipe, unfit = answer.recipe, answer.unfit
@@ -151,24 +156,25 @@ def _plan(
     except Unfit as error:  # measured on a model that shares its tensors with this one, but not its code
         recipe, copy, unfit = Recipe(), None, (str(error),)
     plan = Plan(
-        reference.device.type,
-        answer.batch_size,
-        recipe.precision,
-        run["threads"],
-        recipe.speedups,
-        recipe.channels_last,
-        recipe.compiled,
+        device=reference.device.type,
+        batch_size=answer.batch_size,
+        precision=recipe.precision,
+        threads=info.threads,
+        speedups=tuple(recipe.speedups),
+        channels_last=recipe.channels_last,
+        compiled=recipe.compiled,
     )
-    run["plan"], run["calibration"] = plan.as_dict(), answer.as_dict() | {"unfit": list(unfit)}
+    calibration = Calibration(measured=dict(answer.measured), unfit=tuple(unfit), cached=answer.cached)
+    session.described = msgspec.structs.replace(info, plan=plan, calibration=calibration)
     if unfit and recipe.exact:
         message = f"no copy was made, the model is attacked as it is: {unfit[0]}"
-        run["findings"].append(Finding("copy", "info", message).as_dict())
+        session.findings.append(Finding("copy", "info", message))
     return plan, copy
 
 
 def _run(
     worker: Worker,
-    run: dict[str, Any],
+    session: Session,
     reporter: Reporter,
     execute: Executor,
     scale: Scale,
@@ -181,13 +187,13 @@ def _run(
     units = [unit for lane in names for unit in lane]
     if before.patient:
         drop_given_up(store, names)
-    begun, earlier = time.monotonic(), run["seconds"]
+    begun, earlier = time.monotonic(), session.seconds
     attacked = [worker.setting.reference.module, *([worker.setting.copy] if worker.setting.copy is not None else [])]
     buffers = [(module, snapshot(module)) for module in attacked]
-    run["sessions"] += 1
-    store.write_json("plan.json", {"schema": SCHEMA_VERSION, "key": run["key"], "plan": run["plan"]})
-    store.write_json("run.json", run)
-    reporter.started(run, len(units))
+    session.sessions += 1
+    store.write_plan(session.info)
+    store.write_info(session.info)
+    reporter.started(session.info, len(units))
     tables: list[pa.Table] = []
     there: set[Unit] = set()
     clock = Clock(worker.setting.deadline)
@@ -197,34 +203,34 @@ def _run(
             tables.append(done.facts)
             if done.result is not None:
                 clock.worked = clock.worked or done.unit.attack != fact.CLEAN
-                if before.other and (mixed := before.finding().as_dict()) not in run["findings"]:
-                    run["findings"].append(mixed)
-                    store.write_json("run.json", run)
+                if before.other and session.note(before.finding()):
+                    store.write_info(session.info)
             reporter.finished(done)
         if len(there) == len(units) and (gone := store.missing(units)):
             raise BadRun(f"{len(gone)} finished units vanished from {store.folder}, {gone[0]} first; start it again")
-        run["status"] = "complete" if len(there) == len(units) else "interrupted"
+        session.status = "complete" if len(there) == len(units) else "interrupted"
     except BaseException as error:
-        run["status"] = "interrupted"
+        session.status = "interrupted"
         if isinstance(error, BadRun):  # the disk is full, or the folder gone: run.json may not be writable either
             with contextlib.suppress(BadRun):
-                _end(run, worker, buffers, there, earlier + time.monotonic() - begun)
+                _end(session, worker, buffers, there, earlier + time.monotonic() - begun)
         else:
-            _end(run, worker, buffers, there, earlier + time.monotonic() - begun)
+            _end(session, worker, buffers, there, earlier + time.monotonic() - begun)
         raise
-    run["compute"] = fold_costs(store.folder, _places(suite, [unit for unit in units if unit in there]))
+    session.compute = fold_costs(store.folder, _places(suite, [unit for unit in units if unit in there]))
     if len(there) < len(units) and clock.over():
-        run["findings"].append(clock.finding(run, suite, units, there).as_dict())
+        session.findings.append(clock.finding(session.info, suite, units, there))
     found = fact.concat(tables)
-    if others and run["status"] == "complete":
-        told = transfer(worker.setting.reference, worker.part, run, found, others)
-        run["findings"] = [old for old in run["findings"] if old["check"] != "P26"] + [new.as_dict() for new in told]
-    _end(run, worker, buffers, there, earlier + time.monotonic() - begun)
-    if run["status"] == "complete" and run["witnesses"] == "worst":
+    if others and session.status == "complete":
+        told = transfer(worker.setting.reference, worker.part, session.info, found, others)
+        session.findings = [old for old in session.findings if old.check != "P26"] + told
+    _end(session, worker, buffers, there, earlier + time.monotonic() - begun)
+    info = session.info
+    if info.status == "complete" and info.witnesses == "worst":
         store.thin_witnesses(worker.part.chunks)
-    summary = summarize(run, found)
+    summary = summarize(info, found, *verdict(info, found))
     store.write_json("summary.json", summary)
-    return Run(store.folder, run, summary, found)
+    return Run(store.folder, info, summary, found)
 
 
 def _places(suite: Suite, units: Iterable[Unit]) -> list[tuple[str, str, str]]:
@@ -235,22 +241,23 @@ def _places(suite: Suite, units: Iterable[Unit]) -> list[tuple[str, str, str]]:
 
 
 def _end(
-    run: dict[str, Any],
+    session: Session,
     worker: Worker,
     buffers: Sequence[tuple[nn.Module, dict[str, Tensor]]],
     there: Iterable[Unit],
     seconds: float,
 ) -> None:
     """Write into run.json what happened."""
-    take_notes(run, worker.store.folder, sorted(unit.filename for unit in there))
-    run["findings"].extend(finding.as_dict() for finding in worker.store.events)
+    session.notes = notes_of(worker.store.folder, sorted(unit.filename for unit in there))
+    for finding in session.notes.findings:
+        session.note(finding)
+    session.findings.extend(worker.store.events)
     changed = [name for module, before in buffers for name in changed_buffers(before, module)]
     for name in changed[:1]:
         message = f"measuring changed buffer {name}, so the units were not attacked on one model; start over"
-        run["findings"].append(findings.found("P4", "error", message).as_dict())
-    run["seconds"] = round(seconds, 3)
-    run["finished"] = now()
-    worker.store.write_json("run.json", run)
+        session.findings.append(findings.found("P4", "error", message))
+    session.end(seconds)
+    worker.store.write_info(session.info)
 
 
 def _guarded(units: Iterator[Done]) -> Iterator[Done]:

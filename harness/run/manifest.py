@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 import torch
 
-from harness.base.files import key_of
 from harness.base.machine import device_name, revision, versions
 from harness.base.text import now
 from harness.errors import MissingPackage, PluginError
 from harness.evidence import facts
-from harness.evidence.store import SCHEMA_VERSION, run_name
+from harness.evidence.run_info import (
+    Asked,
+    AskedCompile,
+    AskedPrecision,
+    AttackInfo,
+    DataInfo,
+    Device,
+    Evidence,
+    ModelInfo,
+    RunInfo,
+    SuiteInfo,
+    run_name,
+)
 from harness.inputs.identity import class_code, is_strange, model_code, module_digest
 from harness.inputs.samples import Slice
 from harness.inputs.suite import Suite
@@ -26,9 +38,9 @@ MANY_WITNESSES = 20_000
 
 def describe(
     model: LoadedModel, suite: Suite, attacks: tuple[Attack, ...], part: Slice, options: Options, device: torch.device
-) -> dict[str, Any]:
+) -> RunInfo:
     """Everything run.json says before the first unit; what determines the numbers makes the key."""
-    attack_info, findings = [], []
+    attack_infos, findings = [], []
     for spec, attack in zip(suite.attacks, attacks, strict=True):
         try:
             tool_version: str | None = attack.tool_version()
@@ -38,82 +50,72 @@ def describe(
         except PluginError as error:
             tool_version = None
             findings.append(Finding("plugin", "error", f"{spec.id}: {error}"))
-        attack_info.append(
-            {
-                "id": spec.id,
-                "tool": spec.tool,
-                "tool_version": tool_version,
-                "method": spec.method,
-                "kind": attack.kind,
-                "iterative": attack.iterative,
-                "components": [name for name in attack.components if name is not None],
-                "params": dict(spec.params),
-                "resolved": {epsilon.label: attack.parameters(epsilon.value) for epsilon in suite.grid},
-                "caveats": list(attack.caveats),
-                **_told("code", class_code(type(attack))),
+        attack_infos.append(
+            AttackInfo(
+                id=spec.id,
+                tool=spec.tool,
+                tool_version=tool_version,
+                method=spec.method,
+                kind=attack.kind,
+                iterative=attack.iterative,
+                components=tuple(name for name in attack.components if name is not None),
+                params=dict(spec.params),
+                resolved={epsilon.label: attack.parameters(epsilon.value) for epsilon in suite.grid},
+                caveats=tuple(attack.caveats),
+                code=class_code(type(attack)),
                 # Those that are asked for stand in the parameters already.
-                **({"individual": True} if attack.individual and not spec.params.get("individual") else {}),
-            }
+                individual=True if attack.individual and not spec.params.get("individual") else None,
+            )
         )
     count = len(part.indices) * len(attacks)
     witnesses = options.witnesses or ("worst" if count > MANY_WITNESSES else "all")
-    determines = {
-        "schema": SCHEMA_VERSION,
-        "facts_schema": facts.SCHEMA_VERSION,
-        "model": {
-            "name": model.name,
-            "sha256": model.weights_sha256 or module_digest(model),
-            **_told("code", _code(model)),
-        },
-        "suite": {
-            "name": suite.name,
-            "version": suite.version,
-            "label": suite.label,
-            "norm": suite.norm,
-            "grid": [epsilon.label for epsilon in suite.grid],
-            "epsilons": [epsilon.value for epsilon in suite.grid],
-            "chunk": suite.chunk,
-            "attacks": attack_info,
-        },
-        "data": {"name": part.data.name, "slice": part.digest(), "n": len(part.indices)},
-        "mode": suite.mode,
-        "seed": options.seed,
-        "asked": {
-            "device": device.type,
-            "batch_size": options.batch_size or "auto",
-            "precision": options.precision,
-            "compile": options.compile,
-        },
-        "threads": torch.get_num_threads() if device.type == "cpu" else 0,
-    }
-    key = key_of(determines)
+    suite_info = SuiteInfo(
+        name=suite.name,
+        version=suite.version,
+        label=suite.label,
+        norm=suite.norm,
+        labels=tuple(epsilon.label for epsilon in suite.grid),
+        epsilons=tuple(epsilon.value for epsilon in suite.grid),
+        chunk=suite.chunk,
+        attacks=tuple(attack_infos),
+    )
+    asked = Asked(
+        device=device.type,
+        batch_size=options.batch_size or "auto",
+        precision=cast(AskedPrecision, options.precision),
+        compile=cast(AskedCompile, options.compile),
+    )
+    info = RunInfo(
+        facts_schema=facts.SCHEMA_VERSION,
+        model=ModelInfo(name=model.name, sha256=model.weights_sha256 or module_digest(model), code=_code(model)),
+        suite=suite_info,
+        data=DataInfo(name=part.data.name, slice=part.digest(), n=len(part.indices)),
+        mode=suite.mode,
+        seed=options.seed,
+        asked=asked,
+        threads=torch.get_num_threads() if device.type == "cpu" else 0,
+        key="",
+        run="",
+        run_name="",
+        witnesses=cast(Evidence, witnesses),
+        device=Device(name=device_name(device), torch=str(device)),
+        card=_card_info(model),
+        classes=tuple(str(name) for name in part.data.classes),
+        versions=versions(),
+        git=revision(),
+        findings=tuple(findings),
+        status="running",
+        started=now(),
+        finished=None,
+        seconds=0.0,
+        sessions=0,
+        out_of_memory=0,
+        unconfirmed=0,
+        unit_timeout=options.unit_timeout,
+    )
+    key = info.determined()
     name = run_name(model.name, suite.name, key)
-    return {
-        **determines,
-        "key": key,
-        "run": str(options.results / name),
-        "run_name": name,
-        "witnesses": witnesses,
-        "device": {"name": device_name(device), "torch": str(device)},
-        "card": _card_info(model),
-        "classes": [str(name) for name in part.data.classes],
-        "versions": versions(),
-        "git": revision(),
-        "findings": [finding.as_dict() for finding in findings],
-        "status": "running",
-        "started": now(),
-        "finished": None,
-        "seconds": 0.0,
-        "sessions": 0,
-        "out_of_memory": 0,
-        "unconfirmed": 0,
-        "reused": 0,
-        "unit_timeout": options.unit_timeout,
-    }
-
-
-def _told(name: str, value: str | None) -> dict[str, str]:
-    return {} if value is None else {name: value}
+    return msgspec.structs.replace(info, key=key, run=str(options.results / name), run_name=name)
 
 
 def _code(model: LoadedModel) -> str | None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import msgspec
 import torch
 
 from harness.errors import BadRun, TornFile
 from harness.evidence import facts
+from harness.evidence.run_info import Preflight, RunInfo
 from harness.evidence.store import RunStore, Unit
 from harness.inputs.reference import ReferenceModel, margins
 from harness.inputs.samples import Slice
 from harness.run.options import Options
+from harness.run.session import Session
 from harness.trust.doctor import Report, examine_data, examine_model, refuse, units
-from harness.types import Dataset, Finding, LoadedModel
+from harness.types import Dataset, LoadedModel
 
 SAME = 64
 """Images a continued run's model is asked again."""
@@ -31,41 +32,40 @@ def check_data(model: LoadedModel, data: Dataset) -> None:
     refuse(examine_data(model, data), model.name)
 
 
-def check_model(model: LoadedModel, data: Dataset, run: dict[str, Any], options: Options, device: torch.device) -> None:
-    """Examine the model and write into `run` what was found; an earlier start's answer is taken over.
+def check_model(model: LoadedModel, data: Dataset, session: Session, options: Options, device: torch.device) -> None:
+    """Examine the model and note in `session` what was found; an earlier start's answer is taken over.
 
     Raises:
         ModelRefused: a check refuses and ``options.force`` is not set.
     """
-    earlier = _earlier(run, options)
+    earlier = _earlier(session.described, options)
     if earlier is None:
-        suite = run["suite"]
         report = examine_model(model, data, device, options.batch_size)
-        report.findings.extend(
-            units(suite["attacks"], suite["norm"], dict(zip(suite["grid"], suite["epsilons"], strict=True)))
-        )
+        suite = session.described.suite
+        told = ((attack.id, attack.kind, attack.resolved) for attack in suite.attacks)
+        report.findings.extend(units(told, suite.norm, suite.grid))
     else:
         report = earlier
     refuse(report, model.name, options.force)
-    known = run["findings"]
-    known.extend(new for finding in report.findings if (new := finding.as_dict()) not in known)
-    run["preflight"] = {"n": report.n, "seconds": round(report.seconds, 3), "forced": bool(report.refusals)}
+    for finding in report.findings:
+        session.note(finding)
+    preflight = Preflight(n=report.n, seconds=round(report.seconds, 3), forced=bool(report.refusals))
+    session.described = msgspec.structs.replace(session.described, preflight=preflight)
 
 
-def _earlier(run: dict[str, Any], options: Options) -> Report | None:
+def _earlier(info: RunInfo, options: Options) -> Report | None:
     """What an earlier start of the same run found."""
-    folder = options.results / run["run_name"]
+    folder = options.results / info.run_name
     if options.fresh or not (folder / "run.json").exists():
         return None
     try:
-        before = RunStore(folder).read_json("run.json")
+        before = RunStore(folder).read_info()
     except TornFile:
         return None
-    kept = before.get("preflight")
-    if before.get("key") != run["key"] or kept is None:
+    if before.key != info.key or before.preflight is None:
         return None
-    findings = [Finding(**finding) for finding in before["findings"] if finding["level"] == "refuse"]
-    return Report(findings, kept["n"], kept["seconds"])
+    findings = [finding for finding in before.findings if finding.level == "refuse"]
+    return Report(findings, before.preflight.n, before.preflight.seconds)
 
 
 def check_answers(store: RunStore, reference: ReferenceModel, part: Slice) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -26,6 +26,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.evidence import facts as fact
+from harness.evidence.run_info import RunInfo
 from harness.measure.worker import Done
 
 
@@ -43,7 +44,7 @@ class LiveReport:
         self._task: TaskID | None = None
         self._live: Live | None = None
         self._starting = self.console.status("loading and checking the model")
-        self._run: dict[str, Any] = {}
+        self._info: RunInfo | None = None
         self._counts: dict[tuple[str, str], list[int]] = {}
         self._said = time.monotonic()
         self._finished = self._total = 0
@@ -60,14 +61,14 @@ class LiveReport:
         if self._live is not None:
             self._live.stop()
 
-    def started(self, run: dict[str, Any], total: int) -> None:
+    def started(self, info: RunInfo, total: int) -> None:
         """Show what is going to run."""
         self._starting.stop()
-        self._run, self._total = run, total
-        plan = run["plan"]
+        self._info, self._total = info, total
+        plan = info.planned
         self.console.print(
-            f"{run['model']['name']} under {run['suite']['label']} ({run['mode']}) on {run['data']['name']},"
-            f" n={run['data']['n']}, {plan['device']}, batch {plan['batch_size']}: {run['run']}",
+            f"{info.model.name} under {info.suite.label} ({info.mode}) on {info.data.name},"
+            f" n={info.data.n}, {plan.device}, batch {plan.batch_size}: {info.run}",
             markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip
         self._task = self._progress.add_task("evaluating", total=total)
@@ -100,11 +101,12 @@ class LiveReport:
             self._counts[done.unit.attack, label] = [survived + (outcome == "survived"), n + 1]
 
     def _view(self) -> Group:
-        grid = self._run["suite"]["grid"]
+        suite = None if self._info is None else self._info.suite
+        grid = () if suite is None else suite.labels
         table = Table("attack", *grid, title="robust accuracy so far, %", title_justify="left")
-        for attack in self._run["suite"]["attacks"]:
-            counted = [self._counts.get((attack["id"], label), [0, 0]) for label in grid]
-            table.add_row(Text(attack["id"]), *(f"{100 * s / n:.1f} (n={n})" if n else "…" for s, n in counted))
+        for attack in () if suite is None else suite.attacks:
+            counted = [self._counts.get((attack.id, label), [0, 0]) for label in grid]
+            table.add_row(Text(attack.id), *(f"{100 * s / n:.1f} (n={n})" if n else "…" for s, n in counted))
         return Group(table, self._progress)
 
 
@@ -138,7 +140,7 @@ def interrupts(report: LiveReport) -> Iterator[None]:
 class Reporter(Protocol):
     """Told how a run goes on; the command line shows it."""
 
-    def started(self, run: dict[str, Any], total: int) -> None:
+    def started(self, info: RunInfo, total: int) -> None:
         """The run is resolved and has `total` units."""
 
     def finished(self, done: Done) -> None:
@@ -152,7 +154,7 @@ class Reporter(Protocol):
 class Silent:
     """Reports nothing and never stops."""
 
-    def started(self, run: dict[str, Any], total: int) -> None:
+    def started(self, info: RunInfo, total: int) -> None:
         """Ignored."""
 
     def finished(self, done: Done) -> None:

@@ -70,14 +70,14 @@ class Result:
         """
         wanted = parse_epsilon(epsilon, self.summary["norm"])
         rows = self.summary["worst_case"] if attack is None else self.summary["cells"]
-        names = [entry["id"] for entry in self.run.info["suite"]["attacks"]]
+        names = [entry.id for entry in self.run.info.suite.attacks]
         if attack is not None and attack not in names:
             raise UsageError(f"attack {attack!r} is not in this run; it has {', '.join(names)}")
         for row in rows:
             if math.isclose(row["epsilon"], wanted.value) and attack in (None, row.get("attack")):
                 value: float | None = row["robust_accuracy"]
                 return value
-        if any(math.isclose(known, wanted.value) for known in self.run.info["suite"]["epsilons"]):
+        if any(math.isclose(known, wanted.value) for known in self.run.info.suite.epsilons):
             return None
         raise UsageError(f"epsilon {wanted.label} is not in this run; its grid is {', '.join(self.summary['grid'])}")
 

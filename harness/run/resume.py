@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+import msgspec
 import numpy as np
+from msgspec import UNSET
 
 from harness.errors import BadRun, TornFile
+from harness.evidence.run_info import Plan, RunInfo
 from harness.evidence.store import RunStore, Unit
+from harness.run.session import Session
 from harness.types import Finding
 
-_KEPT = ("plan", "calibration", "witnesses", "started", "seconds", "sessions", "versions", "git", "device")
 _ASKED_ANEW = ("not_installed", "budget")
 """Checks of findings that speak of one start only."""
 
@@ -31,29 +33,40 @@ class Earlier:
         return Finding("hardware", "warn", f"units were computed with {self.other}; facts may differ by rounding")
 
 
-def take_over(store: RunStore, run: dict[str, Any]) -> Earlier:
-    """Write into `run` plan, choice of witnesses, provenance, times and findings of an earlier start of the same run.
+def take_over(store: RunStore, session: Session) -> Earlier:
+    """Put into `session` plan, choice of witnesses, provenance, times and findings of an earlier start of the same run.
 
     Raises:
         BadRun: the folder is another run's, or plan and run.json are both torn.
     """
-    before = _before(store)
+    key, before = _before(store)
     if before is None:
         return Earlier()
-    if before.get("key") != run["key"]:
+    here = session.described
+    if key != here.key:
         raise BadRun(f"{store.folder} belongs to another run; remove it, or start over with --fresh")
-    here = {name: run[name] for name in ("versions", "device")}
-    for name in _KEPT:
-        if name in before:
-            run[name] = before[name]
-    limit, known = run["unit_timeout"], before.get("unit_timeout")
+    if isinstance(before, Plan):
+        session.described = msgspec.structs.replace(here, plan=before)
+        return Earlier()
+    limit = None if here.unit_timeout is UNSET else here.unit_timeout
+    known = None if before.unit_timeout is UNSET else before.unit_timeout
     patient = known is not None and (limit is None or limit > known)
-    if known is not None and limit is not None:
-        run["unit_timeout"] = max(limit, known)
+    session.described = msgspec.structs.replace(
+        here,
+        plan=before.plan,
+        calibration=before.calibration,
+        witnesses=before.witnesses,
+        started=before.started,
+        versions=before.versions,
+        git=before.git,
+        device=before.device,
+        unit_timeout=limit if known is None or limit is None else max(limit, known),
+    )
+    session.seconds, session.sessions = before.seconds, before.sessions
     past = (*_ASKED_ANEW, *(("timeout",) if patient else ()))
-    old = [finding for finding in before.get("findings", []) if finding["check"] not in past]
-    run["findings"] = old + [finding for finding in run["findings"] if finding not in old]
-    return Earlier(patient, " and ".join(_differences(run, here)))
+    old = [finding for finding in before.findings if finding.check not in past]
+    session.findings = old + [finding for finding in session.findings if finding not in old]
+    return Earlier(patient, " and ".join(_differences(before, here)))
 
 
 def drop_given_up(store: RunStore, lanes: Iterable[Sequence[Unit]]) -> None:
@@ -67,34 +80,35 @@ def drop_given_up(store: RunStore, lanes: Iterable[Sequence[Unit]]) -> None:
                 store.discard(unit)
 
 
-def _differences(run: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    there, now = run["versions"], here["versions"]
+def _differences(before: RunInfo, here: RunInfo) -> list[str]:
+    there, now = before.versions, here.versions
     found = [
         f"{name} {there.get(name, 'not installed')} and {now.get(name, 'not installed')}"
         for name in sorted(there.keys() | now.keys())
         if there.get(name) != now.get(name)
     ]
-    devices = run["device"].get("name"), here["device"].get("name")
+    devices = before.device.name, here.device.name
     return found + ([f"{devices[0]} and {devices[1]}"] if devices[0] != devices[1] else [])
 
 
-def _before(store: RunStore) -> dict[str, Any] | None:
-    """run.json of an earlier start; if it is torn, the plan alone, which every later start has to keep."""
+def _before(store: RunStore) -> tuple[str, RunInfo | Plan | None]:
+    """Key and run.json of an earlier start; if that is torn, the plan alone, which every later start has to keep."""
     if not (store.folder / "run.json").exists() and not (store.folder / "plan.json").exists():
-        return None
+        return "", None
     try:
-        return store.read_json("run.json")
+        info = store.read_info()
+        return info.key, info
     except BadRun as error:
         torn = isinstance(error, TornFile) or not (store.folder / "run.json").exists()
         if not torn:
             raise
     store.event("torn", "warn", "run.json could not be read; times and findings of earlier starts are lost")
     try:
-        return store.read_json("plan.json")
+        return store.read_plan()
     except BadRun:
         if any((store.folder / "facts").glob("*.parquet")):
             raise BadRun(
                 f"{store.folder}: run.json and plan.json are both torn, so that the rest cannot be computed like what"
                 " is there; start over with --fresh"
             ) from None
-        return None
+        return "", None

@@ -35,6 +35,6 @@ def check_suite(suite: str | Path) -> None:
             except MissingPackage as error:
                 faults.expect(False, "attacks", f"{spec.id}: {error}, and name it in your package's dependencies")
             resolved = {epsilon.label: attack.parameters(epsilon.value) for epsilon in found.grid}
-            facts.append({"id": spec.id, "kind": attack.kind, "resolved": resolved})
-        for finding in units(facts, found.norm, {epsilon.label: epsilon.value for epsilon in found.grid}):
+            facts.append((spec.id, attack.kind, resolved))
+        for finding in units(facts, found.norm, found.grid):
             faults.expect(False, finding.check, finding.message)

@@ -83,8 +83,8 @@ def newest(records: Sequence[Record]) -> list[Record]:
     latest: dict[tuple[Any, ...], Record] = {}
     for record in sorted(records, key=age):
         info = record.info
-        name = info["suite"]["label"].partition("@")[0]
-        latest[info["model"]["name"], info["seed"], name, info["data"]["name"], info["suite"]["norm"]] = record
+        name = info.suite.label.partition("@")[0]
+        latest[info.model.name, info.seed, name, info.data.name, info.suite.norm] = record
     return list(latest.values())
 
 
@@ -179,14 +179,12 @@ def _judge_regression(requirement: NoRegression, subjects: Sequence[_Subject]) -
 
 def _regression(requirement: NoRegression, subject: _Subject, old: Sequence[Record]) -> Verdict:
     info = subject.record.info
-    same = [r for r in old if table_key(r.info) == table_key(info) and r.info["model"]["name"] == info["model"]["name"]]
-    same = [r for r in same if r.info["seed"] == info["seed"]] or same
+    same = [r for r in old if table_key(r.info) == table_key(info) and r.info.model.name == info.model.name]
+    same = [r for r in same if r.info.seed == info.seed] or same
     if not same:
-        message = (
-            f"{requirement.folder} has no run of {info['model']['name']} on the same data slice, suite, grid and mode"
-        )
+        message = f"{requirement.folder} has no run of {info.model.name} on the same data slice, suite, grid and mode"
         return subject.verdict(requirement.text, False, message)
-    before = max(choose(same)[0], key=lambda record: (record.complete, record.info["finished"] or ""))
+    before = max(choose(same)[0], key=lambda record: (record.complete, record.info.finished or ""))
     if before.folder.resolve() == subject.record.folder.resolve():
         raise UsageError(f"requirement {requirement.text!r} would compare run {before.folder} with itself")
     lost = [p for p in places(before) if p in before.survivors and p not in subject.record.survivors]

@@ -49,7 +49,7 @@ def compare(records: Sequence[Record], name_a: str, name_b: str) -> list[Compari
     """
     for name in (name_a, name_b):
         if not any(_matches(group, name) for group in grouped(records)):
-            raise UnknownName("measured model", name, {record.info["model"]["name"] for record in records})
+            raise UnknownName("measured model", name, {record.info.model.name for record in records})
     found = []
     for group in grouped(records):
         (table,) = make_tables(group)
@@ -76,7 +76,7 @@ def _matches(group: Sequence[Record], name: str) -> list[tuple[Record, str]]:
     return (
         [(record, record.folder.name) for record in group if record.folder.name == name]
         or [(record, label) for record, label in labelled if label == name]
-        or [(record, label) for record, label in labelled if record.info["model"]["name"] == name]
+        or [(record, label) for record, label in labelled if record.info.model.name == name]
     )
 
 

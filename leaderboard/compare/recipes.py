@@ -67,8 +67,8 @@ def compare_seeds(records: Sequence[Record], pattern_a: str, pattern_b: str) -> 
             both have two trainings or more.
     """
     for pattern in (pattern_a, pattern_b):
-        if not any(fnmatchcase(record.info["model"]["name"], pattern) for record in records):
-            raise UnknownName("measured model", pattern, {record.info["model"]["name"] for record in records})
+        if not any(fnmatchcase(record.info.model.name, pattern) for record in records):
+            raise UnknownName("measured model", pattern, {record.info.model.name for record in records})
     found = []
     for group in grouped(records):
         chosen, _ = choose(group)
@@ -86,11 +86,11 @@ def compare_seeds(records: Sequence[Record], pattern_a: str, pattern_b: str) -> 
 
 
 def _matching(chosen: Sequence[Record], pattern: str) -> list[Record]:
-    matches = [record for record in chosen if fnmatchcase(record.info["model"]["name"], pattern)]
-    weights = [record.info["model"]["sha256"] for record in matches]
+    matches = [record for record in chosen if fnmatchcase(record.info.model.name, pattern)]
+    weights = [record.info.model.sha256 for record in matches]
     if len(set(weights)) < len(weights):
         raise UsageError(f"{pattern!r} matches the same weights twice; a second run is no second training")
-    recipes = {key_of(_recipe(record)): record.info["model"]["name"] for record in matches}
+    recipes = {key_of(_recipe(record)): record.info.model.name for record in matches}
     if len(recipes) > 1:
         names = " and ".join(sorted(recipes.values())[:2])
         raise UsageError(f"{pattern!r} matches different recipes ({names}), not seeds of one; give a narrower pattern")
@@ -99,13 +99,13 @@ def _matching(chosen: Sequence[Record], pattern: str) -> list[Record]:
 
 def _recipe(record: Record) -> tuple[Any, ...]:
     """What two trainings of one recipe share, as far as their cards say it."""
-    card = record.info["card"] or {}
+    card = record.info.card or {}
     recipe = card.get("recipe") or {}
     return card.get("defense"), card.get("architecture"), recipe.get("options"), recipe.get("epochs")
 
 
 def _names(records: Sequence[Record]) -> tuple[str, ...]:
-    return tuple(record.info["model"]["name"] for record in records)
+    return tuple(record.info.model.name for record in records)
 
 
 def _cells(a: Sequence[Record], b: Sequence[Record]) -> list[SeedCell]:

@@ -42,7 +42,7 @@ def with_pictures(record: Record, count: int, subjects: Subjects) -> Record:
     """
     if not (record.folder / "run.json").is_file():
         return record
-    data = str(record.info["data"]["name"])
+    data = str(record.info.data.name)
     if not may_be_shown(data):
         return replace(record, no_pictures=f"images of {data} are not shown: its card does not say that they may be")
     try:
@@ -72,7 +72,7 @@ def pictures(record: Record, count: int, subjects: Subjects) -> tuple[Picture, .
     from harness.evidence import witnesses
     from harness.inputs.samples import checked
 
-    model, data = subjects.of(record.info)
+    model, data = subjects.of(record.info.model.name, record.info.data.name)
     clean, labels = checked(data, [row["sample_id"] for row in rows])
     if labels.tolist() != [int(record.labels[np.searchsorted(record.sample_ids, row["sample_id"])]) for row in rows]:
         raise BadRun(f"the data set {data.name!r} found here has other labels than the run")
@@ -81,10 +81,10 @@ def pictures(record: Record, count: int, subjects: Subjects) -> tuple[Picture, .
     except ValueError as error:
         raise BadRun(f"run {record.folder}: {error}; is the data set another one?") from None
     before, after = _answers(record, model, clean, broken)
-    epsilons = dict(zip(record.info["suite"]["epsilons"], record.info["suite"]["grid"], strict=True))
+    epsilons = {epsilon.value: epsilon.label for epsilon in record.info.suite.grid}
     found = []
     for place, row in enumerate(rows):
-        gain = _gain(broken[place] - clean[place], row["epsilon"], record.info["suite"]["norm"])
+        gain = _gain(broken[place] - clean[place], row["epsilon"], record.info.suite.norm)
         amplified = (0.5 + gain * (broken[place] - clean[place])).clamp(0, 1)
         found.append(
             Picture(
@@ -113,7 +113,7 @@ def _choose(record: Record, count: int) -> list[dict[str, Any]]:
         return []
     every = pa.concat_tables(tables)
     light = every.select(["sample_id", "adv_pred", "epsilon", "distance"]).to_pydict()
-    names = [str(name) for name in record.info.get("classes") or ()]
+    names = [str(name) for name in record.info.classes or ()]
     known = ranked(names)
     best: dict[int, tuple[Any, ...]] = {}
     for row, sample in enumerate(light["sample_id"]):
@@ -139,7 +139,7 @@ def _answers(
     from harness.inputs.identity import module_digest
     from harness.inputs.reference import ReferenceModel
 
-    if (model.weights_sha256 or module_digest(model)) != record.info["model"]["sha256"]:
+    if (model.weights_sha256 or module_digest(model)) != record.info.model.sha256:
         return [], []
     with ReferenceModel(model, torch.device("cpu")) as reference:
         reference.batch_size = len(clean)

@@ -32,7 +32,7 @@ def draw_gallery(pictures: Sequence[Picture], record: Record, path: Path) -> Non
     import matplotlib
     from matplotlib.figure import Figure
 
-    names = [str(name) for name in record.info.get("classes") or ()]
+    names = [str(name) for name in record.info.classes or ()]
     abreast = min(_ABREAST, len(pictures))
     rows = -(-len(pictures) // abreast)
     with matplotlib.rc_context(), warnings.catch_warnings():
@@ -40,7 +40,7 @@ def draw_gallery(pictures: Sequence[Picture], record: Record, path: Path) -> Non
         warnings.filterwarnings("ignore", message=".*[Gg]lyph", category=UserWarning)
         figure = Figure((4.6 * abreast, 1.95 * rows + 0.5), facecolor="white", layout="constrained")
         info = record.info
-        title = f"{info['model']['name']}, {info['data']['name']}, {info['suite']['label']}: what broke"
+        title = f"{info.model.name}, {info.data.name}, {info.suite.label}: what broke"
         figure.suptitle(one_line(title), fontsize=11, parse_math=False)
         blocks = figure.subfigures(rows, abreast, squeeze=False)
         for block, picture in zip(blocks.flat, pictures, strict=False):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,12 +14,13 @@ from harness.base.statistics import wilson
 from harness.errors import BadRun, HarnessError
 from harness.evidence import facts as fact
 from harness.evidence.metrics import cells, clean_accuracy, worst_case
+from harness.evidence.run_info import RunInfo
 from harness.evidence.store import RunStore
 from harness.evidence.summary import summarize
 from harness.trust.diagnosis import verdict
 from harness.trust.ledger import Line, content_hash, read_ledger
 from leaderboard.rows import CLEAN, UNVERIFIED, WORST, Note, Score
-from leaderboard.runs.check import check_facts, check_info, check_summary
+from leaderboard.runs.check import check_facts, check_summary
 from leaderboard.runs.published import ENDING, read_published
 from leaderboard.runs.record import CLEAN_PLACE, Mistakes, Place, Record, Survivors
 
@@ -79,19 +79,18 @@ def read_run(folder: Path, ledger: Mapping[str, Line] | None = None) -> Record:
 
 def _read(folder: Path, ledger: Mapping[str, Line] | None) -> Record:
     store = RunStore(folder)
-    info = store.read_json("run.json")
-    check_info(info, folder / "run.json")
+    info = store.read_info()
     facts = store.all_facts()
     check_facts(info, facts, folder)
-    if info["status"] == "complete" and (folder / "summary.json").exists():
-        check_summary(store.read_json("summary.json"), summarize(info, facts), folder)
+    if info.status == "complete" and (folder / "summary.json").exists():
+        check_summary(store.read_json("summary.json"), summarize(info, facts, *verdict(info, facts)), folder)
     line = ledger.get(content_hash(folder)) if ledger else None
     return _count(folder, info, facts, line.verdict if line else UNVERIFIED)
 
 
-def _count(folder: Path, info: Mapping[str, Any], facts: pa.Table, verified: str) -> Record:
-    n, grid = info["data"]["n"], dict(zip(info["suite"]["grid"], info["suite"]["epsilons"], strict=True))
-    attacks = [attack["id"] for attack in info["suite"]["attacks"]]
+def _count(folder: Path, info: RunInfo, facts: pa.Table, verified: str) -> Record:
+    n, grid = info.data.n, {epsilon.label: epsilon.value for epsilon in info.suite.grid}
+    attacks = [attack.id for attack in info.suite.attacks]
     whole = facts.filter(pc.is_null(facts["component"]))
     right, seen = clean_accuracy(facts)
     scores: dict[Place, Score] = {CLEAN_PLACE: _score(CLEAN, 0.0, "0", n, "ok" if seen == n else "partial", right)}
@@ -115,7 +114,7 @@ def _count(folder: Path, info: Mapping[str, Any], facts: pa.Table, verified: str
         scores[WORST, label] = _score(WORST, epsilon, label, n, status, unions[label].surviving if complete else 0)
     ids, labels, survivors, mistakes = _samples(whole, scores, folder)
     findings, grade = verdict(info, facts)
-    notes = tuple(Note(str(f["check"]), str(f["level"]), str(f["message"])) for f in findings)
+    notes = tuple(Note(f.check, f.level, f.message) for f in findings)
     return Record(folder, info, scores, survivors, ids, labels, mistakes, notes, grade, verified)
 
 

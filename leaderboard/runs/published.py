@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from harness.base.statistics import wilson
 from harness.errors import BadRun
 from harness.evidence.facts import SCHEMA_VERSION
+from harness.evidence.run_info import RunInfo, as_json, parse
 from leaderboard.rows import WORST, Note, Picture, Score
-from leaderboard.runs.check import check_info
 from leaderboard.runs.record import CLEAN_PLACE, Mistakes, Place, Record, Survivors
 
 ENDING = ".run.json"
@@ -47,7 +47,7 @@ def dump(record: Record) -> str:
         "pictures": [_picture(picture) for picture in record.pictures],
         "no_pictures": record.no_pictures,
         # Where the run lies on the publisher's disk is nobody's business.
-        "info": dict(record.info) | {"run": record.folder.name},
+        "info": as_json(record.info) | {"run": record.folder.name},
     }
     lines = (f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in content.items())
     return "{\n" + ",\n".join(lines) + "\n}\n"
@@ -63,8 +63,7 @@ def read_published(path: Path) -> Record:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["kind"] != KIND or content["schema"] != SCHEMA_VERSION:
             raise ValueError(f"it is a {content['kind']!r:.40} of schema {content['schema']!r:.10}")
-        check_info(content["info"], path)
-        return _record(path, content)
+        return _record(path, content, parse(content["info"], path))
     except OSError as error:
         raise BadRun(f"{path} cannot be read: {error.strerror or error}") from None
     except (KeyError, TypeError, ValueError, AttributeError, zlib.error) as error:
@@ -72,9 +71,8 @@ def read_published(path: Path) -> Record:
         raise BadRun(f"{path} is no published run of this version ({said:.200}); publish it again") from None
 
 
-def _record(path: Path, content: Mapping[str, Any]) -> Record:
-    info = content["info"]
-    n, grid = info["data"]["n"], dict(zip(info["suite"]["grid"], info["suite"]["epsilons"], strict=True))
+def _record(path: Path, content: Mapping[str, Any], info: RunInfo) -> Record:
+    n, grid = info.data.n, {epsilon.label: epsilon.value for epsilon in info.suite.grid}
     steps, labels = (_unpack(content[name], 4 * n).view("<i4").astype(np.int64) for name in ("ids", "labels"))
     ids = np.cumsum(steps)
     scores: dict[Place, Score] = {}
@@ -85,7 +83,7 @@ def _record(path: Path, content: Mapping[str, Any]) -> Record:
         scores[place], alive = _score(cell, place, float(epsilon), n)
         if alive is not None:
             survivors[place] = alive
-    attacks = [attack["id"] for attack in info["suite"]["attacks"]]
+    attacks = [attack.id for attack in info.suite.attacks]
     expected = {CLEAN_PLACE, *((attack, label) for attack in (*attacks, WORST) for label in grid)}
     if set(scores) != expected:
         raise ValueError(f"its cells are not those of its suite: {sorted(set(scores) ^ expected)[:2]}")

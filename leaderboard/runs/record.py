@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.evidence.run_info import RunInfo
 from leaderboard.rows import CLEAN, UNVERIFIED, Note, Picture, Score
 
 Place = tuple[str, str]
@@ -26,7 +26,7 @@ class Record:
     """One run, counted."""
 
     folder: Path
-    info: Mapping[str, Any]
+    info: RunInfo
     """The content of run.json; the keys that are used were checked."""
     scores: Mapping[Place, Score]
     """Clean, every attack and the worst case, at every epsilon of the grid."""
@@ -46,13 +46,13 @@ class Record:
     @property
     def complete(self) -> bool:
         """Whether the run finished and every cell has a number."""
-        return self.info["status"] == "complete" and all(score.status == "ok" for score in self.scores.values())
+        return self.info.status == "complete" and all(score.status == "ok" for score in self.scores.values())
 
 
-def worst_is_attack(info: Mapping[str, Any]) -> bool:
+def worst_is_attack(info: RunInfo) -> bool:
     """Whether worst case and attack are the same by construction: a single attack, which inherits its witnesses."""
-    attacks = info["suite"]["attacks"]
-    return len(attacks) == 1 and attacks[0]["iterative"] and info["mode"] != "faithful"
+    attacks = info.suite.attacks
+    return len(attacks) == 1 and attacks[0].iterative and info.mode != "faithful"
 
 
 Survivors = NDArray[np.bool_]

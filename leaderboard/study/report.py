@@ -43,11 +43,11 @@ def by_model(records: Sequence[Record], suite: str) -> dict[str, Record]:
 
     Runs that cannot stand in one table (other data, other n, an edited suite) are not mixed: the largest group counts.
     """
-    groups = [group for group in grouped(records) if group[0].info["suite"]["name"] == suite]
+    groups = [group for group in grouped(records) if group[0].info.suite.name == suite]
     best: dict[str, Record] = {}
     for group in groups:
         chosen, _ = choose(group)
-        found = {record.info["model"]["name"]: record for record in chosen}
+        found = {record.info.model.name: record for record in chosen}
         if len(found.keys() & set(MODELS)) > len(best):
             best = {name: found[name] for name in MODELS if name in found}
     return best
@@ -55,8 +55,8 @@ def by_model(records: Sequence[Record], suite: str) -> dict[str, Record]:
 
 def steps_of(record: Record) -> dict[str, int]:
     """Attack id to number of steps, ascending, of the attacks that have steps."""
-    attacks = record.info["suite"]["attacks"]
-    steps = {attack["id"]: int(attack["params"]["steps"]) for attack in attacks if "steps" in attack["params"]}
+    attacks = record.info.suite.attacks
+    steps = {attack.id: int(attack.params["steps"]) for attack in attacks if "steps" in attack.params}
     return dict(sorted(steps.items(), key=lambda item: item[1]))
 
 
@@ -86,8 +86,7 @@ def _over_epsilon(title: str, records: Mapping[str, Record], attacks: Sequence[s
     curves = []
     ticks = {0.0: "0"}
     for model, record in records.items():
-        suite = record.info["suite"]
-        ticks |= {epsilon: label for label, epsilon in zip(suite["grid"], suite["epsilons"], strict=True)}
+        ticks |= {epsilon.value: epsilon.label for epsilon in record.info.suite.grid}
         for attack in attacks:
             places = [((attack, label), epsilon) for epsilon, label in ticks.items() if label != "0"]
             name = f"{model}, {attack}" if len(attacks) > 1 else model
@@ -106,7 +105,7 @@ def _points(record: Record, places: Sequence[tuple[Place, float]]) -> tuple[Poin
 
 
 def _last_epsilon(records: Mapping[str, Record]) -> str:
-    label: str = next(iter(records.values())).info["suite"]["grid"][-1]
+    label: str = next(iter(records.values())).info.suite.labels[-1]
     return label
 
 
@@ -143,8 +142,8 @@ def as_markdown(paper: Mapping[str, Record], steps: Mapping[str, Record]) -> str
 def _clean_table(paper: Mapping[str, Record]) -> str:
     rows = []
     for name, record in paper.items():
-        claims = (record.info.get("card") or {}).get("claims") or {}
-        data = record.info["data"]["name"]
+        claims = (record.info.card or {}).get("claims") or {}
+        data = record.info.data.name
         claim = claims.get(data)
         study = STUDY_CLEAN.get(name)
         rows.append(
@@ -156,13 +155,13 @@ def _clean_table(paper: Mapping[str, Record]) -> str:
             ]
         )
     first = next(iter(paper.values()))
-    data, n = escape(first.info["data"]["name"]), first.info["data"]["n"]
+    data, n = escape(first.info.data.name), first.info.data.n
     header = ("model", "study, %", f"card, % of all {data}", f"these runs, % of n = {n:,} [95 %]")
     return grid(header, rows, left=1)
 
 
 def _epsilon_table(paper: Mapping[str, Record], attack: str) -> str:
-    labels = next(iter(paper.values())).info["suite"]["grid"]
+    labels = next(iter(paper.values())).info.suite.labels
     rows = [[escape(name), *(_cell(record, (attack, label)) for label in labels)] for name, record in paper.items()]
     return grid(("model", *labels), rows, left=1)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from harness.evidence.run_info import AttackInfo, RunInfo
 from harness.inputs.registry import Registry
 from leaderboard.rows import WORST, Answer
 from leaderboard.runs.record import CLEAN_PLACE, Record
@@ -16,35 +16,33 @@ _BLIND = ("square", "spsa", "hopskipjump", "boundary")
 _SERIOUS = ("warn", "error", "refuse")
 
 
-def command(info: Mapping[str, Any]) -> str:
+def command(info: RunInfo) -> str:
     """The line that measures the run again; its words are quoted for a shell."""
-    suite, asked = info["suite"], info.get("asked") or {}
-    data = str(info["data"]["name"])
-    name = str(suite.get("name", suite["label"]))
+    suite, asked = info.suite, info.asked
+    data = info.data.name
+    name = suite.name
     if name not in Registry("suites").names():
         name += ".toml"  # a file, and whoever measured it has it
-    words = ["harness", "eval", "--model", info["model"]["name"], "--suite", name]
-    words += ["--data", data.removesuffix("-test"), "--n", info["data"]["n"], "--eps", ",".join(suite["grid"])]
-    words += ["--mode", info["mode"], "--seed", info["seed"]]
-    for option, name in (("--device", "device"), ("--batch-size", "batch_size")):
-        if name in asked:
-            words += [option, asked[name]]
-    for name in ("precision", "compile"):
-        if asked.get(name, "auto") != "auto":
-            words += [f"--{name}", asked[name]]
+    words: list[object] = ["harness", "eval", "--model", info.model.name, "--suite", name]
+    words += ["--data", data.removesuffix("-test"), "--n", info.data.n, "--eps", ",".join(suite.labels)]
+    words += ["--mode", info.mode, "--seed", info.seed]
+    words += ["--device", asked.device, "--batch-size", asked.batch_size]
+    for option, value in (("--precision", asked.precision), ("--compile", asked.compile)):
+        if value not in (None, "auto"):
+            words += [option, value]
     return shlex.join(str(word) for word in words)
 
 
 def checklist(record: Record) -> tuple[Answer, ...]:
     """The list's points in its order, shortened; those that a measurement cannot answer say so."""
     info = record.info
-    suite, data, attacks = info["suite"], info["data"], info["suite"]["attacks"]
-    names = ", ".join(str(attack["id"]) for attack in attacks)
+    suite, data, attacks = info.suite, info.data, info.suite.attacks
+    names = ", ".join(str(attack.id) for attack in attacks)
     return (
         Answer(
             "State a precise threat model",
             "yes",
-            f"{_goal(attacks)}, {_access(attacks)}, {suite['norm']} ball of epsilon {', '.join(suite['grid'])}"
+            f"{_goal(attacks)}, {_access(attacks)}, {suite.norm} ball of epsilon {', '.join(suite.labels)}"
             " in pixels of [0, 1]",
         ),
         Answer(
@@ -64,13 +62,13 @@ def checklist(record: Record) -> tuple[Answer, ...]:
         Answer(
             "Count per example, not per attack",
             "yes",
-            f"worst case over all attacks and smaller epsilons, on n = {data['n']:,} samples, slice"
-            f" {short_hash(data['slice'])}",
+            f"worst case over all attacks and smaller epsilons, on n = {data.n:,} samples, slice"
+            f" {short_hash(data.slice)}",
         ),
         Answer(
             "Report uncertainty",
             "partly",
-            f"95 % Wilson intervals over images; one attack seed ({info['seed']}) and one training seed",
+            f"95 % Wilson intervals over images; one attack seed ({info.seed}) and one training seed",
         ),
         Answer(
             "Let others check it",
@@ -80,9 +78,9 @@ def checklist(record: Record) -> tuple[Answer, ...]:
     )
 
 
-def _released(info: Mapping[str, Any]) -> Answer:
-    license_ = (info["card"] or {}).get("provenance", {}).get("license")
-    weights = f"weights {short_hash(info['model']['sha256'])}"
+def _released(info: RunInfo) -> Answer:
+    license_ = (info.card or {}).get("provenance", {}).get("license")
+    weights = f"weights {short_hash(info.model.sha256)}"
     text = f"{weights}, license {license_}" if license_ else f"{weights}; the card names no license"
     return Answer("Release model and source", "yes" if license_ else "partly", text)
 
@@ -95,8 +93,8 @@ def _clean(record: Record) -> Answer:
 
 
 def _sanity(record: Record) -> Answer:
-    attacks = record.info["suite"]["attacks"]
-    both = any(attack["iterative"] for attack in attacks) and not all(attack["iterative"] for attack in attacks)
+    attacks = record.info.suite.attacks
+    both = any(attack.iterative for attack in attacks) and not all(attack.iterative for attack in attacks)
     question = "Iterated attacks beat single steps"
     if not both:
         return Answer(question, "no", "the suite lacks one of the two")
@@ -104,7 +102,7 @@ def _sanity(record: Record) -> Answer:
 
 
 def _curve(record: Record) -> Answer:
-    grid = record.info["suite"]["grid"]
+    grid = record.info.suite.labels
     scores = [record.scores[WORST, label] for label in grid]
     question = "Show accuracy against the budget"
     if any(score.accuracy is None for score in scores):
@@ -116,7 +114,7 @@ def _curve(record: Record) -> Answer:
 
 def _converged(record: Record) -> Answer:
     question = "Verify that attacks converged"
-    if record.info["mode"] == "faithful":  # only what a tool returns is seen, so not when it was found
+    if record.info.mode == "faithful":  # only what a tool returns is seen, so not when it was found
         return Answer(question, "no", "not visible in faithful mode")
     return _finding(record, question, ("P22", "P23"), "more steps or restarts were not seen to help")
 
@@ -124,7 +122,7 @@ def _converged(record: Record) -> Answer:
 def _masked(record: Record) -> Answer:
     question = "Check for masked gradients"
     found = _finding(record, question, ("P7", "P8", "P9"), "no indicator objected")
-    if found.answer == "yes" and not _blind(record.info["suite"]["attacks"]):
+    if found.answer == "yes" and not _blind(record.info.suite.attacks):
         return Answer(question, "partly", "no indicator objected, but no attack without gradients was there to object")
     return found
 
@@ -139,26 +137,26 @@ def _transfer(record: Record) -> Answer:
     return Answer(question, "yes", "; ".join(note.message for note in notes))
 
 
-def _goal(attacks: Sequence[Mapping[str, Any]]) -> str:
-    targeted = [attack["params"].get("target") is not None for attack in attacks]
+def _goal(attacks: Sequence[AttackInfo]) -> str:
+    targeted = [attack.params.get("target") is not None for attack in attacks]
     if not any(targeted):
         return "untargeted"
     return "targeted" if all(targeted) else "untargeted and targeted"
 
 
-def _access(attacks: Sequence[Mapping[str, Any]]) -> str:
-    blind = [{*(attack["components"] or [attack["method"]])} <= {*_BLIND} for attack in attacks]
+def _access(attacks: Sequence[AttackInfo]) -> str:
+    blind = [{*(attack.components or [attack.method])} <= {*_BLIND} for attack in attacks]
     if not any(blind):
         return "white box"
     return "black box (scores or decisions)" if all(blind) else "white box and black box"
 
 
-def _blind(attacks: Sequence[Mapping[str, Any]]) -> list[str]:
-    parts = {str(name) for attack in attacks for name in (attack["components"] or [attack["method"]])}
+def _blind(attacks: Sequence[AttackInfo]) -> list[str]:
+    parts = {str(name) for attack in attacks for name in (attack.components or [attack.method])}
     return sorted(parts & set(_BLIND))
 
 
-def _diverse(attacks: Sequence[Mapping[str, Any]]) -> Answer:
+def _diverse(attacks: Sequence[AttackInfo]) -> Answer:
     if blind := _blind(attacks):
         return Answer("Use attacks without gradients, too", "yes", ", ".join(blind))
     return Answer("Use attacks without gradients, too", "no", "all attacks of the suite follow gradients")

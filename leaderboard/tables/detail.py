@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.evidence.costs import of_cell
+from harness.evidence.run_info import RunInfo
 from leaderboard.rows import CLEAN, WORST, ClassScore, Confusion, Detail, Spent
 from leaderboard.runs.record import CLEAN_PLACE, Record
 from leaderboard.tables.checklist import checklist, command
@@ -17,9 +18,9 @@ from leaderboard.tables.danger import danger, ranked
 
 def detail_of(record: Record) -> Detail:
     """Everything beyond the table, of one record."""
-    names = [str(name) for name in record.info.get("classes") or ()]
+    names = [str(name) for name in record.info.classes or ()]
     return Detail(
-        card=record.info["card"] or {},
+        card=record.info.card or {},
         classes=_classes(record, names),
         confusions=_confusions(record, names),
         checklist=checklist(record),
@@ -39,7 +40,7 @@ def class_name(names: Sequence[str], label: int) -> str:
 def _classes(record: Record, names: Sequence[str]) -> tuple[ClassScore, ...]:
     if CLEAN_PLACE not in record.survivors:
         return ()
-    labels, places = record.labels, [(WORST, label) for label in record.info["suite"]["grid"]]
+    labels, places = record.labels, [(WORST, label) for label in record.info.suite.labels]
     size = int(labels.max(initial=0)) + 1
     totals = np.bincount(labels, minlength=size)
     clean = np.bincount(labels[record.survivors[CLEAN_PLACE]], minlength=size)
@@ -62,7 +63,7 @@ def _classes(record: Record, names: Sequence[str]) -> tuple[ClassScore, ...]:
 def _confusions(record: Record, names: Sequence[str]) -> tuple[Confusion, ...]:
     known = ranked(names)
     found = []
-    for label in ("0", *record.info["suite"]["grid"]):
+    for label in ("0", *record.info.suite.labels):
         here = []
         for sign, read_as, count in record.mistakes.get(label, ()):
             inside = known and max(sign, read_as) < len(names) and sign != read_as
@@ -79,30 +80,30 @@ def _spent(record: Record) -> tuple[Spent, ...]:
             told = of_cell(record.info, attack, label)
             numbers = (told.get(name) for name in ("seconds", "peak_memory", "useful_gradients"))
             found.append(Spent(attack, label, score.forwards, score.backwards, *numbers))
-    attacks = [str(attack["id"]) for attack in record.info["suite"]["attacks"]]
+    attacks = [str(attack.id) for attack in record.info.suite.attacks]
     return tuple(sorted(found, key=lambda spent: attacks.index(spent.attack)))
 
 
-def _facts(info: Mapping[str, Any]) -> dict[str, str]:
+def _facts(info: RunInfo) -> dict[str, str]:
     """How the run was made, in words; what an old run did not keep is left out."""
-    plan, git, device = info.get("plan") or {}, info.get("git") or {}, info["device"]
+    plan = info.plan
     found = {
-        "run": str(info.get("run_name") or info["run"]),
-        "key": str(info["key"]),
-        "started": str(info.get("started") or ""),
-        "finished": str(info["finished"] or ""),
-        "device": str(device["name"]),
-        "threads": str(info.get("threads") or ""),
-        "batch size": str(plan.get("batch_size") or ""),
-        "precision": str(plan.get("precision") or ""),
-        "seed of the attacks": str(info["seed"]),
-        "sessions": str(info.get("sessions") or ""),
-        "out of memory": str(info.get("out_of_memory", "")),
-        "unconfirmed proposals": str(info.get("unconfirmed", "")),
-        "witnesses kept": str(info.get("witnesses") or ""),
-        "source": _source(git),
+        "run": info.run_name or info.run,
+        "key": info.key,
+        "started": info.started,
+        "finished": info.finished or "",
+        "device": info.device.name,
+        "threads": str(info.threads or ""),
+        "batch size": "" if plan is None else str(plan.batch_size),
+        "precision": "" if plan is None else plan.precision,
+        "seed of the attacks": str(info.seed),
+        "sessions": str(info.sessions or ""),
+        "out of memory": str(info.out_of_memory),
+        "unconfirmed proposals": str(info.unconfirmed),
+        "witnesses kept": info.witnesses,
+        "source": _source(info.git or {}),
     }
-    found |= {str(name): str(value) for name, value in info["versions"].items()}
+    found |= {str(name): str(value) for name, value in info.versions.items()}
     return {name: value for name, value in found.items() if value}
 
 

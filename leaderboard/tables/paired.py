@@ -35,10 +35,10 @@ class PairedCell:
 
 def places(record: Record) -> list[Place]:
     """Every cell of a run in reading order: clean, the attacks up the grid, the worst case where it says more."""
-    suite = record.info["suite"]
-    attacks = [attack["id"] for attack in suite["attacks"]]
+    suite = record.info.suite
+    attacks = [attack.id for attack in suite.attacks]
     attacks += [] if worst_is_attack(record.info) else [WORST]
-    return [CLEAN_PLACE, *((attack, label) for attack in attacks for label in suite["grid"])]
+    return [CLEAN_PLACE, *((attack, label) for attack in attacks for label in suite.labels)]
 
 
 def pairs_of(records: Sequence[Record]) -> list[Pair]:
@@ -54,7 +54,7 @@ def pairs_of(records: Sequence[Record]) -> list[Pair]:
 
 def _pretrained(a: Record, b: Record) -> bool:
     """Whether a's card says: contrastive pre-training, then fine-tuning by b's defense, at the same threat model."""
-    mine, theirs = (record.info["card"] or {} for record in (a, b))
+    mine, theirs = (record.info.card or {} for record in (a, b))
     recipe = mine.get("recipe")
     options = recipe.get("options") if isinstance(recipe, Mapping) else None
     finetuned = options.get("finetune") if isinstance(options, Mapping) else None

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.base.files import key_of
+from harness.evidence.run_info import RunInfo, as_json
 from leaderboard.rows import WORST, Column, Other, Ranking, Row, Spent, Table
 from leaderboard.runs.record import CLEAN_PLACE, Record, worst_is_attack
 from leaderboard.tables.detail import detail_of
@@ -18,31 +19,30 @@ TableKey = tuple[str, str, str, int, str, str, str, tuple[str, ...]]
 RowKey = tuple[str, str, int]
 
 
-def definition(info: Mapping[str, Any]) -> str:
+def definition(info: RunInfo) -> str:
     """Hash of everything that makes the suite's attacks what they are; versions of tools are told apart by row."""
-    names = ("id", "tool", "method", "kind", "iterative", "components", "params", "resolved")
+    names = ("id", "tool", "method", "kind", "iterative", "components", "params", "resolved", "code")
     attacks = [
-        {name: attack.get(name) for name in names} | {name: attack[name] for name in ("code",) if name in attack}
-        for attack in info["suite"]["attacks"]
+        {name: content for name, content in as_json(attack).items() if name in names} for attack in info.suite.attacks
     ]
-    return key_of({"attacks": attacks, "chunk": info["suite"]["chunk"]})[:12]
+    return key_of({"attacks": attacks, "chunk": info.suite.chunk})[:12]
 
 
-def table_key(info: Mapping[str, Any]) -> TableKey:
+def table_key(info: RunInfo) -> TableKey:
     """What two runs must share to stand in one table."""
-    suite, data = info["suite"], info["data"]
-    grid = tuple(suite["grid"])
-    return data["name"], data["slice"], suite["norm"], data["n"], suite["label"], definition(info), info["mode"], grid
+    suite, data = info.suite, info.data
+    grid = tuple(suite.labels)
+    return data.name, data.slice, suite.norm, data.n, suite.label, definition(info), info.mode, grid
 
 
-def row_key(info: Mapping[str, Any]) -> RowKey:
+def row_key(info: RunInfo) -> RowKey:
     """What makes two runs of one table the same row: model, weights and seed."""
-    return info["model"]["name"], info["model"]["sha256"], info["seed"]
+    return info.model.name, info.model.sha256, info.seed
 
 
 def age(record: Record) -> tuple[str, str]:
     """Sorts runs by the time they finished; the key breaks ties, so that the order never depends on the disk."""
-    return record.info["finished"] or "", record.info["key"]
+    return record.info.finished or "", record.info.key
 
 
 def choose(records: Sequence[Record]) -> tuple[list[Record], list[tuple[Record, str]]]:
@@ -76,33 +76,30 @@ def _table(group: Sequence[Record]) -> Table:
     chosen, others = choose(group)
     labels = labels_of(chosen)
     info = chosen[0].info
-    suite = info["suite"]
+    suite = info.suite
     ranking, ranks = _rank(chosen)
     rows = [(_row(record, labels[place], ranks.get(place)), record) for place, record in enumerate(chosen)]
     rows.sort(key=lambda pair: _order(pair[0], ranking))
     by_key = {row_key(record.info): label for record, label in zip(chosen, labels, strict=True)}
     return Table(
-        norm=suite["norm"],
-        data=info["data"]["name"],
-        slice=info["data"]["slice"],
-        n=info["data"]["n"],
-        suite=suite["label"],
+        norm=suite.norm,
+        data=info.data.name,
+        slice=info.data.slice,
+        n=info.data.n,
+        suite=suite.label,
         definition=definition(info),
-        mode=info["mode"],
-        grid=tuple(suite["grid"]),
-        attacks=tuple(
-            Column(a["id"], a["tool"], tuple(a["caveats"]), a["method"], a["iterative"], dict(a["params"]))
-            for a in suite["attacks"]
-        ),
+        mode=info.mode,
+        grid=tuple(suite.labels),
+        attacks=tuple(Column(a.id, a.tool, a.caveats, a.method, a.iterative, dict(a.params)) for a in suite.attacks),
         worst_is_attack=worst_is_attack(info),
         ranking=ranking,
         rows=tuple(row for row, _ in rows),
         others=tuple(
-            Other(by_key[row_key(o.info)], o.folder.name, o.info["finished"] or "", o.info["status"], reason)
+            Other(by_key[row_key(o.info)], o.folder.name, o.info.finished or "", o.info.status, reason)
             for o, reason in others
         ),
         pairs=tuple(pairs_of([record for _, record in rows])),
-        classes=next((tuple(r.info["classes"]) for r in chosen if r.info.get("classes")), ()),
+        classes=next((tuple(r.info.classes) for r in chosen if r.info.classes), ()),
     )
 
 
@@ -112,7 +109,7 @@ def _rank(records: Sequence[Record]) -> tuple[Ranking | None, dict[int, tuple[in
     The cell is the worst case at the largest epsilon complete in all rows; rows without a complete worst case at any
     epsilon are not ranked and do not hold the others back.
     """
-    grid = records[0].info["suite"]["grid"]
+    grid = records[0].info.suite.labels
     able = [i for i, record in enumerate(records) if any((WORST, label) in record.survivors for label in grid)]
     for label in reversed(grid):
         if able and all((WORST, label) in records[i].survivors for i in able):
@@ -130,11 +127,11 @@ def _order(row: Row, ranking: Ranking | None) -> tuple[Any, ...]:
 
 def labels_of(records: Sequence[Record]) -> list[str]:
     """A name for each record that tells it from the others: weights or seed are added where the name does not do."""
-    names = Counter(record.info["model"]["name"] for record in records)
+    names = Counter(record.info.model.name for record in records)
     labels = []
     for record in records:
         name, weights, seed = row_key(record.info)
-        same = [row_key(other.info) for other in records if other.info["model"]["name"] == name]
+        same = [row_key(other.info) for other in records if other.info.model.name == name]
         extra = []
         if len({key[1] for key in same}) > 1:
             extra.append(short_hash(weights))
@@ -146,42 +143,42 @@ def labels_of(records: Sequence[Record]) -> list[str]:
 
 def _row(record: Record, label: str, rank: tuple[int, int] | None) -> Row:
     info = record.info
-    card = info["card"] or {}
-    suite = info["suite"]
+    card = info.card or {}
+    suite = info.suite
     detail = detail_of(record)
     return Row(
         label=label,
-        model=info["model"]["name"],
-        weights=info["model"]["sha256"],
-        seed=info["seed"],
+        model=info.model.name,
+        weights=info.model.sha256,
+        seed=info.seed,
         defense=card.get("defense"),
         architecture=card.get("architecture"),
         trained_for=_trained_for(card.get("trained_for") or {}),
         rank=rank,
         clean=record.scores[CLEAN_PLACE],
-        cells=tuple(record.scores[attack["id"], e] for attack in suite["attacks"] for e in suite["grid"]),
-        worst=tuple(record.scores[WORST, e] for e in suite["grid"]),
+        cells=tuple(record.scores[attack.id, e] for attack in suite.attacks for e in suite.labels),
+        worst=tuple(record.scores[WORST, e] for e in suite.labels),
         seconds=_seconds(info, detail.spent),
-        device=info["device"]["name"],
-        versions=dict(info["versions"]),
-        tools={attack["id"]: attack["tool_version"] for attack in suite["attacks"]},
+        device=info.device.name,
+        versions=dict(info.versions),
+        tools={attack.id: attack.tool_version for attack in suite.attacks},
         findings=record.findings,
         grade=record.grade,
         verified=record.verified,
-        status=info["status"],
+        status=info.status,
         run=record.folder.name,
-        finished=info["finished"] or "",
+        finished=info.finished or "",
         detail=detail,
     )
 
 
-def _seconds(info: Mapping[str, Any], spent: Sequence[Spent]) -> float | None:
+def _seconds(info: RunInfo, spent: Sequence[Spent]) -> float | None:
     told = [cell.seconds for cell in spent if cell.forwards or cell.backwards or cell.seconds is not None]
     known = [seconds for seconds in told if seconds is not None]
     if known and len(known) == len(told):
         return round(sum(known), 3)
     # A run without a ledger tells the time of its own sessions, in which units taken over cost nothing.
-    return None if info.get("reused") else float(info["seconds"])
+    return None if info.reused else float(info.seconds)
 
 
 def _trained_for(threat: Mapping[str, Any]) -> str | None:

@@ -13,8 +13,10 @@ import typer
 from harness.base.files import key_of
 from harness.base.threat import parse_epsilon
 from harness.evidence import facts as fact
-from harness.evidence.store import SCHEMA_VERSION, RunStore, Unit, run_name
+from harness.evidence.run_info import SCHEMA_VERSION, run_name
+from harness.evidence.store import RunStore, Unit
 from harness.evidence.summary import summarize
+from harness.trust.diagnosis import verdict
 
 Falls = Mapping[int, str]
 """Sample id to the smallest epsilon label at which it falls; other clean-correct samples survive the whole grid."""
@@ -62,6 +64,7 @@ def write_run(
     epsilons = [parse_epsilon(label, norm) for label in grid]
     info = {
         "schema": SCHEMA_VERSION,
+        "facts_schema": fact.SCHEMA_VERSION,
         "model": {"name": model, "sha256": sha256 or "sha256:" + key_of(model)},
         "suite": {
             "name": suite.partition("@")[0], "version": int(suite.partition("@")[2]), "label": suite, "norm": norm,
@@ -70,6 +73,8 @@ def write_run(
         "data": {"name": data, "slice": slice_, "n": n},
         "mode": mode,
         "seed": seed,
+        "asked": {"device": "cpu", "batch_size": "auto"},
+        "threads": 1,
     }  # fmt: skip
     if classes is not None:
         info["classes"] = list(classes)
@@ -77,7 +82,9 @@ def write_run(
     name = run_name(model, suite.partition("@")[0], key)
     info |= {
         "key": key, "run": f"results/{name}", "run_name": name, "device": {"name": "test cpu", "torch": "cpu"},
-        "card": card, "versions": {"python": "3.11.0", "robustness-harness": "0.1.0", "torch": "2.11.0"},
+        "card": card, "witnesses": "all", "git": None, "started": "2024-01-01T00:00:00+00:00",
+        "sessions": 1, "out_of_memory": 0, "unconfirmed": 0,
+        "versions": {"python": "3.11.0", "robustness-harness": "0.1.0", "torch": "2.11.0"},
         "findings": list(findings), "status": status, "finished": finished, "seconds": 12.5,
     }  # fmt: skip
     store = RunStore.create(results, name)
@@ -101,7 +108,8 @@ def write_run(
             tables.append(table)
     store.write_json("run.json", info)
     if status == "complete":
-        store.write_json("summary.json", summarize(info, fact.concat(tables)))
+        told, facts = store.read_info(), fact.concat(tables)
+        store.write_json("summary.json", summarize(told, facts, *verdict(told, facts)))
     return store.folder
 
 

@@ -8,17 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import torch
 from torch import Tensor
 from toys import Toy
 
-from harness.base.files import key_of
 from harness.base.threat import distance
 from harness.evidence import facts, witnesses
-from harness.evidence.store import RunStore, run_name
+from harness.evidence.run_info import RunInfo, run_name
+from harness.evidence.store import RunStore
 from harness.evidence.summary import summarize
-from harness.trust.verify.recount import KEYED
+from harness.trust.diagnosis import verdict
 
 Row = dict[str, Any]
 
@@ -41,8 +42,13 @@ class Forger:
         return dict(self.store.read_json("run.json"))
 
     @property
+    def told(self) -> RunInfo:
+        """What run.json says, which may contradict itself."""
+        return msgspec.convert(self.info, RunInfo)
+
+    @property
     def norm(self) -> Any:
-        return self.info["suite"]["norm"]
+        return self.info.suite["norm"]
 
     def all_facts(self) -> list[Row]:
         return list(self.store.all_facts().to_pylist())
@@ -75,13 +81,14 @@ class Forger:
 
     def recount(self) -> None:
         """Make summary.json agree with the facts."""
-        self.store.write_json("summary.json", summarize(self.info, self.store.all_facts()))
+        facts = self.store.all_facts()
+        self.store.write_json("summary.json", summarize(self.told, facts, *verdict(self.told, facts)))
 
     def rehash(self) -> None:
         """Make key and name agree with what run.json says."""
 
         def change(info: dict[str, Any]) -> None:
-            info["key"] = key_of({name: info[name] for name in KEYED})
+            info["key"] = msgspec.convert(info, RunInfo).determined()
             info["run_name"] = run_name(info["model"]["name"], info["suite"]["name"], info["key"])
 
         self.edit_json("run.json", change)

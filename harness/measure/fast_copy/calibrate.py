@@ -64,10 +64,6 @@ class Answer:
     cached: bool = False
     """Whether an earlier run on this machine measured it."""
 
-    def as_dict(self) -> dict[str, Any]:
-        """As run.json spells it: ``calibration``."""
-        return {"measured": self.measured, "unfit": list(self.unfit), "cached": self.cached}
-
 
 def calibrate(reference: ReferenceModel, images: Tensor, question: Question, identity: dict[str, Any]) -> Answer:
     """Choose recipe and batch size, from the cache if this was asked before.

@@ -73,13 +73,13 @@ def black_box(series: Sequence[Series]) -> list[Finding]:
 
 def _broken_before(one: Series, seeing: Sequence[Series], series: Sequence[Series]) -> NDArray[np.bool_]:
     """Samples that gradient attacks broke at a smaller epsilon, so that some of them were not run on these again."""
-    names = {other.info["id"] for other in seeing}
+    names = {other.info.id for other in seeing}
     found = np.zeros(one.n, bool)
     for other in seeing:
         if other.epsilon < one.epsilon and other.n == one.n:
             found |= other.broke
     for other in whole(series):
-        if other.info["id"] in names and other.epsilon == one.epsilon and other.n == one.n:
+        if other.info.id in names and other.epsilon == one.epsilon and other.n == one.n:
             found |= other.outcome == "inherited"
     return found
 
@@ -154,7 +154,7 @@ def tools(series: Sequence[Series]) -> list[Finding]:
     """P25: the same method with the same parameters must not be weaker in one tool than in another."""
     findings = []
     for one, other in _by_pair(whole(series)):
-        if one[0].info["tool"] == other[0].info["tool"] or one[0].method != other[0].method:
+        if one[0].info.tool == other[0].info.tool or one[0].method != other[0].method:
             continue
         pairs = [(a, b) for a, b in _same_epsilon(one, other) if _same_parameters(a, b)]
         leads = [(*_lead(a, b), a, b) for a, b in pairs] + [(*_lead(b, a), b, a) for a, b in pairs]
@@ -163,15 +163,15 @@ def tools(series: Sequence[Series]) -> list[Finding]:
         gap, label, better, worse = max(leads, key=lambda lead: lead[0])
         if gap >= GAP:
             message = (
-                f"{better.name} ({better.info['tool']}) breaks {percent(gap)} of the samples more than {worse.name}"
-                f" ({worse.info['tool']}) at {label}, with the same parameters; one of them or its adapter is at fault"
+                f"{better.name} ({better.info.tool}) breaks {percent(gap)} of the samples more than {worse.name}"
+                f" ({worse.info.tool}) at {label}, with the same parameters; one of them or its adapter is at fault"
             )
             findings.append(found("P25", "warn", message, gap, GAP))
     return findings
 
 
 def _same_parameters(one: Series, other: Series) -> bool:
-    ours, theirs = (s.info["resolved"].get(s.label, {}) for s in (one, other))
+    ours, theirs = (s.info.resolved.get(s.label, {}) for s in (one, other))
     return all(ours[name] == theirs[name] for name in set(ours) & set(theirs))
 
 
@@ -188,7 +188,7 @@ def _groups(series: Sequence[Series]) -> list[list[Series]]:
     """Series by attack, ascending in epsilon."""
     groups: dict[str, list[Series]] = {}
     for one in series:
-        groups.setdefault(str(one.info["id"]), []).append(one)
+        groups.setdefault(str(one.info.id), []).append(one)
     return list(groups.values())
 
 

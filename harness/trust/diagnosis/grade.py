@@ -12,30 +12,31 @@ No grade while cells are missing. Findings of level ``info`` don't count, nor do
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
+from harness.evidence.run_info import RunInfo
 from harness.trust.diagnosis.series import Series, down, leaves
+from harness.types import Finding
 
 HARMLESS = ("torn",)
 
 
-def grade(run: Mapping[str, Any], series: Sequence[Series], findings: Sequence[Mapping[str, Any]]) -> str | None:
+def grade(info: RunInfo, series: Sequence[Series], findings: Sequence[Finding]) -> str | None:
     """The letter, or None.
 
     Args:
-        run: The content of run.json.
+        info: The content of run.json.
         series: All series of the run.
-        findings: Those of run.json and of the diagnosis, as JSON.
+        findings: Those of run.json and of the diagnosis.
     """
-    asked = len(run["suite"]["attacks"]) * len(run["suite"]["grid"])
+    asked = len(info.suite.attacks) * len(info.suite.labels)
     whole = [one for one in series if one.component is None]
-    complete = len(whole) == asked and all(one.complete and one.n == run["data"]["n"] for one in whole)
-    if run["status"] != "complete" or not complete:
+    complete = len(whole) == asked and all(one.complete and one.n == info.data.n for one in whole)
+    if info.status != "complete" or not complete:
         return None
-    levels = {finding["level"] for finding in findings if finding["check"] not in HARMLESS}
+    levels = {finding.level for finding in findings if finding.check not in HARMLESS}
     if levels & {"refuse", "error"}:
         return "D"
     if "warn" in levels:
@@ -45,7 +46,7 @@ def grade(run: Mapping[str, Any], series: Sequence[Series], findings: Sequence[M
 
 def _thorough(series: Sequence[Series]) -> bool:
     ran = leaves(series)
-    iterated = [one for one in ran if one.by_gradient and one.info["iterative"] and one.fixed_ball]
+    iterated = [one for one in ran if one.by_gradient and one.info.iterative and one.fixed_ball]
     blind = any(not one.by_gradient and one.forwards.sum() > 0 for one in ran)
     return bool(iterated) and (blind or _all_broken(iterated))
 

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from harness.evidence.facts import BROKEN, CLEAN, IMPLIED
+from harness.evidence.run_info import AttackInfo
 from harness.measure.unit.shared import TRANSFER
 
 ITERATED = ("pgd", "apgd", "bim", "eotpgd", "upgd")
@@ -23,7 +24,7 @@ ITERATED = ("pgd", "apgd", "bim", "eotpgd", "upgd")
 class Series:
     """One attack at one epsilon; arrays have one entry for each sample, by ascending sample id."""
 
-    info: Mapping[str, Any]
+    info: AttackInfo
     """The attack's entry in run.json."""
     component: str | None
     epsilon: float
@@ -46,7 +47,7 @@ class Series:
     @property
     def name(self) -> str:
         """``pgd-20``, or ``autoattack/square`` of a component."""
-        return str(self.info["id"]) + (f" ({self.component})" if self.component else "")
+        return str(self.info.id) + (f" ({self.component})" if self.component else "")
 
     @property
     def n(self) -> int:
@@ -87,44 +88,44 @@ class Series:
     @property
     def method(self) -> str:
         """Name of the method, without the tool."""
-        return str(self.info["method"])
+        return str(self.info.method)
 
     @property
     def untargeted(self) -> bool:
         """Whether any wrong class counts as success."""
-        return self.info["kind"] != "targeted" and "target" not in self.info["params"]
+        return self.info.kind != "targeted" and "target" not in self.info.params
 
     @property
     def fixed_ball(self) -> bool:
         """Whether the attack looks for any witness inside the ball, rather than for the nearest."""
-        return self.info["kind"] in ("budget", "targeted")
+        return self.info.kind in ("budget", "targeted")
 
     @property
     def rank(self) -> int | None:
         """0 for a single gradient step, 1 for an iterated attack, 2 for a cascade of such; None for all others."""
         if not (self.by_gradient and self.untargeted and self.fixed_ball):
             return None
-        if any(str(name).startswith("apgd") for name in self.info["components"]):
+        if any(str(name).startswith("apgd") for name in self.info.components):
             return 2
-        if not self.info["iterative"]:
+        if not self.info.iterative:
             return 0
         return 1 if self.method.startswith(ITERATED) else None
 
     @property
     def restarts(self) -> int:
         """How often the harness called the tool."""
-        given = self.info["resolved"].get(self.label, {}).get("restarts", self.info["params"].get("restarts", 1))
+        given = self.info.resolved.get(self.label, {}).get("restarts", self.info.params.get("restarts", 1))
         return int(given) if isinstance(given, int) and given > 0 and self.component is None else 1
 
 
-def read(attacks: Sequence[Mapping[str, Any]], facts: pa.Table) -> list[Series]:
+def read(attacks: Sequence[AttackInfo], facts: pa.Table) -> list[Series]:
     """All series of a run, in the order of its attacks, ascending in epsilon.
 
     Args:
         attacks: ``suite.attacks`` of run.json.
         facts: All facts.
     """
-    infos = {str(info["id"]): info for info in attacks}
+    infos = {str(info.id): info for info in attacks}
     table = facts.filter(pc.not_equal(facts["attack"], CLEAN)).sort_by("sample_id")
     keys = table.group_by(["attack", "component", "epsilon", "epsilon_label"]).aggregate([("backwards", "sum")])
     groups = [group for group in keys.to_pylist() if group["attack"] in infos]
@@ -134,7 +135,7 @@ def read(attacks: Sequence[Mapping[str, Any]], facts: pa.Table) -> list[Series]:
     return [_series(infos[g["attack"]], table, g, (g["attack"], g["component"]) in gradients) for g in groups]
 
 
-def _series(info: Mapping[str, Any], table: pa.Table, group: Mapping[str, Any], by_gradient: bool) -> Series:
+def _series(info: AttackInfo, table: pa.Table, group: Mapping[str, Any], by_gradient: bool) -> Series:
     component = table["component"]
     same = pc.is_null(component) if group["component"] is None else pc.equal(component, group["component"])
     mask = pc.and_(pc.equal(table["attack"], group["attack"]), pc.equal(table["epsilon"], group["epsilon"]))
@@ -169,8 +170,8 @@ def whole(series: Sequence[Series]) -> list[Series]:
 
 def leaves(series: Sequence[Series]) -> list[Series]:
     """What ran: the components of cascades, and attacks that have none."""
-    split = {one.info["id"] for one in series if one.component is not None}
-    return [one for one in series if one.component is not None or one.info["id"] not in split]
+    split = {one.info.id for one in series if one.component is not None}
+    return [one for one in series if one.component is not None or one.info.id not in split]
 
 
 def comparable(one: Series, other: Series) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +19,7 @@ from harness.errors import BadRun, UsageError
 from harness.evidence import facts as fact
 from harness.evidence import witnesses
 from harness.evidence.findings import found, percent
+from harness.evidence.run_info import RunInfo
 from harness.evidence.store import RunStore
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.samples import Slice, checked
@@ -45,7 +45,7 @@ def find_runs(places: Sequence[Path]) -> list[Path]:
 
 
 def transfer(
-    reference: ReferenceModel, part: Slice, run: Mapping[str, Any], facts: pa.Table, folders: Sequence[Path]
+    reference: ReferenceModel, part: Slice, info: RunInfo, facts: pa.Table, folders: Sequence[Path]
 ) -> list[Finding]:
     """One finding for each other run on the same samples and norm: which survivors of `run` its witnesses break.
 
@@ -54,52 +54,51 @@ def transfer(
     Args:
         reference: The run's model, entered.
         part: Its samples.
-        run: The content of its run.json.
+        info: The content of its run.json.
         facts: All its facts.
         folders: Other runs, see `find_runs`.
     """
-    standing = _standing(run, facts)
+    standing = _standing(info, facts)
     findings = []
     for folder in folders:
         try:
-            other = RunStore(folder).read_json("run.json")
-            if not _fits(run, other):
+            other = RunStore(folder).read_info()
+            if not _fits(info, other):
                 continue
-            findings.append(_judge(reference, part, run, other, RunStore(folder).all_witnesses(), standing))
+            findings.append(_judge(reference, part, info, other, RunStore(folder).all_witnesses(), standing))
         except (BadRun, KeyError, TypeError, ValueError) as error:
             findings.append(found("P26", "info", f"the witnesses of {folder} could not be offered: {error}"))
     return findings
 
 
-def _fits(run: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    same = run["data"]["slice"] == other["data"]["slice"] and run["suite"]["norm"] == other["suite"]["norm"]
-    return bool(same and run["model"]["sha256"] != other["model"]["sha256"] and other["witnesses"] != "none")
+def _fits(info: RunInfo, other: RunInfo) -> bool:
+    same = info.data.slice == other.data.slice and info.suite.norm == other.suite.norm
+    return bool(same and info.model.sha256 != other.model.sha256 and other.witnesses != "none")
 
 
-def _standing(run: Mapping[str, Any], facts: pa.Table) -> dict[str, set[int]]:
+def _standing(info: RunInfo, facts: pa.Table) -> dict[str, set[int]]:
     """For each epsilon the samples that are right, and that no attack broke in that ball or a smaller one."""
     whole = facts.filter(pc.is_null(facts["component"]))
     clean = whole.filter(pc.equal(whole["attack"], fact.CLEAN))
     left = set(clean.filter(pc.equal(clean["outcome"], "survived"))["sample_id"].to_pylist())
     standing = {}
-    for label, epsilon in zip(run["suite"]["grid"], run["suite"]["epsilons"], strict=True):
-        here = whole.filter(pc.equal(whole["epsilon"], epsilon))
+    for epsilon in info.suite.grid:
+        here = whole.filter(pc.equal(whole["epsilon"], epsilon.value))
         broken = here.filter(pc.is_in(here["outcome"], pa.array(fact.BROKEN)))
         left = left - set(broken["sample_id"].to_pylist())
-        standing[label] = left
+        standing[epsilon.label] = left
     return standing
 
 
 def _judge(
     reference: ReferenceModel,
     part: Slice,
-    run: Mapping[str, Any],
-    other: Mapping[str, Any],
+    info: RunInfo,
+    other: RunInfo,
     tables: Iterator[pa.Table],
     standing: Mapping[str, set[int]],
 ) -> Finding:
-    grid = dict(zip(run["suite"]["grid"], run["suite"]["epsilons"], strict=True))
-    fallen: dict[str, set[int]] = {label: set() for label in grid}
+    fallen: dict[str, set[int]] = {label: set() for label in info.suite.labels}
     known, offered = set(part.indices.tolist()), 0
     for table in tables:
         for block in table.to_batches(BLOCK):
@@ -108,16 +107,16 @@ def _judge(
                 raise ValueError("a witness belongs to no sample of this run")
             clean, labels = checked(part.data, ids)
             images = witnesses.decode(block["image"].to_pylist(), clean)
-            reach = distance(images, clean, run["suite"]["norm"])
+            reach = distance(images, clean, info.suite.norm)
             inside = inside_box(images)
             images[~inside] = 0.5  # what is no image is not shown to the model
             wrong = inside & (reference.logits(images).argmax(1).cpu() != labels)
             offered += len(ids)
-            for label, epsilon in grid.items():
-                hits = wrong & inside_ball(reach, epsilon, run["suite"]["norm"])
+            for epsilon in info.suite.grid:
+                hits = wrong & inside_ball(reach, epsilon.value, info.suite.norm)
                 rows = torch.nonzero(hits).flatten().tolist()
-                fallen[label] |= {ids[row] for row in rows} & standing[label]
-    n, name = run["data"]["n"], f"{other['model']['name']} ({other['run_name']})"
+                fallen[epsilon.label] |= {ids[row] for row in rows} & standing[epsilon.label]
+    n, name = info.data.n, f"{other.model.name} ({other.run_name})"
     worst = max(fallen, key=lambda label: len(fallen[label]))
     count, share = len(fallen[worst]), len(fallen[worst]) / n
     if count < FEWEST or share < GAP:

@@ -28,7 +28,7 @@ def steps(series: Sequence[Series]) -> list[Finding]:
     """P22: the share of witnesses first found in the last tenth of the queries; more steps would find more."""
 
     def late(one: Series) -> tuple[float, int] | None:
-        if not (one.info["iterative"] and one.fixed_ball) or not one.survived.any() or one.source[one.broke].size == 0:
+        if not (one.info.iterative and one.fixed_ball) or not one.survived.any() or one.source[one.broke].size == 0:
             return None
         budget = float(one.forwards[one.survived].max()) / one.restarts
         if budget < 10 or np.isnan(one.query[one.broke]).all():

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
 from torch import Tensor
 
+from harness.base.threat import Epsilon
 from harness.evidence.findings import found
-from harness.types import Dataset, Finding, LoadedModel, Norm
+from harness.types import Dataset, Finding, Kind, LoadedModel, Norm
+
+AttackUnits = tuple[str, Kind, Mapping[str, Mapping[str, Any]]]
 
 SCALED_TWICE = 1.5 / 255
 FAR = 4.0
@@ -57,23 +60,23 @@ def more_classes(model: LoadedModel, data: Dataset, logits: Tensor) -> list[Find
     return [found("P15", "warn", message, outside, 0.0)]
 
 
-def units(attacks: Sequence[Mapping[str, Any]], norm: Norm, epsilons: Mapping[str, float]) -> list[Finding]:
+def units(attacks: Iterable[AttackUnits], norm: Norm, grid: Sequence[Epsilon]) -> list[Finding]:
     """P14: step sizes in the unit of the images, and long enough to reach the border of the ball.
 
     Args:
-        attacks: ``suite.attacks`` of run.json.
+        attacks: Id, kind and, by epsilon label, the resolved parameters.
         norm: Norm of the ball.
-        epsilons: Label to radius.
+        grid: The epsilons.
     """
     findings = []
-    for attack in attacks:
-        if attack["kind"] not in ("budget", "targeted"):
+    for name, kind, resolved in attacks:
+        if kind not in ("budget", "targeted"):
             continue  # the others have no ball to step through
-        given = [(epsilon, label, attack["resolved"].get(label, {})) for label, epsilon in epsilons.items()]
+        given = [(epsilon.value, epsilon.label, resolved.get(epsilon.label, {})) for epsilon in grid]
         steps = [one for one in given if one[0] > 0 and isinstance(one[2].get("step_size"), (int, float))]
         if steps:  # a step that scales is the same multiple everywhere, a constant one too long here or too short there
             small, large = min(steps, key=itemgetter(0)), max(steps, key=itemgetter(0))
-            findings += _too_long(attack["id"], *small, norm) or _too_short(attack["id"], *large)
+            findings += _too_long(name, *small, norm) or _too_short(name, *large)
     return findings
 
 

@@ -50,9 +50,9 @@ def bounds(records: Records, proof: Proof, counted: Mapping[str, Any]) -> list[B
 
 def _holds(records: Records, proof: Proof, attack: str) -> NDArray[np.int64]:
     """What holds of an attack; in mode ``worst-case`` its cell is the union of it and those before it."""
-    if records.info["mode"] != "worst-case":
+    if records.info.mode != "worst-case":
         return proof.holds[attack]
-    names = [info["id"] for info in records.attacks]
+    names = [info.id for info in records.attacks]
     before = names[: names.index(attack)] if takes(records.attacks[names.index(attack)]) else []
     shared: NDArray[np.int64] = np.minimum.reduce([proof.holds[name] for name in (*before, attack)])
     return shared

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from harness.base.threat import radius
 from harness.evidence import facts as fact
 from harness.evidence.facts import IMPLIED
+from harness.evidence.run_info import AttackInfo, RunInfo
 from harness.measure.bisection import MODE
 from harness.trust.verify.places import CLEAN_PLACE, Records, Rows
 from harness.trust.verify.verdict import Mask, Problems
+from harness.types import Kind
 
 _TRANSFERRED = ("distance", "margin", "adv_pred")
 _OF_WITNESS = ("distance", "margin", "adv_pred", "source")
@@ -27,7 +26,7 @@ def check_coherence(records: Records, problems: Problems) -> None:
         return  # already named: without the clean pass the others stand on nothing
     _clean(records, clean, problems)
     for attack in records.attacks:
-        for component in (None, *attack["components"]):
+        for component in (None, *attack.components):
             for at in range(len(records.grid)):
                 _place(records, attack, component, at, clean, problems)
             _targets(records, attack, component, problems)
@@ -37,37 +36,37 @@ def check_coherence(records: Records, problems: Problems) -> None:
             _components(records, attack, at, problems)
 
 
-def inherits(info: Mapping[str, Any], attack: Mapping[str, Any]) -> bool:
+def inherits(info: RunInfo, attack: AttackInfo) -> bool:
     """Whether witnesses of a smaller epsilon are inherited, as `harness.measure.worker.Worker` does it."""
-    if info["mode"] == "faithful" or attack["kind"] in _WHOLE_GRID:
+    if info.mode == "faithful" or attack.kind in _WHOLE_GRID:
         return False
-    return bool(attack["iterative"]) or info["mode"] == "worst-case"
+    return bool(attack.iterative) or info.mode == "worst-case"
 
 
-def implies(info: Mapping[str, Any], attack: Mapping[str, Any]) -> bool:
+def implies(info: RunInfo, attack: AttackInfo) -> bool:
     """Whether a sample that survives an epsilon is not attacked at smaller ones (`harness.measure.lanes.bisects`)."""
-    return info["mode"] == MODE and bool(attack["iterative"]) and attack["kind"] not in _WHOLE_GRID
+    return info.mode == MODE and bool(attack.iterative) and attack.kind not in _WHOLE_GRID
 
 
-def runs_once(attack: Mapping[str, Any]) -> bool:
+def runs_once(kind: Kind) -> bool:
     """Whether one run of the attack serves the whole grid."""
-    return attack["kind"] in _WHOLE_GRID
+    return kind in _WHOLE_GRID
 
 
-def targeted(attack: Mapping[str, Any]) -> bool:
+def targeted(attack: AttackInfo) -> bool:
     """Whether success is a target class."""
-    return attack["kind"] == "targeted" or "target" in attack["params"]
+    return attack.kind == "targeted" or "target" in attack.params
 
 
-def individual(attack: Mapping[str, Any]) -> bool:
+def individual(attack: AttackInfo) -> bool:
     """Whether every component is run on all samples; a plugin may say so in its class or its resolved parameters."""
-    told = [attack, attack["params"], *attack["resolved"].values()]
-    return any(isinstance(params, Mapping) and bool(params.get("individual")) for params in told)
+    told = [attack.params, *attack.resolved.values()]
+    return bool(attack.individual) or any(bool(params.get("individual")) for params in told)
 
 
-def takes(attack: Mapping[str, Any]) -> bool:
+def takes(attack: AttackInfo) -> bool:
     """Whether another attack's witness settles a sample for this one, in mode ``worst-case``."""
-    return attack["kind"] == "budget" and not targeted(attack)
+    return attack.kind == "budget" and not targeted(attack)
 
 
 def _clean(records: Records, clean: Rows, problems: Problems) -> None:
@@ -79,10 +78,10 @@ def _clean(records: Records, clean: Rows, problems: Problems) -> None:
 
 
 def _place(
-    records: Records, attack: Mapping[str, Any], component: str | None, at: int, clean: Rows, problems: Problems
+    records: Records, attack: AttackInfo, component: str | None, at: int, clean: Rows, problems: Problems
 ) -> None:
     """Facts of one attack at one epsilon, each by itself and against the clean pass."""
-    place = (attack["id"], component, at)
+    place = (attack.id, component, at)
     rows = records.rows.get(place)
     if rows is None:
         return
@@ -111,7 +110,7 @@ def _place(
     may = inherits(records.info, attack) and component is None
     wrong("inherited", inherited & (not may), "nothing is inherited here")
     wrong("inherited", inherited == np.isnan(rows["origin_epsilon"]), "inherited and origin_epsilon do not fit")
-    norm, epsilon = records.info["suite"]["norm"], records.grid[at].value
+    norm, epsilon = records.info.suite.norm, records.grid[at].value
     inside = (rows["distance"] >= 0) & (rows["distance"] <= radius(epsilon, norm))  # NaN is neither
     wrong("ball", broken & ~inside, f"broken at a distance outside the ball of {records.grid[at]}")
     target = rows["target"]
@@ -128,11 +127,11 @@ def _place(
     wrong("facts", ~broken & told, "not broken, yet a witness is described")
 
 
-def _targets(records: Records, attack: Mapping[str, Any], component: str | None, problems: Problems) -> None:
+def _targets(records: Records, attack: AttackInfo, component: str | None, problems: Problems) -> None:
     """One target a sample, and never its own class."""
     seen = np.full(len(records.ids), -1)
     for at in range(len(records.grid)):
-        place = (attack["id"], component, at)
+        place = (attack.id, component, at)
         if (rows := records.rows.get(place)) is None:
             continue
         target = rows["target"]
@@ -141,11 +140,11 @@ def _targets(records: Records, attack: Mapping[str, Any], component: str | None,
         seen = np.where(target >= 0, target, seen)
 
 
-def _ladder(records: Records, attack: Mapping[str, Any], at: int, problems: Problems) -> None:
+def _ladder(records: Records, attack: AttackInfo, at: int, problems: Problems) -> None:
     """How an epsilon binds the next one: inherited witnesses, and nearest ones of attacks that run once."""
-    for component in (None, *attack["components"]):
-        place = (attack["id"], component, at)
-        rows, before = records.rows.get(place), records.rows.get((attack["id"], component, at - 1))
+    for component in (None, *attack.components):
+        place = (attack.id, component, at)
+        rows, before = records.rows.get(place), records.rows.get((attack.id, component, at - 1))
         if rows is None or (before is None and at > 0):
             continue
         name, outcome = records.name(place), rows["outcome"]
@@ -162,18 +161,18 @@ def _ladder(records: Records, attack: Mapping[str, Any], at: int, problems: Prob
                 both = was & (outcome == "inherited")
                 what = "inherited, but not what the smaller epsilon has"
                 problems.rows("inherited", name, records.ids, both & ~same, what)
-        elif runs_once(attack) and before is not None:
-            reach = radius(records.grid[at - 1].value, records.info["suite"]["norm"])
+        elif runs_once(attack.kind) and before is not None:
+            reach = radius(records.grid[at - 1].value, records.info.suite.norm)
             here = np.isin(outcome, fact.BROKEN)
             what = "the nearest witness breaks every epsilon it reaches and no smaller one; here it does not"
             problems.rows("nested", name, records.ids, was != (here & (rows["distance"] <= reach)), what)
             problems.rows("nested", name, records.ids, was & here & ~_same_witness(rows, before), what)
 
 
-def _halves(records: Records, attack: Mapping[str, Any], at: int, rows: Rows, problems: Problems) -> None:
+def _halves(records: Records, attack: AttackInfo, at: int, rows: Rows, problems: Problems) -> None:
     """In mode ``bisection``: what is inherited is a smaller epsilon's, what is implied survived a larger one."""
-    places = [(step, records.rows.get((attack["id"], None, step))) for step in range(len(records.grid))]
-    name, outcome = records.name((attack["id"], None, at)), rows["outcome"]
+    places = [(step, records.rows.get((attack.id, None, step))) for step in range(len(records.grid))]
+    name, outcome = records.name((attack.id, None, at)), rows["outcome"]
     owned, stood = np.zeros(len(records.ids), bool), np.zeros(len(records.ids), bool)
     smaller = np.zeros(len(records.ids), bool)
     for step, other in places:
@@ -194,40 +193,40 @@ def _halves(records: Records, attack: Mapping[str, Any], at: int, rows: Rows, pr
     problems.rows("implied", name, records.ids, implied & ~stood, what)
 
 
-def _transfers(records: Records, attack: Mapping[str, Any], at: int, problems: Problems) -> None:
+def _transfers(records: Records, attack: AttackInfo, at: int, problems: Problems) -> None:
     """A transferred witness is an earlier attack's own, at this or a smaller epsilon; only in mode ``worst-case``."""
-    place = (attack["id"], None, at)
+    place = (attack.id, None, at)
     if (rows := records.rows.get(place)) is None:
         return
     taken = (rows["source"] == "transfer") & (rows["outcome"] == "witness")
     known = np.zeros(len(records.ids), bool)
-    for earlier in records.attacks[: records.attacks.index(attack)] if records.info["mode"] == "worst-case" else []:
+    for earlier in records.attacks[: records.attacks.index(attack)] if records.info.mode == "worst-case" else []:
         for step in range(at + 1):
-            if (other := records.rows.get((earlier["id"], None, step))) is not None:
+            if (other := records.rows.get((earlier.id, None, step))) is not None:
                 own = (other["outcome"] == "witness") & (other["source"] != "transfer")
                 known |= own & np.all([other[name] == rows[name] for name in _TRANSFERRED], axis=0)
     what = "taken over from another attack, of which there is no such witness"
     problems.rows("transfer", records.name(place), records.ids, taken & ~known, what)
 
 
-def _components(records: Records, attack: Mapping[str, Any], at: int, problems: Problems) -> None:
+def _components(records: Records, attack: AttackInfo, at: int, problems: Problems) -> None:
     """A cascade's outcome is that of the first component that breaks the sample."""
-    whole = records.rows.get((attack["id"], None, at))
-    parts = [records.rows.get((attack["id"], component, at)) for component in attack["components"]]
+    whole = records.rows.get((attack.id, None, at))
+    parts = [records.rows.get((attack.id, component, at)) for component in attack.components]
     known = [part for part in parts if part is not None]
     if whole is None or not known or len(known) < len(parts):
         return
-    name, ids = records.name((attack["id"], None, at)), records.ids
+    name, ids = records.name((attack.id, None, at)), records.ids
     outcome = whole["outcome"]
     left, agrees = np.ones(len(ids), bool), (outcome != "witness") | (whole["source"] == "transfer")
     for part in known:
         # Of attacks that run once, the first component to succeed may do so at a larger epsilon only.
-        first = (left | runs_once(attack)) & (part["outcome"] == "witness")
+        first = (left | runs_once(attack.kind)) & (part["outcome"] == "witness")
         agrees |= first & _same_witness(whole, part)
         left &= ~first
     problems.rows("component", name, ids, ~agrees, "broken, but not as its first successful component has it")
     _skipped(records, attack, at, whole, problems)
-    if runs_once(attack):
+    if runs_once(attack.kind):
         return
     problems.rows("component", name, ids, ~left & (outcome != "witness"), "a component has a witness, the whole not")
     all_survived = np.all([part["outcome"] == "survived" for part in known], axis=0) | (whole["reason"] == IMPLIED)
@@ -235,11 +234,11 @@ def _components(records: Records, attack: Mapping[str, Any], at: int, problems: 
     problems.rows("component", name, ids, (outcome == "survived") & ~all_survived, what)
 
 
-def _skipped(records: Records, attack: Mapping[str, Any], at: int, whole: Rows, problems: Problems) -> None:
+def _skipped(records: Records, attack: AttackInfo, at: int, whole: Rows, problems: Problems) -> None:
     """A component is not run on what a smaller epsilon, another attack or a component before it has settled."""
     settled = (whole["outcome"] == "inherited") | (whole["source"] == "transfer") | (whole["reason"] == IMPLIED)
-    for component in attack["components"]:
-        place = (attack["id"], component, at)
+    for component in attack.components:
+        place = (attack.id, component, at)
         part = records.rows[place]
         skipped = (part["outcome"] == "not_run") & (part["reason"] == "cascade")
         what = "attacked, though it was settled before this component's turn"

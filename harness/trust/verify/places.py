@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from harness.base.threat import Epsilon
 from harness.errors import BadRun
 from harness.evidence import facts as fact
+from harness.evidence.run_info import AttackInfo, RunInfo
 from harness.evidence.store import RunStore
 from harness.trust.verify.verdict import Ids, Problems, samples
 
@@ -41,8 +42,8 @@ _KEYS = ("attack", "component", "epsilon")
 class Records:
     """The facts of a run; places whose facts are not exactly one a sample are left out."""
 
-    info: Mapping[str, Any]
-    """The content of run.json, of which `harness.recount.check_form` holds."""
+    info: RunInfo
+    """The content of run.json, which `harness.evidence.run_info` has checked."""
     grid: tuple[Epsilon, ...]
     ids: Ids
     """All samples, ascending."""
@@ -51,9 +52,9 @@ class Records:
     """Facts of all places, exact or not."""
 
     @property
-    def attacks(self) -> list[Mapping[str, Any]]:
+    def attacks(self) -> tuple[AttackInfo, ...]:
         """The attacks as run.json has them."""
-        return list(self.info["suite"]["attacks"])
+        return self.info.suite.attacks
 
     def name(self, place: Place) -> str:
         """``pgd-20 at 8/255``."""
@@ -62,16 +63,16 @@ class Records:
         return whole if attack == fact.CLEAN else f"{whole} at {self.grid[at]}"
 
 
-def places(info: Mapping[str, Any]) -> Iterator[Place]:
+def places(info: RunInfo) -> Iterator[Place]:
     """Every place the run must have facts of: the clean pass, and attacks x components x epsilons."""
     yield CLEAN_PLACE
-    for attack in info["suite"]["attacks"]:
-        for component in (None, *attack["components"]):
-            for at in range(len(info["suite"]["epsilons"])):
-                yield attack["id"], component, at
+    for attack in info.suite.attacks:
+        for component in (None, *attack.components):
+            for at in range(len(info.suite.epsilons)):
+                yield attack.id, component, at
 
 
-def read_records(store: RunStore, info: Mapping[str, Any], problems: Problems) -> Records | None:
+def read_records(store: RunStore, info: RunInfo, problems: Problems) -> Records | None:
     """The facts on disk; names those that are missing, doubled or foreign. None if they cannot be used at all."""
     try:
         found = store.all_facts()
@@ -83,12 +84,11 @@ def read_records(store: RunStore, info: Mapping[str, Any], problems: Problems) -
     if nulls:
         problems.add("facts", f"{found[nulls[0]].null_count} facts have no {nulls[0]}")
         return None
-    suite = info["suite"]
-    grid = tuple(Epsilon(float(v), str(label)) for v, label in zip(suite["epsilons"], suite["grid"], strict=True))
+    grid = info.suite.grid
     by_place = _split(found, info, grid, problems)
     ids = np.unique(by_place.get(CLEAN_PLACE, fact.empty())["sample_id"].to_numpy())
-    if len(ids) != info["data"]["n"]:
-        problems.add("facts", f"the clean pass has facts of {len(ids)} samples, run.json names {info['data']['n']}")
+    if len(ids) != info.data.n:
+        problems.add("facts", f"the clean pass has facts of {len(ids)} samples, run.json names {info.data.n}")
     exact: dict[Place, Rows] = {}
     records = Records(info, grid, ids, exact, fact.concat(by_place.values()))
     for place in places(info):
@@ -102,9 +102,7 @@ def read_records(store: RunStore, info: Mapping[str, Any], problems: Problems) -
     return records
 
 
-def _split(
-    found: pa.Table, info: Mapping[str, Any], grid: tuple[Epsilon, ...], problems: Problems
-) -> dict[Place, pa.Table]:
+def _split(found: pa.Table, info: RunInfo, grid: tuple[Epsilon, ...], problems: Problems) -> dict[Place, pa.Table]:
     """Facts by place; those of no place are named and left out."""
     known: dict[tuple[Any, ...], Place] = {(*CLEAN_PLACE[:2], 0.0): CLEAN_PLACE}
     for attack, component, at in places(info):

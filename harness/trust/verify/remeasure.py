@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch import Tensor
 from harness.base.targets import resolve_targets
 from harness.errors import BadRun, HarnessError
 from harness.evidence import facts as fact
+from harness.evidence.run_info import AttackInfo
 from harness.evidence.store import RunStore
 from harness.inputs.reference import ReferenceModel, margins
 from harness.inputs.samples import Slice
@@ -59,15 +59,15 @@ def prove(records: Records, store: RunStore, part: Slice, reference: ReferenceMo
         problems: Takes what contradicts the run.
     """
     n, nowhere = len(records.ids), len(records.grid)
-    owners = [(attack["id"], component) for attack in records.attacks for component in (None, *attack["components"])]
+    owners = [(attack.id, component) for attack in records.attacks for component in (None, *attack.components)]
     stored = {owner: np.full(n, nowhere) for owner in owners}
-    holds = {attack["id"]: np.full(n, nowhere) for attack in records.attacks}
+    holds = {attack.id: np.full(n, nowhere) for attack in records.attacks}
     logits, labels = _predict(part, reference)
     proof = Proof(np.zeros(n, bool), np.zeros(n, bool), stored, holds)
     tau = Tau.of(logits)
     _clean(records, logits, labels, tau, proof, problems)
     for attack in records.attacks:
-        if "target" in attack["params"]:
+        if "target" in attack.params:
             _targets(records, attack, logits, labels, tau, problems)
     seen: set[tuple[Any, ...]] = set()
     try:
@@ -92,13 +92,13 @@ def check_backing(records: Records, proof: Proof, problems: Problems) -> None:
 
     Of a run that kept one witness a sample that is asked of the worst case; of one that kept none, of nothing.
     """
-    evidence = records.info["witnesses"]
+    evidence = records.info.witnesses
     nearest = np.minimum.reduce(list(proof.stored.values()))
     for (attack, component, at), rows in records.rows.items():
         if attack == fact.CLEAN:
             continue
         # In mode worst-case an attack's break may be another's witness; a component's is always its own.
-        shared = records.info["mode"] == "worst-case" and component is None
+        shared = records.info.mode == "worst-case" and component is None
         stored = proof.stored[attack, component] if evidence == "all" and not shared else nearest
         bare = np.isin(rows["outcome"], fact.BROKEN) & (stored > at)
         if component is not None:
@@ -112,8 +112,8 @@ def check_backing(records: Records, proof: Proof, problems: Problems) -> None:
 def _settled(records: Records, attack: str, at: int) -> Mask:
     """Samples whose witnesses at this epsilon are not kept, for a smaller one broke them, bool [n]."""
     found = np.zeros(len(records.ids), bool)
-    (info,) = (one for one in records.attacks if one["id"] == attack)
-    if runs_once(info) or implies(records.info, info):
+    (info,) = (one for one in records.attacks if one.id == attack)
+    if runs_once(info.kind) or implies(records.info, info):
         return found  # these keep every witness
     for step in range(at):
         if (rows := records.rows.get((attack, None, step))) is not None:
@@ -151,17 +151,17 @@ def _clean(records: Records, logits: Tensor, labels: Tensor, tau: Tau, proof: Pr
 
 
 def _targets(
-    records: Records, attack: Mapping[str, Any], logits: Tensor, labels: Tensor, tau: Tau, problems: Problems
+    records: Records, attack: AttackInfo, logits: Tensor, labels: Tensor, tau: Tau, problems: Problems
 ) -> None:
     """Compare a targeted attack's targets with its rule; classes that are equally likely may change places."""
-    rule = str(attack["params"]["target"])
+    rule = str(attack.params["target"])
     try:
         wanted = resolve_targets(rule, logits, labels).numpy()
     except HarnessError as error:
-        problems.add("target", f"{attack['id']}: {error}")
+        problems.add("target", f"{attack.id}: {error}")
         return
     for place, rows in records.rows.items():
-        if place[0] == attack["id"]:
+        if place[0] == attack.id:
             target = rows["target"]
             close = np.abs(logit_of(logits, target) - logit_of(logits, wanted)) < tau(logits)
             bad = (target >= 0) & (target != wanted) & ~close

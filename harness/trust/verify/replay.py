@@ -15,6 +15,7 @@ from harness.base.threat import Epsilon
 from harness.errors import BadSuite
 from harness.evidence import facts as fact
 from harness.evidence.facts import IMPLIED
+from harness.evidence.run_info import as_json
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.samples import Slice
 from harness.inputs.suite import Suite
@@ -125,14 +126,12 @@ def _attacks(
     records: Records, names: set[str], problems: Problems, notes: list[Finding]
 ) -> Mapping[str, tuple[AttackSpec, Attack]] | None:
     """The attacks as recorded, built by their plugins; None if what they are here is not what was recorded."""
-    suite, info = records.info["suite"], records.info
-    told = [attack for attack in records.attacks if attack["id"] in names]
-    specs = tuple(AttackSpec(a["id"], a["tool"], a["method"], a["params"]) for a in told)
+    suite, info = records.info.suite, records.info
+    told = [attack for attack in records.attacks if attack.id in names]
+    specs = tuple(AttackSpec(a.id, a.tool, a.method, a.params) for a in told)
     grid = tuple(records.grid)
     try:
-        built = Suite(
-            suite["name"], suite["version"], suite["norm"], grid, info["mode"], suite["chunk"], specs
-        ).resolve()
+        built = Suite(suite.name, suite.version, suite.norm, grid, info.mode, suite.chunk, specs).resolve()
     except BadSuite as error:
         problems.add("attack", f"the recorded attack cannot be run: {error}")
         return None
@@ -144,12 +143,13 @@ def _attacks(
             "components": [name for name in attack.components if name is not None],
             "resolved": {epsilon.label: attack.parameters(epsilon.value) for epsilon in grid},
         }
+        told_of = as_json(before)
         for key, value in json.loads(json.dumps(here)).items():
-            if value != before[key]:
-                problems.add("attack", f"{before['id']}: run.json records another {key} than the attack has here")
+            if value != told_of[key]:
+                problems.add("attack", f"{before.id}: run.json records another {key} than the attack has here")
                 same = False
-        if (version := attack.tool_version()) != before["tool_version"]:
-            text = f"{before['id']}: replayed with {before['tool']} {version}, recorded with {before['tool_version']}"
+        if (version := attack.tool_version()) != before.tool_version:
+            text = f"{before.id}: replayed with {before.tool} {version}, recorded with {before.tool_version}"
             notes.append(Finding("replay", "warn", text))
     return {spec.id: (spec, attack) for spec, attack in zip(specs, built, strict=True)} if same else None
 
@@ -169,13 +169,13 @@ class _Again:
         """Which of the draws break; each attempt has seeds of its own."""
         groups: dict[tuple[str, int], list[Survivor]] = {}
         for one in draws:
-            once = runs_once({"kind": self.attacks[one.place[0]][1].kind})
+            once = runs_once(self.attacks[one.place[0]][1].kind)
             groups.setdefault((one.place[0], -1 if once else one.place[2]), []).append(one)
         found = []
         for (name, step), mine in groups.items():
             grid = self.records.grid if step < 0 else self.records.grid[step : step + 1]
             at = np.unique([one.at for one in mine])
-            size = self.records.info["suite"]["chunk"]
+            size = self.records.info.suite.chunk
             for start in range(0, len(at), size):
                 outcome = self._attack(name, grid, at[start : start + size], attempt)
                 found += [d for d in mine if outcome.get((d.at, self.records.grid[d.place[2]].value)) in fact.BROKEN]
@@ -188,10 +188,10 @@ class _Again:
         images, labels = (tensor.to(device) for tensor in self.part.data.take(ids.tolist()))
         setting = Setting(
             self.reference,
-            info["suite"]["norm"],
-            info["mode"],
-            derive(self.seed, "replay", info["key"], attempt, int(at[0])),
-            min(info["plan"]["batch_size"], info["suite"]["chunk"]),
+            info.suite.norm,
+            info.mode,
+            derive(self.seed, "replay", info.key, attempt, int(at[0])),
+            min(info.planned.batch_size, info.suite.chunk),
         )
         result = run_unit(Job(setting, attack, spec, grid, Chunk(0, ids, images, labels, labels)))
         whole = result.facts.filter(pc.is_null(result.facts["component"])).select(["sample_id", "epsilon", "outcome"])

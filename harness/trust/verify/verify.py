@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from harness.base.machine import device_name, pick_device
-from harness.errors import TornFile, UsageError
+from harness.errors import BadRun, TornFile, UsageError
 from harness.evidence import facts as fact
+from harness.evidence.run_info import RunInfo, parse
 from harness.evidence.store import RunStore
 from harness.inputs.identity import module_digest
 from harness.inputs.reference import ReferenceModel
@@ -26,7 +27,7 @@ from harness.inputs.suite import load_suite
 from harness.trust.verify.bounds import bounds
 from harness.trust.verify.coherence import check_coherence
 from harness.trust.verify.places import CLEAN_PLACE, Records, read_records
-from harness.trust.verify.recount import check_form, check_key, recount
+from harness.trust.verify.recount import check_key, recount
 from harness.trust.verify.remeasure import Proof, check_backing, prove
 from harness.trust.verify.replay import replay
 from harness.trust.verify.verdict import Bound, Problems, Replay, Verdict
@@ -66,21 +67,26 @@ def verify(folder: Path, model: LoadedModel, data: Dataset, options: VerifyOptio
         raise UsageError(f"--seed {options.seed} must be at least 0")
     device, store = pick_device(options.device), RunStore(folder)
     try:
-        info = store.read_json("run.json")
+        content = store.read_json("run.json")
     except TornFile as error:
         return unreadable(folder, error)
     notes: list[Finding] = []
+    try:
+        info = parse(content)
+        info.planned  # noqa: B018  # what it says of a run without a plan
+    except BadRun as error:
+        problems.add("run", str(error))
+        return _refused(folder, content, problems, device_name(device), time.monotonic() - begun)
     work = _Work(store, info, model, problems, notes)
-    if check_form(info, problems):
-        with ReferenceModel(model, device) as reference:
-            work.run(reference, data, options)
+    with ReferenceModel(model, device) as reference:
+        work.run(reference, data, options)
     return Verdict(
         folder,
-        str(info.get("run_name", folder.name)),
-        str(info.get("key", "")),
+        info.run_name,
+        info.key,
         tuple(problems.found),
         tuple(notes),
-        str(info.get("witnesses", "")),
+        str(info.witnesses),
         tuple(work.bounds),
         tuple(work.proof.marginals) if work.proof else (),
         work.proof.judged if work.proof else 0,
@@ -96,12 +102,21 @@ def unreadable(folder: Path, error: TornFile) -> Verdict:
     return Verdict(folder, folder.name, "", (Finding("run", "error", str(error)),))
 
 
+def _refused(folder: Path, content: Mapping[str, Any], problems: Problems, device: str, seconds: float) -> Verdict:
+    """The verdict on a run whose run.json has not the form of one."""
+    name, key, evidence = (str(content.get(told, "")) for told in ("run_name", "key", "witnesses"))
+    return Verdict(
+        folder, name or folder.name, key, tuple(problems.found), evidence=evidence, device=device,
+        seconds=round(seconds, 3),
+    )  # fmt: skip
+
+
 @dataclass
 class _Work:
     """One verification and what came of it."""
 
     store: RunStore
-    info: Mapping[str, Any]
+    info: RunInfo
     model: LoadedModel
     problems: Problems
     notes: list[Finding]
@@ -144,55 +159,53 @@ class _Work:
 
     def _checkpoint(self) -> bool:
         """Whether the model is the run's."""
-        told, here = self.info["model"], self.model.weights_sha256 or module_digest(self.model)
-        if told["sha256"] != here:
+        told, here = self.info.model, self.model.weights_sha256 or module_digest(self.model)
+        if told.sha256 != here:
             self.problems.add(
                 "model",
-                f"the run names checkpoint {told['name']!r:.60} with hash {told['sha256']:.23}, this one"
+                f"the run names checkpoint {told.name!r:.60} with hash {told.sha256:.23}, this one"
                 f" ({self.model.name!r:.60}) has {here:.23}",
             )
             return False
-        if told["name"] != self.model.name:
-            text = (
-                f"the run's model {told['name']!r:.60} is this checkpoint by its hash, but here {self.model.name!r:.60}"
-            )
+        if told.name != self.model.name:
+            text = f"the run's model {told.name!r:.60} is this checkpoint by its hash, but here {self.model.name!r:.60}"
             self.notes.append(Finding("model", "warn", text))
         return True
 
     def _slice(self, data: Dataset) -> Slice | None:
         """The run's samples, or None if these are others."""
-        told = self.info["data"]
-        where = f"the run measured {told['n']} samples of {told['name']!r:.60}, {told['slice']:.19}"
-        if told["n"] > len(data):
+        told = self.info.data
+        where = f"the run measured {told.n} samples of {told.name!r:.60}, {told.slice:.19}"
+        if told.n > len(data):
             self.problems.add("data", f"{where}; {data.name!r:.60} has only {len(data)}")
             return None
-        part = make_slice(data, told["n"], self.info["suite"]["chunk"])
-        if (digest := part.digest()) != told["slice"]:
+        part = make_slice(data, told.n, self.info.suite.chunk)
+        if (digest := part.digest()) != told.slice:
             self.problems.add("data", f"{where}; here those of {data.name!r:.60} are {digest:.19}")
             return None
-        if told["name"] != data.name:
-            text = f"the run's data {told['name']!r:.60} are these by their hash, but here {data.name!r:.60}"
+        if told.name != data.name:
+            text = f"the run's data {told.name!r:.60} are these by their hash, but here {data.name!r:.60}"
             self.notes.append(Finding("data", "warn", text))
         return part
 
     def _suite(self) -> None:
         """Note if a registered suite of this name and version has other attacks."""
-        told = self.info["suite"]
-        if told["name"] not in Registry("suites"):
+        told = self.info.suite
+        if told.name not in Registry("suites"):
             return
-        known = load_suite(told["name"])
-        if known.version != told["version"]:
-            text = f"suite {told['label']} is not known here, only {known.label}: its attacks were not compared"
+        known = load_suite(told.name)
+        if known.version != told.version:
+            text = f"suite {told.label} is not known here, only {known.label}: its attacks were not compared"
             self.notes.append(Finding("suite", "info", text))
             return
         here = [(a.id, a.tool, a.method, dict(a.params)) for a in known.attacks]
-        there = [(a["id"], a["tool"], a["method"], a["params"]) for a in told["attacks"]]
-        if here != there or known.norm != told["norm"]:
+        there = [(a.id, a.tool, a.method, a.params) for a in told.attacks]
+        if here != there or known.norm != told.norm:
             text = f"the run's attacks are not those of suite {known.label} as it is installed here"
             self.notes.append(Finding("suite", "warn", text))
 
     def _say_what_is_kept(self, records: Records, proof: Proof) -> None:
-        evidence, claimed = self.info["witnesses"], sum(bound.broken for bound in self.bounds)
+        evidence, claimed = self.info.witnesses, sum(bound.broken for bound in self.bounds)
         if evidence == "none" and claimed:
             share = 1 - float(proof.wrong.mean())
             self.problems.add(

@@ -80,7 +80,7 @@ def known_blocks(
     keys = (table[name].to_pylist() for name in ("sample_id", "attack", "component", "epsilon"))
     for row, (sample, attack, component, epsilon) in enumerate(zip(*keys, strict=True)):
         place = (attack, component, steps.get(epsilon, -1))
-        once: tuple[Any, ...] = (sample,) if records.info["witnesses"] == "worst" else (sample, attack, component)
+        once: tuple[Any, ...] = (sample,) if records.info.witnesses == "worst" else (sample, attack, component)
         if attack in halved and len(once) > 1:  # a large epsilon is tried before a smaller one
             once = (*once, epsilon)
         if place not in records.rows or attack == fact.CLEAN or sample not in known:
@@ -118,7 +118,7 @@ def judge(
         tau: Says what is marginal.
         problems: Takes what is wrong.
     """
-    ids, epsilon, norm = block["sample_id"].to_numpy(), records.grid[place[2]], records.info["suite"]["norm"]
+    ids, epsilon, norm = block["sample_id"].to_numpy(), records.grid[place[2]], records.info.suite.norm
     at = np.searchsorted(records.ids, ids)
     rows = {column: values[at] for column, values in records.rows[place].items()}
     told = {column: block[column].to_numpy() for column in _TOLD}
@@ -185,7 +185,7 @@ def _success(logits: Tensor, labels: Tensor, rows: Rows) -> tuple[Floats, Mask]:
 
 def _halved(records: Records) -> set[str]:
     """Attacks that store a witness at each epsilon they tried, in the order of mode ``bisection``."""
-    return {attack["id"] for attack in records.attacks if implies(records.info, attack)}
+    return {attack.id for attack in records.attacks if implies(records.info, attack)}
 
 
 def _earlier(records: Records, place: Place, at: Ids) -> Mask:

@@ -12,6 +12,7 @@ from toys import SmallNet, labeled, loaded
 from harness.base.threat import parse_grid
 from harness.cli import main
 from harness.evidence import facts, witnesses
+from harness.evidence.run_info import as_json
 from harness.evidence.store import RunStore
 from harness.inputs.registry import Registry
 from harness.inputs.suite import Suite
@@ -65,9 +66,9 @@ def test_an_interrupted_run_is_valid_too(tmp_path):
         "toy", 1, "linf", parse_grid(["1/255"]), "observed", 16, (AttackSpec("f", "torchattacks", "fgsm", {}),)
     )
     run = evaluate(loaded(model, 5), suite, labeled(model, 20), Options(tmp_path), Stop())
-    validate(run.info, "run")
+    validate(as_json(run.info), "run")
     validate(run.summary, "summary")
-    assert run.info["status"] == "interrupted"
+    assert run.info.status == "interrupted"
 
 
 def test_facts_and_witnesses(run):

@@ -26,13 +26,13 @@ def suite(mode="observed", chunk=16, grid=("1/255", "8/255")):
 def test_every_cell_says_what_it_cost(tmp_path):
     model = SmallNet()
     run = evaluate(loaded(model, 5), suite(), labeled(model, 40, wrong=3), Options(tmp_path))
-    for cell, entry in zip(run.summary["cells"], run.info["compute"], strict=True):
+    for cell, entry in zip(run.summary["cells"], run.info.compute, strict=True):
         assert entry["units"] == 3
-        assert 0 < cell["seconds"] == entry["seconds"] < run.info["seconds"]
+        assert 0 < cell["seconds"] == entry.seconds < run.info.seconds
         assert cell["peak_memory"] > 2**20
         assert cell["useful_gradients"] == entry["useful"] / cell["backwards"]
         assert cell["unconfirmed"] == cell["again"] == 0
-    assert sum(entry["seconds"] for entry in run.info["compute"]) <= run.info["seconds"]
+    assert sum(entry.seconds for entry in run.info.compute) <= run.info.seconds
 
 
 def test_useful_gradients_are_those_before_the_witness(tmp_path, monkeypatch):
@@ -72,7 +72,7 @@ def test_costs_survive_and_lost_ones_are_not_made_up(tmp_path):
     write_cost(tmp_path, "a@1_255-00001.parquet", Cost(2.0, 4000, 1, 1, 0, 0))
     units = [(f"a@1_255-0000{i}.parquet", "a", "1/255") for i in range(2)]
     (entry,) = fold_costs(tmp_path, units)
-    assert (entry["seconds"], entry["peak_memory"], entry["useful"], entry["unconfirmed"]) == (3.5, 4000, 8, 2)
+    assert (entry.seconds, entry["peak_memory"], entry["useful"], entry["unconfirmed"]) == (3.5, 4000, 8, 2)
     (tmp_path / "costs" / "a@1_255-00000.json").write_text("{")
     (entry,) = fold_costs(tmp_path, units)
     assert entry["units"] == 2
@@ -114,7 +114,7 @@ def test_a_budget_stops_cleanly_says_what_is_missing_and_goes_on(tmp_path, monke
     whole = evaluate(loaded(model, 5), suite(), data, Options(tmp_path / "whole"))
     run = evaluate(loaded(model, 5), suite(), data, Options(tmp_path, budget=0.9))
     assert not run.complete
-    assert run.info["status"] == "interrupted"
+    assert run.info.status == "interrupted"
     (finding,) = [f for f in run.summary["findings"] if f["check"] == "budget"]
     assert "missing: pgd at 1/255 (" in finding["message"]
     assert "pgd at 8/255" in finding["message"]
@@ -152,7 +152,7 @@ def test_a_unit_is_given_up_when_the_time_is_over(tmp_path, monkeypatch):
     run = evaluate(loaded(model, 5), suite(grid=("1/255",)), data, Options(tmp_path / "b", budget=1000))
     assert slow.calls == 2
     assert len(list((run.folder / "facts").glob("pgd*"))) == 1
-    assert run.info["status"] == "interrupted"
+    assert run.info.status == "interrupted"
 
 
 @pytest.mark.parametrize(

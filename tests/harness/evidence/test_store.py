@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from harness.base.files import key_of
 from harness.errors import BadRun
 from harness.evidence import facts, witnesses
-from harness.evidence.store import RunStore, Unit, run_name
+from harness.evidence.run_info import run_name
+from harness.evidence.store import RunStore, Unit
 
 
 def one_fact(**changes):

@@ -141,12 +141,12 @@ def test_it_resumes_to_the_same_facts_and_finds_its_units_again(whole, model, da
     chosen = suite(FGSM, PGD, CASCADE)
     for stop in (5, 12, 20):
         run = evaluate(loaded(model, 5), chosen, data, Options(tmp_path, batch_size=16), StopAfter(stop))
-        assert run.info["status"] == "interrupted"
+        assert run.info.status == "interrupted"
     again = evaluate(loaded(model, 5), chosen, data, Options(tmp_path, batch_size=16))
     assert ordered(again).equals(ordered(whole))
     more = AttackSpec("more", "torchattacks", "pgd", dict(PGD.params))
     extended = evaluate(loaded(model, 5), suite(FGSM, PGD, CASCADE, more), data, Options(tmp_path, batch_size=16))
-    assert extended.info["reused"] == 3 * 3 * len(GRID)
+    assert extended.info.reused == 3 * 3 * len(GRID)
     kept = [row for row in extended.facts.to_pylist() if row["attack"] != "more"]
     key = json.dumps
     assert sorted(map(key, kept)) == sorted(map(key, whole.facts.to_pylist()))
@@ -182,7 +182,7 @@ def test_the_components_end_where_the_cascade_does(whole):
 
 
 def test_only_what_was_attacked_is_diagnosed_as_attacked(whole):
-    for one in read(whole.info["suite"]["attacks"], whole.facts):
+    for one in read(whole.info.suite.attacks, whole.facts):
         assert (one.forwards[one.attacked] > 0).all(), (one.name, one.label)
 
 

@@ -32,7 +32,7 @@ def measure(folder, chosen=None, n=32, model=MODEL, data=DATA, **options):
 def same(run, folder, *arguments, **options):
     """Whether a run's facts and witnesses are those of one that could not look anything up."""
     alone = measure(folder, *arguments, **options)
-    assert alone.info["reused"] == 0
+    assert alone.info.reused == 0
     keys = [("attack", "ascending"), ("component", "ascending"), ("epsilon", "ascending"), ("sample_id", "ascending")]
     facts = run.facts.sort_by(keys).equals(alone.facts.sort_by(keys))
     ours, theirs = (list(RunStore(r.folder).all_witnesses()) for r in (run, alone))
@@ -54,11 +54,11 @@ def same(run, folder, *arguments, **options):
 )
 def test_what_is_shared_is_not_computed_again(tmp_path, chosen, n, reused, units):
     first = measure(tmp_path / "results")
-    assert first.info["reused"] == 0
+    assert first.info.reused == 0
     run = measure(tmp_path / "results", chosen, n)
     attacks = [path for path in (run.folder / "facts").glob("*.parquet") if not path.name.startswith("clean")]
     assert len(attacks) == units
-    assert run.info["reused"] == reused
+    assert run.info.reused == reused
     assert same(run, tmp_path / "alone", chosen, n)
     assert all(cell["seconds"] is not None for cell in run.summary["cells"])
 
@@ -67,7 +67,7 @@ def test_a_smaller_epsilon_computes_again_what_depends_on_it(tmp_path):
     measure(tmp_path / "results", suite(grid=("16/255", "32/255")))
     chosen = suite(grid=("8/255", "16/255", "32/255"))
     run = measure(tmp_path / "results", chosen)
-    assert run.info["reused"] == 0
+    assert run.info.reused == 0
     assert same(run, tmp_path / "alone", chosen)
     single = suite(FGSM, grid=("4/255",))
     measure(tmp_path / "results", single)
@@ -79,12 +79,12 @@ def test_attacks_that_run_once_and_the_worst_case_are_remembered_too(tmp_path):
     l2 = AttackSpec("pgdl2", "torchattacks", "pgdl2", dict(PGD.params))
     chosen = suite(CW, grid=("0.3", "1"), norm="l2")
     measure(tmp_path / "results", chosen)
-    assert measure(tmp_path / "results", suite(CW, l2, grid=("0.3", "1"), norm="l2")).info["reused"] == 2
+    assert measure(tmp_path / "results", suite(CW, l2, grid=("0.3", "1"), norm="l2")).info.reused == 2
     worst = suite(FGSM, PGD, mode="worst-case")
     measure(tmp_path / "results", worst)
     again = suite(FGSM, PGD, AttackSpec("more", "torchattacks", "pgd", PGD.params), mode="worst-case")
     run = measure(tmp_path / "results", again)
-    assert run.info["reused"] == 8
+    assert run.info.reused == 8
     assert same(run, tmp_path / "alone", again)
     other = suite(PGD, FGSM, mode="worst-case")  # in another order each is handed something else
     run = measure(tmp_path / "results", other)
@@ -94,16 +94,16 @@ def test_attacks_that_run_once_and_the_worst_case_are_remembered_too(tmp_path):
 def test_another_model_seed_or_witnesses_are_other_units(tmp_path):
     folder = tmp_path / "results"
     measure(folder)
-    assert measure(folder, seed=1).info["reused"] == 0
-    assert measure(folder, witnesses="none", n=33).info["reused"] == 0
-    assert measure(folder, suite(PGD, FGSM), fresh=True).info["reused"] == 0
+    assert measure(folder, seed=1).info.reused == 0
+    assert measure(folder, witnesses="none", n=33).info.reused == 0
+    assert measure(folder, suite(PGD, FGSM), fresh=True).info.reused == 0
 
     class Other(SmallNet):  # the same tensors, another function
         def forward(self, images):
             return super().forward(images) * 1.5
 
     shutil.rmtree(next(folder.glob("toy-model-toy-*")))
-    assert measure(folder, suite(FGSM, PGD), model=Other(), force=True).info["reused"] == 0
+    assert measure(folder, suite(FGSM, PGD), model=Other(), force=True).info.reused == 0
 
 
 def test_a_damaged_entry_does_not_count(tmp_path):
@@ -118,5 +118,5 @@ def test_a_damaged_entry_does_not_count(tmp_path):
                 victim.write_bytes(content[:20])
     chosen = suite(PGD, FGSM)
     run = measure(folder, chosen)
-    assert run.info["reused"] <= 1
+    assert run.info.reused <= 1
     assert same(run, tmp_path / "alone", chosen)

@@ -119,7 +119,7 @@ def test_a_model_that_cannot_be_copied_runs_as_it_is(tmp_path):
     data = labeled(model, 20)
     plain = evaluate(loaded(model, 5), suite(), data, Options(tmp_path / "plain", precision="exact"))
     run = evaluate(loaded(model, 5), suite(), data, Options(tmp_path, precision="float32"))
-    assert run.info["plan"]["speedups"] == []
+    assert run.info.plan.speedups == ()
     assert "not to be copied" in next(f["message"] for f in run.summary["findings"] if f["check"] == "copy")
     assert outcomes(run) == outcomes(plain)
 
@@ -160,7 +160,7 @@ def test_every_witness_of_a_copy_is_the_references(tmp_path, precision):
     assert run.folder != exact.folder
     plan = json.loads((run.folder / "run.json").read_text())["plan"]
     assert (plan["precision"], plan["speedups"]) == (precision, ["fold", "stem", "tiny-maps"])
-    assert exact.info["plan"]["speedups"] == []
+    assert exact.info.plan.speedups == ()
     from harness.evidence import witnesses
 
     count = 0
@@ -194,7 +194,7 @@ def test_what_a_lying_copy_proposes_is_attacked_again(tmp_path, monkeypatch):
     made = lambda reference, recipe, images: Liar(reference, Recipe(("fold",)))  # noqa: E731
     monkeypatch.setattr("harness.run.job.make_copy", made)
     run = evaluate(loaded(model, 5), suite(), data, Options(tmp_path, precision="float32", batch_size=32))
-    assert run.info["unconfirmed"] > 0
+    assert run.info.unconfirmed > 0
     before, after = Counter(outcomes(exact)), Counter(outcomes(run))
     assert before["witness"] > 0
     assert after["survived"] <= before["survived"]
@@ -207,7 +207,7 @@ def test_the_other_modes_attack_the_model_itself(tmp_path, mode):
     model = Deep()
     data = labeled(model, 20)
     run = evaluate(loaded(model, 5), suite(mode), data, Options(tmp_path))
-    assert run.info["plan"]["speedups"] == []
+    assert run.info.plan.speedups == ()
     for options in (Options(tmp_path, precision="bf16"), Options(tmp_path, compile="on")):
         with pytest.raises(UsageError, match=f"in mode {mode} the model itself is attacked"):
             evaluate(loaded(model, 5), suite(mode), data, options)
@@ -290,7 +290,7 @@ def test_a_run_goes_on_with_its_own_copy(tmp_path, monkeypatch):
     first = evaluate(loaded(model, 5), suite(), data, Options(tmp_path, precision="float32"))
     monkeypatch.setattr("harness.run.job.calibrate", None)
     again = evaluate(loaded(model, 5), suite(), data, Options(tmp_path, precision="float32"))
-    assert (again.info["plan"], again.info["calibration"]) == (first.info["plan"], first.info["calibration"])
+    assert (again.info.plan, again.info.calibration) == (first.info.plan, first.info.calibration)
 
     def unfit(*_):
         raise Unfit("other code")

@@ -159,7 +159,7 @@ def test_a_fault_costs_the_attack_its_own_cells_and_no_other(name, strange, alon
     state = {key: tensor.clone() for key, tensor in MODEL.state_dict().items()}
     run = measured(tmp_path, name, timeout=1.0 if name == "hangs" else None)
     assert not run.complete
-    assert run.info["status"] == "complete"
+    assert run.info.status == "complete"
     assert {cell["status"] for cell in cells(run, name)} == {"missing"}
     assert all(cell["robust_accuracy"] is None for cell in cells(run, name))
     assert cells(run, "good") == cells(alone, "good")

@@ -113,7 +113,7 @@ def test_a_killed_workers_unit_runs_again_and_nothing_else(cluster, case, whole,
     ((unit, before),) = killed
     after = {path.name: path.stat().st_ino for path in (run.folder / "facts").iterdir()}
     assert before.items() <= after.items(), "what was finished stays"
-    assert any(f["check"] == "died" and unit in f["message"] for f in run.info["findings"])
+    assert any(f.check == "died" and unit in f.message for f in run.info.findings)
 
 
 @pytest.mark.slow
@@ -129,7 +129,7 @@ def test_stopping_finishes_what_runs_and_any_executor_goes_on(cluster, case, who
             return self.count >= 5
 
     first = evaluate(case[0], suite(), case[1], options(tmp_path), Stop())
-    assert first.info["status"] == "interrupted"
+    assert first.info.status == "interrupted"
     assert not list(first.folder.glob(".running-*"))
     run = evaluate(case[0], suite(), case[1], options(tmp_path, "local"))
     assert both(run)[0].equals(whole[0])
@@ -174,7 +174,7 @@ def test_stopping_amid_units_that_are_on_disk_is_no_failure(cluster, case, whole
     evaluate(case[0], suite(), case[1], options(tmp_path, "local"), StopAfter(6))
     alone = options(tmp_path)
     alone = dataclasses.replace(alone, scale=Scale(workers=1))
-    assert evaluate(case[0], suite(), case[1], alone, StopAfter(2)).info["status"] == "interrupted"
+    assert evaluate(case[0], suite(), case[1], alone, StopAfter(2)).info.status == "interrupted"
     assert both(evaluate(case[0], suite(), case[1], options(tmp_path, "local"))) == whole
 
 

@@ -59,7 +59,7 @@ def contents(run):
 
 
 def checks(run):
-    return [(finding["check"], finding["message"]) for finding in run.info["findings"]]
+    return [(finding.check, finding.message) for finding in run.info.findings]
 
 
 @pytest.mark.torchattacks
@@ -68,7 +68,7 @@ def test_a_torn_run_json_costs_times_but_not_the_plan(case, whole, run):
     sorted((run.folder / "facts").glob("pgd*"))[0].unlink()
     again = evaluate(case[0], SUITE, case[1], options(run.folder.parent))
     assert contents(again) == whole
-    assert again.info["plan"] == run.info["plan"]
+    assert again.info.plan == run.info.plan
     assert [check for check, _ in checks(again) if check == "torn"] == ["torn"]
     (run.folder / "run.json").write_text("")
     (run.folder / "plan.json").write_text("")
@@ -245,7 +245,7 @@ def test_too_little_memory_on_the_host_is_less_at_once(case, tmp_path, where, wo
 
     run = evaluate(loaded(Hungry(), 5), SUITE, case[1], options(tmp_path))
     assert run.complete
-    assert run.info["out_of_memory"] > 0
+    assert run.info.out_of_memory > 0
 
 
 def test_a_log_that_cannot_be_written_loses_no_unit(tmp_path):

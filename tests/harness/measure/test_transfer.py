@@ -61,7 +61,7 @@ def test_broken_samples_are_not_attacked_again_and_the_union_is_the_same(tmp_pat
     assert worst["worst-case"] == worst["observed"]
     rows = {mode: sum(n for _, _, n in asked) for mode, asked in seen.items()}
     assert rows["worst-case"] < rows["observed"]
-    assert run.info["mode"] == "worst-case"
+    assert run.info.mode == "worst-case"
     cells = {(cell["attack"], cell["epsilon_label"]): cell for cell in run.summary["cells"]}
     for label, union in zip(grid, worst["worst-case"], strict=True):
         left = [60 - cells[name, parse_grid([label])[0].label]["broken"] for name in NAMES]
@@ -87,7 +87,7 @@ def test_such_a_run_is_sound_and_resumes_to_the_same_facts(tmp_path):
     data = labeled(model, 40, wrong=4)
     whole = evaluate(loaded(model, 5), suite(), data, Options(tmp_path / "whole", batch_size=16))
     assert (
-        evaluate(loaded(model, 5), suite(), data, Options(tmp_path / "two", batch_size=16), StopAfter()).info["status"]
+        evaluate(loaded(model, 5), suite(), data, Options(tmp_path / "two", batch_size=16), StopAfter()).info.status
         == "interrupted"
     )
     again = evaluate(loaded(model, 5), suite(), data, Options(tmp_path / "two", batch_size=16))

@@ -259,9 +259,9 @@ def test_speed_budget_and_transfer_are_passed_on(tmp_path):
         )
 
     first = ask("first", other, precision="exact")
-    assert first.run.info["plan"]["speedups"] == []
+    assert first.run.info.plan.speedups == ()
     second = ask("second", precision="float32", transfer=[first.folder])
-    assert second.run.info["plan"]["channels_last"] or second.run.info["plan"]["speedups"]
+    assert second.run.info.plan.channels_last or second.run.info.plan.speedups
     assert [f["check"] for f in second.summary["findings"] if f["check"] == "P26"] == ["P26"]
     cut = ask("cut", budget=1e-9)
     assert not cut.complete

@@ -202,7 +202,7 @@ def test_starting_again_continues_to_identical_facts(tmp_path, units):
     whole = evaluate(loaded(model, 5), suite(), data, Options(tmp_path / "whole"))
     options = Options(tmp_path / "torn")
     first = evaluate(loaded(model, 5), suite(), data, options, StopAfter(units))
-    assert first.info["status"] == "interrupted"
+    assert first.info.status == "interrupted"
     assert not first.complete
     shards = {path: path.stat().st_mtime_ns for path in (first.folder / "facts").glob("*.parquet")}
     again = evaluate(loaded(model, 5), suite(), data, options)
@@ -228,7 +228,7 @@ def test_fresh_starts_over_and_other_settings_are_other_runs(tmp_path):
     data = labeled(model, 20)
     first = evaluate(loaded(model, 5), suite(), data, Options(tmp_path))
     fresh = evaluate(loaded(model, 5), suite(), data, Options(tmp_path, fresh=True))
-    assert fresh.info["sessions"] == 1
+    assert fresh.info.sessions == 1
     assert sorted_facts(fresh).equals(sorted_facts(first))
     others = [
         evaluate(loaded(model, 5), suite(), data, Options(tmp_path, seed=1)),
@@ -509,5 +509,5 @@ def test_a_resumed_run_keeps_its_choice_of_witnesses(tmp_path):
     first = evaluate(loaded(model, 5), suite(), data, Options(tmp_path, witnesses="none"), StopAfter(5))
     again = evaluate(loaded(model, 5), suite(), data, Options(tmp_path, witnesses="all"))
     assert again.folder == first.folder
-    assert again.info["witnesses"] == "none"
+    assert again.info.witnesses == "none"
     assert not list(RunStore(again.folder).all_witnesses())

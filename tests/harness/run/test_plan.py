@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from harness.base.machine import pick_device, versions
-from harness.errors import UsageError
+from harness.errors import BadRun, UsageError
+from harness.evidence.run_info import Plan, as_json, parse_plan
 from harness.measure.fast_copy.calibrate import find_batch_size
-from harness.run.plan import Plan
+from harness.measure.fast_copy.copies import Recipe
+from harness.run.plan import recipe_of
 
 CPU = torch.device("cpu")
 
@@ -51,9 +53,14 @@ def test_devices_are_checked():
 
 
 def test_a_plan_survives_the_round_trip():
-    plan = Plan("cpu", 64, "bf16", 2, ("fold", "stem"), True)
-    assert Plan.from_dict(json.loads(json.dumps(plan.as_dict()))) == plan
-    assert Plan.from_dict({"device": "cpu", "batch_size": 8, "precision": "float32", "threads": 1}).recipe.exact
+    speedups = ("fold", "stem")
+    plan = Plan(device="cpu", batch_size=64, precision="bf16", threads=2, speedups=speedups, channels_last=True)
+    assert parse_plan({"plan": json.loads(json.dumps(as_json(plan)))}) == plan
+    assert recipe_of(plan) == Recipe(speedups, True, "bf16", False)
+    old = parse_plan({"plan": {"device": "cpu", "batch_size": 8, "precision": "float32", "threads": 1}})
+    assert recipe_of(old).exact
+    with pytest.raises(BadRun, match=r"plan.json: batch_size is 0, expected int >= 1"):
+        parse_plan({"plan": as_json(plan) | {"batch_size": 0}})
 
 
 def test_versions_name_what_numbers_depend_on():

@@ -51,7 +51,7 @@ def start(tmp_path, monkeypatch):
 
 
 def findings(run, check):
-    return [finding for finding in run.info["findings"] if finding["check"] == check]
+    return [finding for finding in run.info.findings if finding.check == check]
 
 
 def test_findings_and_counts_outlive_a_killed_process(start):
@@ -65,7 +65,7 @@ def test_findings_and_counts_outlive_a_killed_process(start):
     info = json.loads(path.read_text()) | {"findings": [], "status": "running"}  # as it was written at the start
     path.write_text(json.dumps(info))
     again = start(loud)
-    assert again.info["status"] == "complete"
+    assert again.info.status == "complete"
     assert findings(again, "tool") == findings(stopped, "tool")
 
 
@@ -100,7 +100,7 @@ def test_units_out_of_time_are_not_handed_to_other_runs(start):
     assert not start(slow, unit_timeout=0.05).complete
     patient = start(slow, suite=replace(SUITE, name="other"))
     assert patient.complete
-    assert patient.info["reused"] == 2  # the attack that was not slow
+    assert patient.info.reused == 2  # the attack that was not slow
 
 
 def test_a_run_keeps_what_it_was_measured_with(start, monkeypatch):
@@ -110,7 +110,7 @@ def test_a_run_keeps_what_it_was_measured_with(start, monkeypatch):
     monkeypatch.setattr(manifest, "device_name", lambda device: "another machine")
     again = start()  # nothing is left to compute
     for name in ("versions", "device", "git"):
-        assert again.info[name] == first.info[name]
+        assert getattr(again.info, name) == getattr(first.info, name)
     assert not findings(again, "hardware")
 
 
@@ -120,9 +120,9 @@ def test_a_run_of_two_machines_says_so(start, monkeypatch):
     monkeypatch.setattr(manifest, "versions", lambda: {**versions(), "torch": "99.0"})
     monkeypatch.setattr(manifest, "device_name", lambda device: "another machine")
     (found,) = findings(start(), "hardware")
-    assert f"torch {first.info['versions']['torch']} and 99.0" in found["message"]
-    assert f"{first.info['device']['name']} and another machine" in found["message"]
-    assert found["level"] == "warn"
+    assert f"torch {first.info.versions['torch']} and 99.0" in found.message
+    assert f"{first.info.device.name} and another machine" in found.message
+    assert found.level == "warn"
 
 
 def test_mended_code_is_another_run(start):
@@ -137,6 +137,6 @@ def test_mended_code_is_another_run(start):
     Mended.__qualname__ = Masked.__qualname__
     masked, mended = start(pushed, model=Masked(), force=True), start(pushed, model=Mended(), force=True)
     assert masked.folder != mended.folder
-    assert mended.info["model"]["sha256"] == masked.info["model"]["sha256"]
-    assert mended.info["reused"] == 0
+    assert mended.info.model.sha256 == masked.info.model.sha256
+    assert mended.info.reused == 0
     assert mended.summary["cells"][1]["broken"] > masked.summary["cells"][1]["broken"]

@@ -12,11 +12,12 @@ from toys import Linear, SmallNet, labeled, loaded, scripted
 from harness.base.threat import parse_grid
 from harness.evidence import facts
 from harness.evidence.findings import CHECKS
+from harness.evidence.run_info import parse
 from harness.evidence.summary import summarize
 from harness.inputs.suite import Suite
 from harness.run.job import Options, evaluate
 from harness.trust.diagnosis import diagnose, verdict
-from harness.types import AttackSpec
+from harness.types import AttackSpec, Finding
 
 N = 200
 
@@ -42,10 +43,17 @@ class Book:
         self.labels = np.arange(N) % 10 if labels is None else labels
         epsilons = parse_grid(list(grid))
         self.epsilons = {epsilon.label: epsilon.value for epsilon in epsilons}
-        self.run = {
-            "run": "results/x", "model": {"name": "m"}, "data": {"name": "toy", "slice": "s", "n": N}, "mode": mode,
+        self.content = {
+            "schema": 1, "facts_schema": 1, "key": "0" * 64, "run": "results/x", "run_name": "x", "seed": 0,
+            "threads": 1,
+            "asked": {"device": "cpu", "batch_size": "auto"}, "witnesses": "all",
+            "device": {"name": "cpu", "torch": "cpu"},
+            "versions": {}, "git": None, "started": "", "finished": None, "sessions": 1, "out_of_memory": 0,
+            "unconfirmed": 0, "model": {"name": "m", "sha256": "state:0"},
+            "data": {"name": "toy", "slice": "s", "n": N}, "mode": mode,
             "suite": {
-                "label": "s@1", "norm": "linf", "grid": [e.label for e in epsilons],
+                "name": "s", "version": 1, "chunk": 512, "label": "s@1", "norm": "linf",
+                "grid": [e.label for e in epsilons],
                 "epsilons": [e.value for e in epsilons], "attacks": self.attacks,
             },
             "card": {"claims": claims or {}}, "findings": list(findings), "status": "complete", "seconds": 1.0,
@@ -79,6 +87,10 @@ class Book:
             "component": component, "epsilon": epsilon, "epsilon_label": label, "outcome": outcomes[::-1],
         }  # fmt: skip
         return facts.table(N, fixed | {name: values[::-1] for name, values in columns.items()})
+
+    @property
+    def run(self):
+        return parse(self.content)
 
     @property
     def facts(self):
@@ -334,7 +346,7 @@ def test_an_incomplete_row_has_no_grade():
     assert Book(PGD, grid=("4/255", "8/255")).cell(PGD).grade() is None
     assert Book(PGD).cell(PGD, skipped=[3]).grade() is None
     book = Book(PGD).cell(PGD)
-    book.run["status"] = "interrupted"
+    book.content["status"] = "interrupted"
     assert book.grade() is None
     assert Book(PGD).said() == []
 
@@ -342,13 +354,13 @@ def test_an_incomplete_row_has_no_grade():
 def test_the_summary_carries_findings_and_grade_and_is_json():
     book = Book(FGSM, PGD, findings=[{"check": "tool", "level": "info", "message": "first"}])
     book.cell(FGSM, range(60)).cell(PGD, range(30, 60))
-    summary = summarize(book.run, book.facts)
+    summary = summarize(book.run, book.facts, *verdict(book.run, book.facts))
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
     assert [finding["check"] for finding in summary["findings"]] == ["tool", "P8"]
     assert summary["findings"][1]["figure"] == pytest.approx(0.15)
     assert summary["findings"][1]["threshold"] == 0.01
     assert summary["grade"] == "D"
-    assert book.run["findings"] == [{"check": "tool", "level": "info", "message": "first"}]
+    assert book.run.findings == (Finding("tool", "info", "first"),)
 
 
 # ---------------------------------------------------------------- real runs

@@ -9,7 +9,7 @@ from torch import nn
 from toys import Linear, SmallNet, Toy, labeled, loaded, uniform_images
 
 from harness.base.statistics import binomial_at_least, binomial_at_most, fisher, mcnemar_one_sided
-from harness.base.threat import parse_grid
+from harness.base.threat import Epsilon, parse_grid
 from harness.cli import main
 from harness.errors import BadData, ModelRefused
 from harness.evidence.findings import CHECKS, against_claim
@@ -407,7 +407,7 @@ def test_predictions_outside_the_datas_classes_are_told():
 
 
 def attack(step, steps=20, kind="budget"):
-    return {"id": "a", "kind": kind, "resolved": {"8/255": {"step_size": step, "steps": steps}}}
+    return "a", kind, {"8/255": {"step_size": step, "steps": steps}}
 
 
 @pytest.mark.parametrize(
@@ -420,20 +420,20 @@ def attack(step, steps=20, kind="budget"):
         (attack(0.1 / 255, 10), "linf", ["warn"]),
         (attack(2.0, kind="minimum"), "linf", []),
         (attack(2.0), "l2", ["warn"]),
-        ({"id": "fgsm", "kind": "budget", "resolved": {"8/255": {}}}, "linf", []),
+        (("fgsm", "budget", {"8/255": {}}), "linf", []),
     ],
 )
 def test_units_of_step_sizes(given, norm, expected):
-    found = units([given], norm, {"8/255": 8 / 255})
+    found = units([given], norm, [Epsilon(8 / 255, "8/255")])
     assert [finding.level for finding in found] == expected
     assert {finding.check for finding in found} <= {"P14"}
 
 
 def test_constant_steps_are_held_against_the_largest_ball():
-    grid = {f"{k}/255": k / 255 for k in (8, 1, 4)}
+    grid = [Epsilon(k / 255, f"{k}/255") for k in (8, 1, 4)]
 
     def told(step):
-        given = {"id": "pgd", "kind": "budget", "resolved": {label: {"steps": 5, "step_size": step} for label in grid}}
+        given = ("pgd", "budget", {epsilon.label: {"steps": 5, "step_size": step} for epsilon in grid})
         return [finding.message for finding in units([given], "linf", grid)]
 
     (short,) = told(0.001)
@@ -458,9 +458,9 @@ def test_a_refused_model_leaves_nothing_behind_and_force_marks_the_row(tmp_path)
         evaluate(model, suite(), data, Options(tmp_path))
     assert list(tmp_path.iterdir()) == []
     run = evaluate(model, suite(), data, Options(tmp_path, force=True))
-    assert run.info["preflight"]["forced"] is True
+    assert run.info.preflight.forced is True
     assert run.summary["grade"] == "D"
-    assert ("P6", "refuse") in [(finding["check"], finding["level"]) for finding in run.summary["findings"]]
+    assert ("P6", "refuse") in [(finding.check, finding.level) for finding in run.summary["findings"]]
     with pytest.raises(ModelRefused, match="refused by P6"):  # forced once is not forced for ever
         evaluate(model, suite(), data, Options(tmp_path))
 
@@ -469,16 +469,16 @@ def test_warnings_travel_with_the_row_and_the_doctor_is_asked_once(tmp_path, mon
     data = sound(40)
     model = loaded(Wrapped(after=lambda y: y - 100).eval(), CLASSES)
     run = evaluate(model, suite(), data, Options(tmp_path))
-    (finding,) = run.info["findings"]
-    assert (finding["check"], finding["level"]) == ("P6", "warn")
-    assert finding["figure"] < 0 == finding["threshold"]
-    assert run.summary["findings"][0] == finding
+    (finding,) = run.info.findings
+    assert (finding.check, finding.level) == ("P6", "warn")
+    assert finding.figure < 0 == finding.threshold
+    assert run.summary["findings"][0] == finding.as_dict()
     assert run.summary["grade"] == "C"
-    assert run.info["preflight"] == {"n": 40, "seconds": run.info["preflight"]["seconds"], "forced": False}
+    assert (run.info.preflight.n, run.info.preflight.forced) == (40, False)
     monkeypatch.setattr("harness.run.preflight.examine_model", lambda *_: pytest.fail("asked again"))
     again = evaluate(model, suite(), data, Options(tmp_path))
-    assert again.info["findings"] == run.info["findings"]
-    assert again.info["preflight"] == run.info["preflight"]
+    assert again.info.findings == run.info.findings
+    assert again.info.preflight == run.info.preflight
 
 
 def test_a_wrong_unit_in_the_suite_stops_the_run(tmp_path):

@@ -51,7 +51,7 @@ def test_a_masked_model_falls_to_the_witnesses_of_its_open_twin(open_run, data, 
     (finding,) = transfers(told)
     assert finding["level"] == "error"
     assert (
-        f"survive every attack at 4/255, but not the witnesses found against open ({open_run.info['run_name']})"
+        f"survive every attack at 4/255, but not the witnesses found against open ({open_run.info.run_name})"
         in (finding["message"])
     )
     hidden = open_run.summary["cells"][-1]["broken"] - cells[-1]["broken"]

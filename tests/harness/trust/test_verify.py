@@ -78,7 +78,7 @@ def test_a_resumed_run_verifies_and_an_interrupted_one_is_named(tmp_path):
     assert any("'interrupted'; finish it first" in text for text in problems(verdict))
     assert any("facts are missing" in text for text in problems(verdict))
     whole = evaluate(loaded(model, 5), suite(), data, options)
-    assert whole.info["sessions"] == 2
+    assert whole.info.sessions == 2
     assert problems(verify(whole.folder, loaded(model, 5), data, CPU)) == []
 
 

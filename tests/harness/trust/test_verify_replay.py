@@ -38,7 +38,7 @@ def again(k, seed=0):
 
 def population_of(folder):
     store = RunStore(folder)
-    records = read_records(store, store.read_json("run.json"), Problems())
+    records = read_records(store, store.read_info(), Problems())
     return records, survivors(records, records.ids >= 0)
 
 

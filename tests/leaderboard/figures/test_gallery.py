@@ -77,7 +77,7 @@ def test_only_data_whose_card_allows_it_are_shown() -> None:
 
 def test_pictures_are_the_images_and_the_models_own_answers(run) -> None:
     record = read_run(run)
-    found = pictures(record, 3, Found(record.info["model"]["sha256"]))
+    found = pictures(record, 3, Found(record.info.model.sha256))
     assert found[0].sample == 14, "stop read as a speed limit is the most dangerous"
     assert len({picture.label for picture in found}) == 3, "one a class"
     first = found[0]

@@ -172,7 +172,7 @@ def test_the_committed_markdown_comes_from_the_committed_files() -> None:
 @pytest.mark.skipif(not COMMITTED, reason="nothing is published yet")
 def test_no_picture_of_data_that_may_not_be_shown_is_published() -> None:
     for record in collect([ROOT / site.PUBLISHED]):
-        assert not record.pictures or record.info["data"]["name"].startswith("signs"), record.folder.name
+        assert not record.pictures or record.info.data.name.startswith("signs"), record.folder.name
 
 
 def test_the_documented_comparison_of_seeds_comes_from_the_committed_files() -> None:

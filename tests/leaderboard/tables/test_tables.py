@@ -9,6 +9,7 @@ import pytest
 
 from harness.evidence.store import RunStore
 from harness.evidence.summary import summarize
+from harness.trust.diagnosis import verdict
 from leaderboard.render import csv, latex, markdown
 from leaderboard.render.html import page
 from leaderboard.runs.collect import collect
@@ -149,7 +150,8 @@ def test_seconds_are_those_of_all_units_whoever_computed_them(runs, changes, sec
             for label, spent in zip(("1/255", "8/255"), changes["compute"], strict=True)
         ]
     store.write_json("run.json", info)
-    store.write_json("summary.json", summarize(info, store.all_facts()))
+    told, facts = store.read_info(), store.all_facts()
+    store.write_json("summary.json", summarize(told, facts, *verdict(told, facts)))
     (table,) = make_tables(collect([runs.folder]))
     assert table.rows[0].seconds == seconds
     for renderer in (markdown, latex, csv):
