@@ -42,7 +42,8 @@ def schema() -> dict[str, Any]:
     own = parts.pop(RunInfo.__name__)
     own["required"] = ["schema", *own["required"], "plan"]
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "run.json: a run describes itself"}
-    return head | own | {"$defs": parts}
+    whole: dict[str, Any] = head | own | {"$defs": parts}
+    return whole
 
 
 def table() -> str:
@@ -72,7 +73,8 @@ def _without_null(content: dict[str, Any]) -> dict[str, Any]:
     """A field that is left out where it has no value, rather than null."""
     kinds = [kind for kind in content.get("anyOf", ()) if kind != {"type": "null"}]
     if len(kinds) == 1:
-        return {name: value for name, value in content.items() if name != "anyOf"} | kinds[0]
+        kind: dict[str, Any] = kinds[0]
+        return {name: value for name, value in content.items() if name != "anyOf"} | kind
     if "enum" in content:
         return content | {"enum": [value for value in content["enum"] if value is not None]}
     return content
