@@ -16,6 +16,7 @@ from common import Clock, machine, model_parser, own_cache, write
 
 from harness.base.threat import parse_grid
 from harness.evidence.metrics import sample_outcomes
+from harness.evidence.run_info import as_json
 from harness.inputs.find import find_data, find_model
 from harness.inputs.samples import make_slice
 from harness.inputs.suite import Suite
@@ -76,7 +77,7 @@ def main() -> None:
             "batch": arguments.batch,
             "steps": arguments.steps,
             "grid": [epsilon.label for epsilon in grid],
-            "plan": runs["bisection"].info["plan"],
+            "plan": as_json(runs["bisection"].info.plan),
             **machine(arguments.device),
             "rows": rows,
             "speedup": statistics.median(row["seconds"]["observed"] / row["seconds"]["bisection"] for row in rows),

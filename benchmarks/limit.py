@@ -26,6 +26,7 @@ from harness.inputs.samples import make_slice
 from harness.inputs.suite import Suite
 from harness.measure.fast_copy.copies import Recipe, prepare, useful_speedups
 from harness.run.job import Options, evaluate
+from harness.run.plan import recipe_of
 from harness.types import AttackSpec
 
 SIZES = (32, 64, 128, 256, 512)
@@ -67,11 +68,11 @@ def main() -> None:
             options = Options(Path(folder), arguments.n, 0, device, min(256, arguments.n), precision=precision)
             with Clock(device) as clock:
                 run = evaluate(model, suite, part.data, options)
-        (entry,) = run.info["compute"]
+        (cost,) = run.info.compute or ()
         # Units are timed by the wall; of the processor's time they have the same share.
-        seconds = entry["seconds"] * clock.seconds / clock.wall
-        name = str(Recipe(tuple(run.info["plan"]["speedups"]), *(run.info["plan"][k] for k in KEYS)))
-        speed = entry["useful"] / seconds
+        seconds = cost.seconds * clock.seconds / clock.wall
+        name = str(recipe_of(run.info.planned))
+        speed = cost.useful / seconds
         shares[precision] = {
             "recipe": name,
             "useful_per_second": speed,
@@ -91,8 +92,6 @@ def main() -> None:
         arguments.output,
     )
 
-
-KEYS = ("channels_last", "precision", "compiled")
 
 if __name__ == "__main__":
     main()

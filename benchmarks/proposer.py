@@ -63,11 +63,11 @@ def main() -> None:
                     folder, arguments.n, seed, arguments.device, arguments.batch, "none", precision=precision
                 )
                 run = evaluate(model, suite, data, options)
-                if not run.complete or run.info["plan"]["precision"] != precision:
+                if not run.complete or run.info.planned.precision != precision:
                     raise SystemExit(f"{run.folder} has no complete result in {precision}: {run.summary['findings']}")
                 if precision == "bf16":
-                    unconfirmed += run.info["unconfirmed"]
-                    again += sum(entry["again"] or 0 for entry in run.info["compute"])
+                    unconfirmed += run.info.unconfirmed
+                    again += sum(cost.again or 0 for cost in run.info.compute or ())
                 for spec in suite.attacks:
                     for epsilon in suite.grid:
                         outcomes = sample_outcomes(run.facts, spec.id, epsilon.value)

@@ -66,7 +66,7 @@ def worker_kills(top: Path, whole: tuple[pa.Table, pa.Table], kills: int, seed: 
         row.lost += lost
         row.different += not same
         row.survived += len(killed) if same and not lost else 0
-        repeated = sum("ran again" in found["message"] for found in run.info["findings"] if found["check"] == "died")
+        repeated = sum("ran again" in found.message for found in run.info.findings if found.check == "died")
         row.again = max(row.again, -(-repeated // max(1, len(killed))))
         (top / "ray.json").write_text(json.dumps(asdict(row)))
     ray.shutdown()

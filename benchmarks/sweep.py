@@ -23,6 +23,7 @@ from common import Clock, machine, model_parser, own_cache, write
 from harness.base.randomness import derive, forked
 from harness.base.threat import parse_grid
 from harness.evidence.metrics import clean_accuracy, sample_outcomes
+from harness.evidence.run_info import as_json
 from harness.inputs.find import find_data, find_model
 from harness.inputs.samples import Slice, make_slice
 from harness.inputs.suite import Suite
@@ -72,7 +73,7 @@ def main() -> None:
     spec = AttackSpec(f"pgd-{arguments.steps}", "torchattacks", "pgd", params)
     suite = Suite("sweep", 1, "linf", grid, arguments.mode, 512, (spec,))
     part = make_slice(find_data(arguments.data, arguments.data_root), arguments.n, suite.chunk)
-    rows, info = [], {}
+    rows, plan = [], None
     with own_cache():
         for seed in range(arguments.seeds):
             with Clock(arguments.device) as loop:
@@ -82,7 +83,7 @@ def main() -> None:
                     Path(folder), arguments.n, seed, arguments.device, arguments.batch, precision=arguments.precision
                 )
                 run = evaluate(model, suite, part.data, options)
-            info, cells = run.info, {}
+            plan, cells = as_json(run.info.plan), {}
             for epsilon in suite.grid:
                 ours = sample_outcomes(run.facts, spec.id, epsilon.value)
                 cells[epsilon.label] = {
@@ -100,7 +101,7 @@ def main() -> None:
                     "harness_wall_s": harness.wall,
                     "bare_backwards": clean_accuracy(run.facts)[0] * arguments.steps * len(grid),
                     "backwards": sum(cell["backwards"] for cell in run.summary["cells"]),
-                    "unconfirmed": run.info["unconfirmed"],
+                    "unconfirmed": run.info.unconfirmed,
                     "cells": cells,
                 }
             )
@@ -115,7 +116,7 @@ def main() -> None:
             "batch": arguments.batch,
             "steps": arguments.steps,
             "grid": [epsilon.label for epsilon in grid],
-            "plan": info["plan"],
+            "plan": plan,
             **machine(arguments.device),
             "rows": rows,
             "speedup": statistics.median(row["bare_s"] / row["harness_s"] for row in rows),

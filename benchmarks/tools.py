@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from harness.base.randomness import forked
 from harness.base.threat import Epsilon, parse_epsilon
 from harness.evidence.metrics import sample_outcomes
+from harness.evidence.run_info import as_json
 from harness.inputs.find import find_data, find_model
 from harness.inputs.samples import make_slice
 from harness.inputs.suite import Suite
@@ -136,7 +137,7 @@ def main() -> None:
         "n": arguments.n,
         "epsilon": epsilon.label,
         "batch": arguments.batch,
-        "plan": run.info["plan"],
+        "plan": as_json(run.info.plan),
         **machine(arguments.device),
         "bare": {
             "robust_accuracy": float(np.mean(list(theirs.values()))),

@@ -93,7 +93,7 @@ def fork(body: Callable[[], Run | None]) -> int:
         os.setpgid(0, 0)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         run = body()
-        code = STOPPED if run is not None and run.info["status"] != "complete" else 0
+        code = STOPPED if run is not None and run.info.status != "complete" else 0
     except HarnessError as error:
         code = REFUSED if str(error) else 1
     except KeyboardInterrupt:

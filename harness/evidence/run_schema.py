@@ -73,8 +73,8 @@ def _without_null(content: dict[str, Any]) -> dict[str, Any]:
     """A field that is left out where it has no value, rather than null."""
     kinds = [kind for kind in content.get("anyOf", ()) if kind != {"type": "null"}]
     if len(kinds) == 1:
-        plain: dict[str, Any] = {name: value for name, value in content.items() if name != "anyOf"} | kinds[0]
-        return plain
+        kind: dict[str, Any] = kinds[0]
+        return {name: value for name, value in content.items() if name != "anyOf"} | kind
     if "enum" in content:
         return content | {"enum": [value for value in content["enum"] if value is not None]}
     return content

@@ -48,7 +48,7 @@ class Forger:
 
     @property
     def norm(self) -> Any:
-        return self.info.suite["norm"]
+        return self.info["suite"]["norm"]
 
     def all_facts(self) -> list[Row]:
         return list(self.store.all_facts().to_pylist())
