@@ -26,6 +26,7 @@ from harness.inputs.reference import ReferenceModel
 from harness.inputs.registry import Registry
 from harness.inputs.samples import Slice, make_slice
 from harness.inputs.suite import Suite
+from harness.measure.constancy import Constancy
 from harness.measure.executors import Executor
 from harness.measure.fast_copy.calibrate import Question, calibrate, make_copy
 from harness.measure.fast_copy.copies import FastCopy, Recipe, Unfit
@@ -38,7 +39,7 @@ from harness.run.budget import Clock
 from harness.run.manifest import describe
 from harness.run.options import PLAIN, Options, check
 from harness.run.plan import Plan
-from harness.run.preflight import check_answers, check_data, check_model
+from harness.run.preflight import check_answers, check_data, check_model, refuse_unfit
 from harness.run.progress import Reporter, Silent
 from harness.run.resume import Earlier, drop_given_up, take_over
 from harness.trust.diagnosis.transfer import find_runs, transfer
@@ -87,6 +88,7 @@ def evaluate(
     execute: Executor = Registry("executors").load(options.executor)
     check_data(model, data)
     attacks = suite.resolve()
+    refuse_unfit(suite, attacks, data)
     device = pick_device(options.device)
     others = find_runs(options.transfer)
     part = make_slice(data, options.n, suite.chunk)
@@ -107,9 +109,10 @@ def evaluate(
             unit_timeout=options.unit_timeout, deadline=deadline, copy=copy,
             guard=Guard(reference.module, *([copy] if copy is not None else [])),
         )  # fmt: skip
+        constancy = Constancy(reference, *part.take(0))
         cache = UnitCache(options.results, run | here, read=not options.fresh)
         worker = Worker(setting, suite, attacks, part, store, run["witnesses"] != "none", cache)
-        return _run(worker, run, reporter, execute, options.scale, others, earlier)
+        return _run(worker, run, reporter, execute, options.scale, others, earlier, constancy)
 
 
 def _plan(
@@ -171,6 +174,7 @@ def _run(
     scale: Scale,
     others: Sequence[Path],
     before: Earlier,
+    constancy: Constancy,
 ) -> Run:
     store, suite = worker.store, worker.suite
     lanes = all_lanes(suite, worker.part.chunks)
@@ -216,6 +220,8 @@ def _run(
     if others and run["status"] == "complete":
         told = transfer(worker.setting.reference, worker.part, run, found, others)
         run["findings"] = [old for old in run["findings"] if old["check"] != "P26"] + [new.as_dict() for new in told]
+    if (changed := constancy.finding()) is not None:
+        run["findings"].append(changed.as_dict())
     _end(run, worker, buffers, there, earlier + time.monotonic() - begun)
     if run["status"] == "complete" and run["witnesses"] == "worst":
         store.thin_witnesses(worker.part.chunks)
