@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +18,7 @@ from harness.types import AttackSpec, Kind, Norm, Problem
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+_FRACTION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*$", re.ASCII)
 _SCALED = re.compile(r"""^\s*(?:(?P<factor>\d+(?:\.\d+)?)\s*\*\s*)?epsilon\s*(?:/\s*(?P<divisor>\d+(?:\.\d+)?))?\s*$""")
 
 
@@ -29,9 +31,14 @@ class ToolRemark(ToolWarning):
 
 
 def scaled(value: Any, epsilon: float) -> Any:
-    """A parameter at `epsilon`: ``"epsilon/4"``, ``"1.25*epsilon"`` and ``"2*epsilon/3"`` scale, all else stays."""
+    """A parameter at `epsilon`: ``"epsilon/4"``, ``"1.25*epsilon"`` and ``"2*epsilon/3"`` scale, all else stays.
+
+    Fractions such as ``"2/255"`` are numbers.
+    """
     if isinstance(value, str) and (match := _SCALED.match(value)):
         return float(match["factor"] or 1.0) * epsilon / float(match["divisor"] or 1.0)
+    if isinstance(value, str) and (match := _FRACTION.match(value)) and float(match[2]):
+        return float(Fraction(match[1]) / Fraction(match[2]))
     return value
 
 
@@ -122,6 +129,10 @@ class BaseAttack:
         except PackageNotFoundError:
             raise MissingPackage(f"{self.spec.tool} is not installed; run: {advice(self.distribution)}") from None
 
+    def refusal(self, shape: Sequence[int]) -> str | None:
+        """Why no part of the attack can run on images [...,H,W] of this `shape`; None if it can. Asked before a run."""
+        return None
+
     def parameters(self, epsilon: float) -> dict[str, Any]:
         """Every parameter, resolved at `epsilon`."""
         return {name: scaled(value, epsilon) for name, value in sorted(self.params.items())}
@@ -154,21 +165,28 @@ def _check_type(where: str, name: str, value: Any, expected: type | tuple[type, 
     if isinstance(value, bool):
         fits = bool in kinds
     elif float in kinds:
-        fits = isinstance(value, (int, float)) or (isinstance(value, str) and _SCALED.match(value) is not None)
+        fits = isinstance(value, (int, float)) or (isinstance(value, str) and _is_number(value))
         fits = fits or (str in kinds and isinstance(value, str))
     else:
         fits = isinstance(value, kinds)
     if not fits:
         names = " or ".join(k.__name__ for k in kinds)
-        scale = ' (or a multiple such as "epsilon/4")' if float in kinds else ""
+        scale = ' (or text such as "2/255" or "epsilon/4")' if float in kinds else ""
         raise BadSuite(f"{where}: {name} must be {names}{scale}, not {value!r}")
     if float in kinds and not _finite(value):
         raise BadSuite(f"{where}: {name} must be a finite number, not {str(value)[:80]}")
 
 
+def _is_number(text: str) -> bool:
+    """Whether a text stands for a number: a fraction, or a multiple of epsilon."""
+    return bool(_SCALED.match(text) or _FRACTION.match(text))
+
+
 def _finite(value: Any) -> bool:
-    """Whether a value of type float, or the multiple of epsilon that a text says, is finite; other texts pass."""
+    """Whether a value of type float, or the number that a text stands for, is finite; other texts pass."""
     if isinstance(value, str):
+        if match := _FRACTION.match(value):
+            return float(match[2]) > 0 and math.isfinite(scaled(value, 1.0))
         match = _SCALED.match(value)
         divisor = float(match["divisor"] or 1.0) if match else 1.0
         return match is None or (0 < divisor < math.inf and math.isfinite(scaled(value, 1.0)))

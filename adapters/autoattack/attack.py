@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from adapters.autoattack.budget import COMPONENTS, CONSTANTS, Budget, plus, rand, standard
+from adapters.square import misfit
 from harness.attack import BaseAttack, ToolRemark, ToolWarning
 from harness.errors import AttackFailed, BadSuite, MissingPackage
 from harness.types import Norm, Problem
@@ -74,11 +75,19 @@ class AutoAttack(BaseAttack):
         """Every parameter of every component."""
         return dict(sorted({**self.budget.as_dict(), **CONSTANTS, "individual": self.individual}.items()))
 
+    def refusal(self, shape: Sequence[int]) -> str | None:
+        """Square alone cannot run on images of some sizes; a cascade goes on without it."""
+        return self._square_misfit(shape) if self.budget.components == ("square",) else None
+
+    def _square_misfit(self, shape: Sequence[int]) -> str | None:
+        why = misfit(shape[-2], shape[-1], self.norm)
+        return f"the tool's square cannot run: {why}; use linf, or images of another size" if why else None
+
     def perturb(self, model: nn.Module, problem: Problem) -> Tensor | None:
         """Run ``problem.component`` on a fresh object of the tool; None if a cascade must leave it out.
 
         Raises:
-            AttackFailed: the model has too few classes for the only component.
+            AttackFailed: the model has too few classes for the only component, or images have a size it cannot take.
         """
         import torch
 
@@ -91,6 +100,11 @@ class AutoAttack(BaseAttack):
             if not self.cascade:
                 raise AttackFailed(f"{component} cannot run: {why}; use another attack")
             warnings.warn(left_out(component, why, problem.num_classes), stacklevel=2)
+            return None
+        if component == "square" and (reason := self._square_misfit(problem.images.shape)):
+            if not self.cascade:
+                raise AttackFailed(reason)
+            warnings.warn(ToolWarning(f"square was left out, the other components ran: {reason}"), stacklevel=2)
             return None
         images, labels = problem.images.clone(), problem.labels.clone()  # the tool reshapes single rows in place
         if component == budget.components[0] and problem.restart == 0:

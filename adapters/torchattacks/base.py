@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from adapters.common import ToolAttack
+from adapters.square import misfit
+from harness.errors import AttackFailed
 from harness.types import Norm, Problem
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ class TorchAttack(ToolAttack):
         "step_size": "alpha",
     }
     plumbing: ClassVar[tuple[str, ...]] = ("eps",)
+    squares: ClassVar[float | None] = None
+    """Size of the first window where the tool runs its Square, as a share of the pixels; a parameter overrules it."""
 
     def plumb(self, problem: Problem) -> dict[str, Any]:
         """Values of the `plumbing` keywords for `problem`."""
@@ -49,9 +53,18 @@ class TorchAttack(ToolAttack):
         """What the tool gets instead of the clean images."""
         return images
 
+    def refusal(self, shape: Sequence[int]) -> str | None:
+        """The tool's Square cannot run on images of some sizes."""
+        if self.squares is None:
+            return None
+        why = misfit(shape[-2], shape[-1], self.norm, float(self.params.get("p_init", self.squares)))
+        return f"the tool's Square cannot run: {why}; use linf, or images of another size" if why else None
+
     def perturb(self, model: nn.Module, problem: Problem) -> Tensor | None:
         """Run the tool once; see `harness.types.Attack`."""
         self.check(problem)
+        if reason := self.refusal(problem.images.shape):
+            raise AttackFailed(reason)
         import torch
         import torchattacks
 

@@ -73,6 +73,7 @@ class Square(TorchAttack):
     """Square attack, a random search on scores (arXiv:1912.00049)."""
 
     tool_class = "Square"
+    squares = 0.8
     norms = BOTH
     renamed: ClassVar[Mapping[str, str]] = {**TorchAttack.renamed, "rescale_schedule": "resc_schedule"}
     plumbing = ("norm", "eps", "seed")
@@ -88,6 +89,7 @@ class Cascade(TorchAttack):
     """What torchattacks calls AutoAttack: APGD-CE, APGD-T, FAB-T and Square, the first three with 10 steps, not 100."""
 
     tool_class = "AutoAttack"
+    squares = 0.8
     norms = BOTH
     plumbing = ("norm", "eps", "seed", "n_classes")
     plumbed = ("target_classes",)

@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Any
 
 from harness.errors import UsageError
 
 _NUMBER = r"(\d+(?:\.\d+)?)"
 _FORM = re.compile(rf"(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s?)?")
+
+
+_PLAIN = {"\u2013": "-", "\u2026": "...", "\u00d7": "x", "\u2264": "<=", "\u2265": ">="}
+
+
+def _spell(error: UnicodeError) -> tuple[str, int]:
+    """What a terminal's encoding lacks in plain characters, the rest as escapes; never an error."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    missing = error.object[error.start : error.end]
+    plain = (_PLAIN.get(letter) or letter.encode("ascii", "backslashreplace").decode() for letter in missing)
+    return "".join(plain), error.end
+
+
+codecs.register_error("harness.plain", _spell)
+
+
+def printable(*streams: Any) -> None:
+    """Let streams print any text: a result is not lost to a terminal's encoding."""
+    for stream in streams:
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="harness.plain")
 
 
 def duration(option: str, text: str) -> float:

@@ -47,8 +47,7 @@ def parse_epsilon(text: str | float, norm: Norm = "linf") -> Epsilon:
             value = float(Fraction(match[1]) / Fraction(match[2]))
             label = f"{match[1]}/{match[2]}"
         else:
-            value = float(given)
-            label = _label(value, norm)
+            value, label = _labeled(float(given), norm)
     except (ValueError, ZeroDivisionError, OverflowError):
         raise BadEpsilon(f"epsilon {given!r} is not a number; write for instance 8/255 or 0.5") from None
     if not math.isfinite(value) or value < 0:
@@ -75,13 +74,17 @@ def parse_grid(texts: Sequence[str | float], norm: Norm = "linf") -> tuple[Epsil
     return tuple(grid)
 
 
-def _label(value: float, norm: Norm) -> str:
-    """``8/255`` where a linf epsilon is a whole number of 8-bit steps, otherwise the number itself."""
-    steps = value * 255
-    if norm == "linf" and 0 < steps <= 255 and abs(steps - round(steps)) < 1e-6:
-        return f"{round(steps)}/255"
+def _labeled(value: float, norm: Norm) -> tuple[float, str]:
+    """An epsilon and its label, which reads back as that very number.
+
+    ``8/255`` where a linf epsilon is a whole number of 8-bit steps but for the rounding of a float, which is dropped;
+    otherwise the number itself, in as few digits as say it.
+    """
+    steps = round(value * 255) if math.isfinite(value) else 0
+    if norm == "linf" and 1 <= steps <= 255 and math.isclose(value, steps / 255, rel_tol=1e-12):
+        return steps / 255, f"{steps}/255"
     short = f"{value:g}"
-    return short if float(short) == value else repr(value)
+    return value, short if float(short) == value else repr(value)
 
 
 def check_norm(norm: str) -> Norm:

@@ -12,6 +12,7 @@ from typing import Any
 
 import typer
 
+from harness.base.text import printable
 from harness.errors import HarnessError
 from harness.inputs.registry import Registry
 
@@ -72,6 +73,7 @@ def _command(registry: Registry, name: str) -> Callable[..., Any]:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    printable(sys.stdout, sys.stderr)
     debug = "--debug" in arguments
     code: object
     if not [word for word in arguments if word != "--debug"]:

@@ -69,7 +69,7 @@ class Entry:
             path = place / f"{self.name}.toml"
             if path.is_file():
                 try:
-                    return tomllib.loads(path.read_text(encoding="utf-8"))
+                    return tomllib.loads(path.read_text(encoding="utf-8-sig"))
                 except (ValueError, RecursionError) as error:
                     raise PluginError(f"{path} of package {self.package} is not valid TOML: {error}") from None
         return {}

@@ -130,7 +130,7 @@ def load_suite(name: str) -> Suite:
 def read_suite(path: Path) -> Suite:
     """Read a suite file; see `load_suite`."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors write a byte order mark
     except (OSError, ValueError) as error:
         raise BadSuite(f"suite file {path} cannot be read: {error}") from None
     try:

@@ -6,6 +6,7 @@ of their chunk. Any number of workers can share the lanes of a run, and what the
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,7 +16,7 @@ import pyarrow.compute as pc
 
 from harness.base.memory import tidy
 from harness.base.modes import MODES, takes
-from harness.base.text import now
+from harness.base.text import in_words, now
 from harness.base.threat import Epsilon
 from harness.errors import BadRun
 from harness.evidence import facts
@@ -106,9 +107,17 @@ class Worker:
             if done is None:
                 if stop():
                     return
+                begun = time.monotonic()
                 try:
                     done = self.compute(lane, place)
                 except OutOfBudget:
+                    unit, seconds = self.units(lane)[place][0], time.monotonic() - begun
+                    self.store.event(
+                        "budget",
+                        "info",
+                        f"{unit.attack} at {unit.epsilon}, chunk {unit.chunk}, was given up after {in_words(seconds)}:"
+                        " that work is lost, the next start does the unit from its beginning",
+                    )
                     return
             yield done
 

@@ -29,6 +29,7 @@ from harness.inputs.reference import ReferenceModel
 from harness.inputs.registry import Registry
 from harness.inputs.samples import Slice, make_slice
 from harness.inputs.suite import Suite
+from harness.measure.constancy import Constancy
 from harness.measure.executors import Executor
 from harness.measure.fast_copy.calibrate import Question, calibrate, make_copy
 from harness.measure.fast_copy.copies import FastCopy, Recipe, Unfit
@@ -41,7 +42,7 @@ from harness.run.budget import Clock
 from harness.run.manifest import describe
 from harness.run.options import Options, check
 from harness.run.plan import recipe_of
-from harness.run.preflight import check_answers, check_data, check_model
+from harness.run.preflight import check_answers, check_data, check_model, refuse_unfit
 from harness.run.progress import Reporter, Silent
 from harness.run.resume import Earlier, drop_given_up, take_over
 from harness.run.session import Session
@@ -93,6 +94,7 @@ def evaluate(
     model = fitted(model, data)
     check_data(model, data)
     attacks = suite.resolve()
+    refuse_unfit(suite, attacks, data)
     device = pick_device(options.device)
     others = find_runs(options.transfer)
     part = make_slice(data, options.n, suite.chunk)
@@ -113,11 +115,12 @@ def evaluate(
             unit_timeout=options.unit_timeout, deadline=deadline, copy=copy,
             guard=Guard(reference.module, *([copy] if copy is not None else [])),
         )  # fmt: skip
+        constancy = Constancy(reference, *part.take(0))
         info = session.described
         local = msgspec.structs.replace(info, versions=here.versions, device=here.device)
         cache = UnitCache(options.results, local, read=not options.fresh)
         worker = Worker(setting, suite, attacks, part, store, info.witnesses != "none", cache)
-        return _run(worker, session, reporter, execute, options.scale, others, earlier)
+        return _run(worker, session, reporter, execute, options.scale, others, earlier, constancy)
 
 
 def _plan(
@@ -180,6 +183,7 @@ def _run(
     scale: Scale,
     others: Sequence[Path],
     before: Earlier,
+    constancy: Constancy,
 ) -> Run:
     store, suite = worker.store, worker.suite
     lanes = all_lanes(suite, worker.part.chunks)
@@ -224,6 +228,8 @@ def _run(
     if others and session.status == "complete":
         told = transfer(worker.setting.reference, worker.part, session.info, found, others)
         session.findings = [old for old in session.findings if old.check != "P26"] + told
+    if (changed := constancy.finding()) is not None:
+        session.findings.append(changed)
     _end(session, worker, buffers, there, earlier + time.monotonic() - begun)
     info = session.info
     if info.status == "complete" and info.witnesses == "worst":

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import torch
 
-from harness.errors import BadRun, TornFile
+from harness.attack import BaseAttack
+from harness.errors import BadRun, BadSuite, TornFile
 from harness.evidence import facts
 from harness.evidence.run_info import Preflight, RunInfo
 from harness.evidence.store import RunStore, Unit
 from harness.inputs.reference import ReferenceModel, margins
 from harness.inputs.samples import Slice
+from harness.inputs.suite import Suite
 from harness.run.options import Options
 from harness.run.session import Session
 from harness.trust.doctor import Report, examine_data, examine_model, refuse, units
-from harness.types import Dataset, LoadedModel
+from harness.types import Attack, Dataset, LoadedModel
 
 SAME = 64
 """Images a continued run's model is asked again."""
@@ -30,6 +34,18 @@ def check_data(model: LoadedModel, data: Dataset) -> None:
         ModelRefused: the model does not fit the data.
     """
     refuse(examine_data(model, data), model.name)
+
+
+def refuse_unfit(suite: Suite, attacks: Sequence[Attack], data: Dataset) -> None:
+    """Stop before a run of which no attack can work on images of this size; where some can, they are measured.
+
+    Raises:
+        BadSuite: says why the first one cannot.
+    """
+    shape = tuple(data.take([0])[0].shape)
+    reasons = [attack.refusal(shape) if isinstance(attack, BaseAttack) else None for attack in attacks]
+    if all(reasons):
+        raise BadSuite(f"suite {suite.name!r}: attack {suite.attacks[0].id!r}: {reasons[0]}")
 
 
 def check_model(model: LoadedModel, data: Dataset, session: Session, options: Options, device: torch.device) -> None:

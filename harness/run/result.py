@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,13 +27,13 @@ WORST = "worst case"
 """What the metrics call the worst case over all attacks of the suite."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """One model under one suite on one data slice. All accuracies are shares from 0 to 1."""
 
-    run: Run = field(repr=False)
-    model: LoadedModel = field(repr=False)
-    data: Dataset = field(repr=False)
+    run: Run
+    model: LoadedModel
+    data: Dataset
 
     @property
     def folder(self) -> Path:
@@ -155,6 +155,17 @@ class Result:
 
         options = VerifyOptions(replay, secrets.randbits(31) if seed is None else seed, device)
         return verify(self.folder, self.model, self.data, options)
+
+    def __repr__(self) -> str:
+        summary = self.summary
+        words = [f"model={summary['model']!r}", f"suite={summary['suite']!r}", f"data={summary['data']!r}"]
+        words += [f"n={summary['n']}", f"clean={percent(summary['clean']['accuracy'])} %"]
+        last = summary["worst_case"][-1] if summary["worst_case"] else None
+        if last is not None:
+            share = last["robust_accuracy"]
+            worst = "unknown" if share is None else f"{percent(share)} %"
+            words.append(f"worst case at {summary['norm']} {last['epsilon_label']}={worst}")
+        return f"Result({', '.join(words)})"
 
     def __str__(self) -> str:
         return "\n".join([self._title(), *("  ".join(words) for words in self._rows()), *self._notes()])

@@ -28,7 +28,7 @@ def read_card(path: Path) -> ModelCard:
         BadCard: unreadable, not TOML, or a key is missing, unknown, or of the wrong type; names file and key.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise BadCard(f"card {path} cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:  # no TOML, no text, a number of thousands of digits

@@ -357,6 +357,22 @@ class TestAutoAttack:
         with pytest.raises(IndexError):
             attack.run_standard_evaluation(*gray(0.4))
 
+    @pytest.mark.parametrize("norm", ["L2", "L1"])
+    def test_square_crashes_where_its_tiles_leave_the_image(self, norm):
+        """On which sizes, is in test_square.py; a cascade goes on without it here."""
+        images, labels = torch.full((2, 3, 24, 24), 0.5), torch.zeros(2, dtype=torch.int64)
+        attack = self.tool().square.SquareAttack(Slope(at=0.9), norm=norm, eps=0.5, n_queries=2, device="cpu")
+        with pytest.raises(RuntimeError, match="size of tensor"):
+            attack.perturb(images, labels)
+        problem = Problem(images, labels, norm.lower(), 0.5, 0, 3, 2, "square")
+        with pytest.warns(ToolWarning, match="square was left out"):
+            assert (
+                make("autoattack.custom", norm.lower(), components=["apgd-ce", "square"]).perturb(
+                    Slope(at=0.9), problem
+                )
+                is None
+            )
+
     def test_the_global_generator_is_reseeded(self, net):
         model, data = net
         attack = self.quick(model)

@@ -23,7 +23,7 @@ from harness.measure.executors.remote import Failed, Greeting, Parcel, Remote, h
 from harness.measure.executors.schedule import Schedule, Task
 from harness.measure.lanes import Lane
 from harness.measure.worker import Done, Worker
-from harness.types import Scale
+from harness.types import Finding, Scale
 
 POLL = 0.2
 """Seconds between two looks at Ctrl-C."""
@@ -318,12 +318,13 @@ class _Drive:
 
     def _farewell(self) -> None:
         """Ask every idle worker whether measuring changed its model."""
-        asked = [hand.ask("changed") for hand in self.idle]
+        asked = [hand.ask(what) for hand in self.idle for what in ("changed", "drifted")]
         ready, _ = self.ray.wait(asked, num_returns=len(asked), timeout=10) if asked else ([], [])
         for reference in ready:
             with suppress(self.ray.exceptions.RayError):
                 changed = self.ray.get(reference)
-                if isinstance(changed, list) and changed:
+                if isinstance(changed, Finding):
+                    self.worker.store.events.append(changed)
+                elif isinstance(changed, list) and changed:
                     message = f"measuring changed buffer {changed[0]} in a worker; start over"
                     self.worker.store.events.append(findings.found("P4", "error", message))
-                    return

@@ -27,12 +27,13 @@ from harness.evidence import witnesses
 from harness.evidence.store import RunStore
 from harness.inputs.identity import BROUGHT
 from harness.inputs.reference import ReferenceModel
+from harness.measure.constancy import Constancy
 from harness.measure.fast_copy.calibrate import make_copy
 from harness.measure.fast_copy.copies import Recipe
 from harness.measure.lanes import Lane
 from harness.measure.unit.isolation import Guard
 from harness.measure.worker import Done, Worker
-from harness.types import LoadedModel
+from harness.types import Finding, LoadedModel
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ class Remote:
         self._load = load
         self._worker: Worker | None = None
         self._buffers: dict[str, torch.Tensor] = {}
+        self._constancy: Constancy | None = None
 
     def hello(self) -> Greeting | Failed:
         """Load the model and say where this is."""
@@ -138,6 +140,13 @@ class Remote:
             lambda worker: changed_buffers(self._buffers, worker.setting.reference.module)
         )
         return names
+
+    def drifted(self) -> Finding | Failed | None:
+        """What `harness.measure.constancy.Constancy` finds of this worker's model."""
+        finding: Finding | Failed | None = self._try(
+            lambda _worker: self._constancy.finding() if self._constancy is not None else None
+        )
+        return finding
 
     def _try(self, what: Callable[[Worker], Any]) -> Any:
         try:
@@ -164,7 +173,8 @@ class Remote:
         device = torch.device("cuda", 0) if parcel.device == "cuda" else torch.device(parcel.device)
         # Entered for as long as the process lives.
         reference = ReferenceModel(parcel.model, device, worker.setting.batch_size).__enter__()
-        images, _ = worker.part.take(0)
+        images, labels = worker.part.take(0)
+        self._constancy = Constancy(reference, images, labels)
         copied = make_copy(reference, parcel.recipe, images)
         guard = Guard(reference.module, *([copied] if copied is not None else []))
         worker.setting = replace(worker.setting, reference=reference, copy=copied, guard=guard)

@@ -114,6 +114,8 @@ def _measure(reference: ReferenceModel, images: Tensor, question: Question) -> A
     device, cap = reference.device, question.largest
     exact = Recipe()
     rows = images[: min(len(images), cap)]
+    if question.precision != "exact" and not _differentiable(reference.module, rows[:1]):
+        return Answer(exact, _size(reference.module, rows, device, question), {}, ("it has no input gradient",))
     if question.precision == "exact":
         return Answer(exact, _size(reference.module, rows, device, question), {})
     start = seconds_per_gradient(reference.module, rows, device)
@@ -192,10 +194,19 @@ def seconds_per_gradient(network: nn.Module, rows: Tensor, device: torch.device)
         torch.cuda.synchronize(device)
     start = clock()
     with torch.enable_grad():
-        torch.autograd.grad(network(images).sum(), images, allow_unused=True)
+        out = network(images)
+        if out.requires_grad:  # else there is only the forward to be timed
+            torch.autograd.grad(out.sum(), images, allow_unused=True)
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return max(clock() - start, 1e-9) / len(rows)
+
+
+def _differentiable(network: nn.Module, rows: Tensor) -> bool:
+    """Whether logits of `rows` [n,C,H,W] hang on the images in autograd's eyes."""
+    with torch.enable_grad():
+        out = network(rows.detach().clone().requires_grad_())
+    return bool(out.requires_grad)
 
 
 def _read(path: Path) -> Answer | None:

@@ -22,7 +22,7 @@ from harness.base.randomness import derive, forked
 from harness.base.targets import resolve_targets
 from harness.base.threat import Epsilon
 from harness.base.torch_state import Precision, arithmetic, kept_settings
-from harness.errors import HarnessError, MissingPackage, PluginError
+from harness.errors import AttackFailed, HarnessError, MissingPackage, PluginError
 from harness.evidence import facts, witnesses
 from harness.evidence.facts import broken_rows
 from harness.inputs.reference import ReferenceModel
@@ -38,6 +38,12 @@ from harness.types import Attack, AttackSpec, Finding, Level, Mode, Norm, Proble
 EXACT: Precision = "float32"
 GRID = "grid"
 """Epsilon name of a unit that covers the whole grid."""
+
+
+NO_GRADIENT = AttackFailed(
+    "the model has no gradient with respect to its images (torch.no_grad, detach or quantized layers in its forward),"
+    " and this attack needs one; use attacks on scores or decisions, for instance suite blackbox"
+)
 
 
 @dataclass(frozen=True)
@@ -222,7 +228,7 @@ class _Running:
                     observer,
                     precision,
                     Problem(
-                        images.clone(),
+                        images.clone(memory_format=torch.contiguous_format),
                         labels.clone(),
                         setting.norm,
                         epsilon.value,
@@ -252,7 +258,7 @@ class _Running:
         if bool(faulty.any()):
             self._failed(done, rows[faulty.cpu().numpy()], PluginError("; ".join(what)))
         if error is not None:
-            self._failed(done, rows, error)
+            self._failed(done, rows, NO_GRADIENT if observer.without_gradient and _of_autograd(error) else error)
         self.result.unconfirmed += best.unconfirmed
         self.result.useful += int(observer.useful)
         self.result.out_of_memory += observer.out_of_memory
@@ -345,3 +351,8 @@ class _Running:
         finding = Finding(check, level, f"{self.job.spec.id}{of}: {message}")
         if finding not in self.result.findings:
             self.result.findings.append(finding)
+
+
+def _of_autograd(error: BaseException) -> bool:
+    """Whether a tool failed for want of a gradient: torch refuses to differentiate, or the tool got None."""
+    return isinstance(error, (RuntimeError, AttributeError, TypeError))

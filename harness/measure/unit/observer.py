@@ -69,6 +69,8 @@ class ObservedModel(nn.Module):
         self.restart = 0
         self.out_of_memory = 0
         """How often a query had to be split because memory ran out."""
+        self.without_gradient = False
+        """Whether a tool asked for a gradient, and the network's answer had none."""
         self._recompute = False
         self._last: Tensor | None = None
         self._all = torch.arange(n, device=device)
@@ -181,10 +183,12 @@ class ObservedModel(nn.Module):
 
     def _counted(self, images: Tensor, rows: Tensor) -> Tensor:
         """Forward with the counts of forwards and, once a gradient comes back, backwards."""
-        if images.requires_grad and torch.is_grad_enabled():
+        asks = images.requires_grad and torch.is_grad_enabled()
+        if asks:
             images = images.view_as(images)  # of this query alone: tools ask about the same tensor again
             images.register_hook(lambda gradient: self._count_dead(gradient, rows))
         logits = self._compute(images)
+        self.without_gradient |= asks and not logits.requires_grad
         self.forwards.index_add_(0, rows, torch.ones_like(rows))
         if logits.requires_grad:
             logits.register_hook(lambda _grad: self._count_backward(rows))
@@ -193,7 +197,10 @@ class ObservedModel(nn.Module):
     def _count_backward(self, rows: Tensor) -> None:
         self.backwards.index_add_(0, rows, torch.ones_like(rows))
 
-    def _count_dead(self, gradient: Tensor, rows: Tensor) -> None:
+    def _count_dead(self, gradient: Tensor | None, rows: Tensor) -> None:
+        if gradient is None:
+            self.without_gradient = True
+            return
         largest = torch.linalg.vector_norm(gradient.detach().flatten(1), torch.inf, dim=1)
         alive = (largest > 0) & (largest < torch.inf)  # NaN is neither
         self.useful += (alive & ~self.board.safe[rows]).sum()
@@ -206,6 +213,9 @@ class ObservedModel(nn.Module):
         time are held; the arithmetic of a piece is the same.
         """
         images = images.to(torch.float32)
+        if images.requires_grad and torch.is_grad_enabled():
+            images = images.view_as(images)
+            images.register_hook(_flat)
         while True:
             try:
                 pieces = [self._piece(piece) for piece in images.split(self.batch_size)]
@@ -216,9 +226,8 @@ class ObservedModel(nn.Module):
 
     def _piece(self, piece: Tensor) -> Tensor:
         if self._recompute and piece.requires_grad and torch.is_grad_enabled():
-            out: Tensor = checkpoint(self._network[0], piece, use_reentrant=False)
-            return out
-        return self._network[0](piece)
+            return plain(checkpoint(self._network[0], piece, use_reentrant=False))
+        return plain(self._network[0](piece))
 
     def release(self) -> None:
         """Let go of images and logits; to be called when nothing is asked any more.
@@ -240,6 +249,17 @@ class ObservedModel(nn.Module):
         self._recompute = True
         release()
         return True
+
+
+def _flat(gradient: Tensor | None) -> Tensor | None:
+    """A gradient that tools can flatten with ``.view``; operators without a derivative give None."""
+    return None if gradient is None else gradient.contiguous()
+
+
+def plain(logits: Tensor) -> Tensor:
+    """Logits as tools expect them, and as they are judged: float32, contiguous, and free to be written into."""
+    logits = logits.clone() if logits.is_inference() else logits
+    return logits.float().contiguous()
 
 
 def offer_returned(board: WitnessBoard, images: Tensor | None, restart: int) -> None:

@@ -1,6 +1,6 @@
 """The doctor: is this model wired so that a robust accuracy means anything? Asked before every run, or by itself.
 
-It looks at 128 images (clean accuracy) and 64 of them (everything else): about 8 forwards and 2 backwards of 64 rows,
+It looks at 128 images (clean accuracy) and 64 of them (everything else): about 9 forwards and 2 backwards of 64 rows,
 and 8 single rows; where 10 or more of the 64 are wrong, 5 to 9 further forwards for other normalizations. Refusals stop
 a run, unless it is forced; warnings travel with the row.
 """

@@ -44,12 +44,23 @@ def randomized(probe: Probe) -> bool:
 def determinism(probe: Probe) -> list[Finding]:
     """P5: the same images twice, and alone instead of in a batch, get the same logits."""
     first = probe.logits[: len(probe.again)]
+    if not randomized(probe) and probe.after is not None:
+        drift = float((probe.after - first).abs().max()) / max(probe.spread, 1e-12)
+        if drift > SAME_IMAGE:
+            turned = int((probe.after.argmax(1) != first.argmax(1)).sum())
+            message = (
+                f"the same batch gets other logits after {probe.asked} images than at first (by {percent(drift)} of"
+                f" their range; {turned} of {len(first)} predictions change): the model keeps a state outside its"
+                " buffers, such as a count of its calls or the time; take it out"
+            )
+            return [found("P5", "refuse", message, drift, SAME_IMAGE)]
     if randomized(probe):
         flips = float((probe.again.argmax(1) != first.argmax(1)).float().mean())
         message = (
             f"the same batch gets other logits the second time ({percent(flips)} of the predictions change): the model"
-            " is randomized or keeps a state; use attacks that average gradients (EOT), and read every accuracy as an"
-            " upper bound"
+            " is randomized or keeps a state. A sample counts as broken once any of an attack's many draws fails, so"
+            " robust accuracies here are too low for a single draw, fall with every further step, restart and attack,"
+            " and are no bound of anything; measure the model with its randomness fixed"
         )
         return [found("P5", "warn", message, flips, 0.0)]
     batch = probe.logits[: len(probe.alone)]
@@ -60,7 +71,7 @@ def determinism(probe: Probe) -> list[Finding]:
     message = (
         f"an image alone gets other logits than in a batch (by {percent(apart)} of their range; {flips} of"
         f" {len(batch)} predictions change), so there is no prediction of one image to attack; look for statistics"
-        " over the batch"
+        " or quantization over the batch"
     )
     return [found("P5", "refuse", message, apart, SAME_IMAGE)]
 

@@ -62,6 +62,10 @@ class Probe:
     """Layers that were in train mode, or used statistics of the batch, while the model predicted."""
     changed: Sequence[str] = ()
     """Buffers that predicting changed."""
+    after: Tensor | None = None
+    """Logits [m,K] of the same images after everything else was asked."""
+    asked: int = 0
+    """Images the model had been given by then."""
 
     @property
     def right(self) -> Tensor:
@@ -98,8 +102,10 @@ def examine(reference: ReferenceModel, images: Tensor, labels: Tensor, card: Mod
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise
+        answers |= {"after": asked(few), "asked": asked.images}
         return Probe(images, labels, **answers, no_gradient=" ".join(str(error).split())[:200])
     steps: dict[str, Any] = asked.steps(few, truth, logits[:PROBED], direction)
+    answers |= {"after": asked(few), "asked": asked.images}
     return Probe(images, labels, **answers, **steps, gradient=gradient, slope=slope)
 
 
@@ -108,6 +114,7 @@ class _Asked:
 
     def __init__(self, reference: ReferenceModel, piece: int) -> None:
         self.reference, self.piece, self.device = reference, piece, reference.device
+        self.images = 0
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
@@ -115,6 +122,7 @@ class _Asked:
 
     def logits(self, images: Tensor) -> Tensor:
         expected = (len(images), self.reference.num_classes)
+        self.images += len(images)
         try:
             out: Any = self.reference.module(images.to(self.device))
         except Exception as error:  # a stranger's forward may fail in any way

@@ -115,7 +115,7 @@ def test_a_budget_stops_cleanly_says_what_is_missing_and_goes_on(tmp_path, monke
     run = evaluate(loaded(model, 5), suite(), data, Options(tmp_path, budget=0.9))
     assert not run.complete
     assert run.info.status == "interrupted"
-    (finding,) = [f for f in run.summary["findings"] if f["check"] == "budget"]
+    (finding,) = [f for f in run.summary["findings"] if (f["check"], f["level"]) == ("budget", "warn")]
     assert "missing: pgd at 1/255 (" in finding["message"]
     assert "pgd at 8/255" in finding["message"]
     assert "about " in finding["message"]
@@ -153,6 +153,8 @@ def test_a_unit_is_given_up_when_the_time_is_over(tmp_path, monkeypatch):
     assert slow.calls == 2
     assert len(list((run.folder / "facts").glob("pgd*"))) == 1
     assert run.info.status == "interrupted"
+    said = [f["message"] for f in run.summary["findings"] if f["check"] == "budget"]
+    assert any("pgd at 1/255, chunk 1, was given up after 0s: that work is lost" in message for message in said)
 
 
 @pytest.mark.parametrize(

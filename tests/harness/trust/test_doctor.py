@@ -164,7 +164,7 @@ def test_what_the_doctor_costs():
     """Independent of how many images are measured later; a bad model costs more, for other normalizations."""
     good = Meter(Waves(lambda x: x))
     examined(good, labeled(good.net, 300))
-    assert (good.forwards, good.backwards) == (128 + 64 + 8 + 64 + 3 * 64, 2 * 64)
+    assert (good.forwards, good.backwards) == (128 + 64 + 8 + 64 + 3 * 64 + 64, 2 * 64)
     bad = Meter(Waves(lambda x: x))
     data = wavy()
     data.labels = data.labels.roll(1)
@@ -263,7 +263,7 @@ TRIPPING = {
     "batch statistics": (batch_statistics(), "P4", "refuse", "body.1"),
     "counts": (Counting(), "P4", "refuse", "seen"),
     "random logits": (Wrapped(after=lambda y: y + torch.randn_like(y)), "P5", "warn", "randomized"),
-    "random input": (Wrapped(before=lambda x: x + 0.1 * torch.randn_like(x)), "P5", "warn", "EOT"),
+    "random input": (Wrapped(before=lambda x: x + 0.1 * torch.randn_like(x)), "P5", "warn", "too low"),
     "batch-dependent": (Wrapped(after=lambda y: y - y.mean(0)), "P5", "refuse", "alone"),
     "probabilities": (Wrapped(after=lambda y: y.softmax(1)), "P6", "refuse", "softmax"),
     "sigmoids": (Wrapped(after=torch.sigmoid), "P6", "warn", "sigmoid"),
