@@ -76,7 +76,7 @@ def test_costs_survive_and_lost_ones_are_not_made_up(tmp_path):
     (tmp_path / "costs" / "a@1_255-00000.json").write_text("{")
     (entry,) = fold_costs(tmp_path, units)
     assert entry.units == 2
-    assert {entry[name] for name in ("seconds", "peak_memory", "useful", "unconfirmed", "again")} == {None}
+    assert {getattr(entry, name) for name in ("seconds", "peak_memory", "useful", "unconfirmed", "again")} == {None}
 
 
 def test_the_meter_sees_time_and_memory():
