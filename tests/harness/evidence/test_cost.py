@@ -27,10 +27,10 @@ def test_every_cell_says_what_it_cost(tmp_path):
     model = SmallNet()
     run = evaluate(loaded(model, 5), suite(), labeled(model, 40, wrong=3), Options(tmp_path))
     for cell, entry in zip(run.summary["cells"], run.info.compute, strict=True):
-        assert entry["units"] == 3
+        assert entry.units == 3
         assert 0 < cell["seconds"] == entry.seconds < run.info.seconds
         assert cell["peak_memory"] > 2**20
-        assert cell["useful_gradients"] == entry["useful"] / cell["backwards"]
+        assert cell["useful_gradients"] == entry.useful / cell["backwards"]
         assert cell["unconfirmed"] == cell["again"] == 0
     assert sum(entry.seconds for entry in run.info.compute) <= run.info.seconds
 
@@ -72,11 +72,11 @@ def test_costs_survive_and_lost_ones_are_not_made_up(tmp_path):
     write_cost(tmp_path, "a@1_255-00001.parquet", Cost(2.0, 4000, 1, 1, 0, 0))
     units = [(f"a@1_255-0000{i}.parquet", "a", "1/255") for i in range(2)]
     (entry,) = fold_costs(tmp_path, units)
-    assert (entry.seconds, entry["peak_memory"], entry["useful"], entry["unconfirmed"]) == (3.5, 4000, 8, 2)
+    assert (entry.seconds, entry.peak_memory, entry.useful, entry.unconfirmed) == (3.5, 4000, 8, 2)
     (tmp_path / "costs" / "a@1_255-00000.json").write_text("{")
     (entry,) = fold_costs(tmp_path, units)
-    assert entry["units"] == 2
-    assert {entry[name] for name in ("seconds", "peak_memory", "useful", "unconfirmed", "again")} == {None}
+    assert entry.units == 2
+    assert {getattr(entry, name) for name in ("seconds", "peak_memory", "useful", "unconfirmed", "again")} == {None}
 
 
 def test_the_meter_sees_time_and_memory():
