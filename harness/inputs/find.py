@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.base.installing import OURS
-from harness.errors import HarnessError, PluginError, UnknownName, UsageError
+from harness.errors import BadData, HarnessError, PluginError, UnknownName, UsageError
 from harness.inputs.registry import Registry, is_plain_name
 from harness.types import DataRequest, Dataset, LoadedModel, ModelCard
 
+ARRAY_FILES = (".npz", ".npy")
 HINT = "(or a training folder, file.py:function, torchvision:NAME)"
 
 
@@ -30,7 +31,7 @@ def check_names(models: Iterable[str] = (), data: Iterable[str] = ()) -> None:
         DuplicateName: two packages register one of them.
     """
     for text in data:
-        Registry("datasets").get(text.partition(":")[0])
+        Registry("datasets").get(data_name(text)[0])
     registry, ours = Registry("models"), all(entry.package == OURS for entry in Registry("sources").entries())
     for text in models:
         if text in registry:
@@ -101,7 +102,7 @@ def find_data(text: str, root: Path | None = None, split: str = "test", seed: in
     """A registered data set, ``NAME`` or ``NAME:ARGUMENT``.
 
     Args:
-        text: For instance ``signs`` or ``folder:DIR``.
+        text: For instance ``signs``, ``folder:DIR`` or ``images.npz``.
         root: Folder with local copies; None takes the environment's ``HARNESS_DATA``, if set.
         split: ``train``, ``val`` or ``test``.
         seed: Seed of renderings, not of splits.
@@ -109,10 +110,10 @@ def find_data(text: str, root: Path | None = None, split: str = "test", seed: in
     Raises:
         UnknownName: nobody registers it.
         UsageError: the root is not a folder.
-        BadData: its files cannot be used.
+        BadData: its files cannot be used, or hold no sample.
         PluginError: the plugin returned something that is not a data set.
     """
-    name, _, argument = text.partition(":")
+    name, argument = data_name(text)
     registry = Registry("datasets")
     plugin = registry.load(name)
     if root is None and os.environ.get("HARNESS_DATA"):
@@ -124,4 +125,14 @@ def find_data(text: str, root: Path | None = None, split: str = "test", seed: in
     data = _called(f"data set {name!r} of package {package}", plugin, request)
     if not isinstance(data, Dataset):
         raise PluginError(f"data set {name!r} of package {package} gave {type(data).__name__}, which is no Dataset")
+    if not len(data):
+        raise BadData(f"data set {data.name!r} has no samples")
     return data
+
+
+def data_name(text: str) -> tuple[str, str]:
+    """The plugin and its argument in what ``--data`` was given; a file of arrays needs no plugin's name before it."""
+    if ":" not in text and text.partition("?")[0].endswith(ARRAY_FILES) and text not in Registry("datasets"):
+        return "arrays", text
+    name, _, argument = text.partition(":")
+    return name, argument

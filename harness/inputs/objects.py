@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 
 from harness.errors import BadData, ModelRefused, UsageError
 from harness.inputs.find import find_data, find_model
+from harness.inputs.labels import as_labels
 from harness.inputs.outputs import answer, fitted, with_logits
 from harness.types import Dataset, LoadedModel
 
@@ -64,10 +65,17 @@ def as_data(data: DataLike, name: str | None = None) -> Dataset:
 
     Raises:
         UsageError: not a kind of data this function knows.
-        BadData: images are no float32 [n,C,H,W], or labels do not fit them.
+        BadData: images are no float32 [n,C,H,W], labels do not fit them, or there are none.
     """
     if isinstance(data, str):
         return find_data(data)
+    found = _as_data(data, name)
+    if not len(found):
+        raise BadData(f"data {found.name!r} has no samples")
+    return found
+
+
+def _as_data(data: Dataset | tuple[Any, Any] | Iterable[Any], name: str | None) -> Dataset:
     if isinstance(data, Dataset):
         return data
     if isinstance(data, tuple) and len(data) == 2:
@@ -98,7 +106,7 @@ def _tensors(batches: Iterable[Any], name: str) -> Tensors:
 
 
 def _pair(batch: Any, name: str) -> tuple[Tensor, Tensor]:
-    """One batch as images float32 [n,C,H,W] and labels int64 [n], on the CPU."""
+    """One batch as images float32 [n,C,H,W] and labels int64 [n], on the CPU; see `as_labels`."""
     try:
         images, labels = (torch.as_tensor(part).detach().cpu() for part in batch)
     except (TypeError, ValueError, RuntimeError):
@@ -109,11 +117,8 @@ def _pair(batch: Any, name: str) -> tuple[Tensor, Tensor]:
             f"images of data {name!r} are {tuple(images.shape)} {images.dtype}; expected float32 [n,C,H,W] in"
             f" [0,1]{advice}"
         )
-    if labels.shape != (len(images),) or labels.is_floating_point():
-        raise BadData(
-            f"labels of data {name!r} are {tuple(labels.shape)} {labels.dtype}; expected {len(images)} whole numbers"
-        )
-    return images.float(), labels.long()
+    numbers, _ = as_labels(labels.numpy(), len(images), f"labels of data {name!r}")
+    return images.float(), torch.from_numpy(numbers)
 
 
 def as_model(model: ModelLike, data: Dataset, name: str | None = None) -> LoadedModel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ class Slice:
     data: Dataset
     indices: np.ndarray
     chunk: int
+    _seen: dict[tuple[int, ...], bytes] = field(default_factory=dict, repr=False, compare=False)
+    """Hash of each chunk that was handed out, by its ids: a chunk that is asked for again must be the same."""
 
     @property
     def chunks(self) -> int:
@@ -38,9 +40,19 @@ class Slice:
         """Images and labels of one chunk, checked.
 
         Raises:
-            BadData: images outside [0,1] or not finite, or labels that are no class of the data set.
+            BadData: images outside [0,1] or not finite, labels that are no class of the data set, or other images than
+                the last time.
         """
-        return checked(self.data, self.ids(index).tolist())
+        ids = self.ids(index)
+        images, labels = checked(self.data, ids.tolist())
+        digest = hashlib.sha256(_bytes(images))
+        digest.update(_bytes(labels))
+        if self._seen.setdefault(tuple(ids.tolist()), digest.digest()) != digest.digest():
+            raise BadData(
+                f"data set {self.data.name!r} gives other images or labels for the same samples when it is asked again;"
+                " take random crops, flips and noise out of it, or read it once and give (images, labels)"
+            )
+        return images, labels
 
     def digest(self) -> str:
         """``sha256:`` of ids, images and labels, in order: the same only for the same pixels and labels.
@@ -50,8 +62,8 @@ class Slice:
         pixels, classes = hashlib.sha256(), hashlib.sha256()
         for index in range(self.chunks):
             images, labels = self.take(index)
-            pixels.update(images.contiguous().numpy().tobytes())
-            classes.update(labels.contiguous().numpy().tobytes())
+            pixels.update(_bytes(images))
+            classes.update(_bytes(labels))
         total = hashlib.sha256(np.ascontiguousarray(self.indices).tobytes())
         total.update(pixels.digest() + classes.digest())
         return f"sha256:{total.hexdigest()}"
@@ -73,6 +85,10 @@ def make_slice(data: Dataset, n: int | None, chunk: int) -> Slice:
     return Slice(data, order[: n or size], chunk)
 
 
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.contiguous().numpy().tobytes()
+
+
 def checked(data: Dataset, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
     """`data.take(indices)`, refused if it breaks the contract; see `Slice.take`."""
     try:
@@ -89,17 +105,23 @@ def checked(data: Dataset, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
             f"data set {data.name!r} gave {tuple(images.shape)} {images.dtype} for {len(indices)} samples;"
             " expected float32 [n,C,H,W]"
         )
+    if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex():
+        raise BadData(
+            f"data set {data.name!r} gave labels {tuple(labels.shape)} {labels.dtype}; expected int64 [{len(indices)}]"
+        )
+    images, labels = images.detach().cpu(), labels.detach().cpu()
+    if not len(indices):
+        return images, labels.to(torch.int64)
     low, high = float(images.min()), float(images.max())
     if not (low >= 0 and high <= 1):  # NaN fails too
         raise BadData(
             f"data set {data.name!r} has pixels from {low:g} to {high:g}, expected [0,1];"
             " normalization belongs inside the model"
         )
-    if int(labels.min()) < 0 or int(labels.max()) >= len(data.classes):
-        raise BadData(
-            f"data set {data.name!r} has labels from {int(labels.min())} to {int(labels.max())},"
-            f" but {len(data.classes)} classes"
-        )
+    first, last, classes = int(labels.min()), int(labels.max()), len(data.classes)
+    if first < 0 or last >= classes:
+        from_one = "; do its labels count from 1? subtract 1" if first >= 1 and last == classes else ""
+        raise BadData(f"data set {data.name!r} has labels from {first} to {last}, but {classes} classes{from_one}")
     return images, labels.to(torch.int64)
 
 

@@ -19,6 +19,13 @@ SPLIT_SEED = 0
 (`--init`) would be validated on what its start was trained on."""
 
 
+def held_out_rows(n: int) -> NDArray[np.bool_]:
+    """Which of `n` rows are validation rows where a set has no split of its own: a tenth, always the same."""
+    rows = np.zeros(n, dtype=np.bool_)
+    rows[np.random.default_rng(SPLIT_SEED).permutation(n)[: n // 10]] = True
+    return rows
+
+
 def refuse_argument(name: str, request: DataRequest) -> None:
     """For data sets without an argument.
 

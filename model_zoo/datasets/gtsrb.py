@@ -1,8 +1,8 @@
 """GTSRB, the German Traffic Sign Recognition Benchmark (Stallkamp et al., 2011), whole images at 32x32.
 
-There are two sources: npz files (``train-0.npz``, ``train-1.npz``, ``train-2.npz``, ``test.npz``) in the data root or a
-folder ``gtsrb32`` in it, and torchvision's download of the official archive. Frames of one *track* (one sign filmed up
-to 30 times) look alike, so the validation split takes whole tracks.
+There are three sources: npz files (``train-0.npz``, ``train-1.npz``, ``train-2.npz``, ``test.npz``) in the data root or
+a folder ``gtsrb32`` in it, the unpacked official archive or Kaggle's copy of it there, and torchvision's download.
+Frames of one *track* (one sign filmed up to 30 times) look alike, so the validation split takes whole tracks.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def gtsrb(request: DataRequest) -> ArrayDataset:
     refuse_argument("gtsrb", request)
     folder = _local_folder(request.root)
     if request.split == "test":
-        arrays = read_npz(folder / TEST_FILE, ("images", "labels")) if folder else _download("test", request.root)
+        arrays = read_npz(folder / TEST_FILE, ("images", "labels")) if folder else _official("test", request.root)
         return ArrayDataset("gtsrb-test", arrays["images"].astype(np.uint8), arrays["labels"], TRAFFIC_SIGNS)
     if folder:
         keys = ("images", "labels", "track")
         files = [read_npz(folder / name, keys) for name in TRAIN_FILES]
         arrays = {key: np.concatenate([part[key] for part in files]) for key in keys}
     else:
-        arrays = _download("train", request.root)
+        arrays = _official("train", request.root)
     held_out = validation_rows(arrays["labels"], arrays["track"], SPLIT_SEED)
     rows = held_out if request.split == "val" else ~held_out
     images = arrays["images"][rows].astype(np.uint8)
@@ -72,7 +72,7 @@ def _local_folder(root: Path | None) -> Path | None:
     if root is None:
         return None
     if not root.is_dir():
-        raise BadData(f"data root {root} is no folder; give the folder that holds {TEST_FILE} or gtsrb32/")
+        raise BadData(f"data root {root} is no folder; give the folder that holds {TEST_FILE}, gtsrb32/ or GTSRB/")
     for folder in (root / "gtsrb32", root):
         if any((folder / name).exists() for name in (*TRAIN_FILES, TEST_FILE)):
             return folder
@@ -102,7 +102,9 @@ def read_npz(path: Path, keys: tuple[str, ...]) -> Arrays:
     return arrays
 
 
-def _download(split: str, root: Path | None) -> Arrays:
-    from model_zoo.datasets.gtsrb_download import download  # torchvision and PIL, only when needed
+def _official(split: str, root: Path | None) -> Arrays:
+    """From the unpacked archive under `root`, or downloaded."""
+    from model_zoo.datasets import gtsrb_archive, gtsrb_download  # torchvision and PIL, only when needed
 
-    return download(split, root)
+    samples = gtsrb_archive.find_archive(root, split) if root else None
+    return gtsrb_archive.as_arrays(samples, split) if samples else gtsrb_download.download(split, root)

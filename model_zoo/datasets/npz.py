@@ -19,6 +19,17 @@ _PACKING = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
+def array_names(path: Path) -> list[str]:
+    """Names of the arrays in the npz file `path`; raises as `read_arrays`."""
+    try:
+        with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
+            return [name.removesuffix(".npy") for name in archive.namelist()]
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise _unreadable(path, error) from None
+
+
 def read_arrays(path: Path, keys: Sequence[str]) -> dict[str, NDArray[Any]]:
     """The arrays `keys` of the npz file `path`.
 
@@ -36,9 +47,11 @@ def read_arrays(path: Path, keys: Sequence[str]) -> dict[str, NDArray[Any]]:
     except (BadData, FileNotFoundError):
         raise
     except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds where bytes are wrong
-        raise BadData(
-            f"{path} cannot be read as an npz file ({type(error).__name__}: {error}); fetch it again"
-        ) from None
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> BadData:
+    return BadData(f"{path} cannot be read as an npz file ({type(error).__name__}: {error}); fetch it again")
 
 
 def _array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:

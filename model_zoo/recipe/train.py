@@ -14,6 +14,7 @@ from rich.console import Console
 from torch import nn
 
 from harness.errors import BadData, HarnessError, PluginError, UsageError
+from harness.inputs.find import data_name
 from harness.inputs.registry import Registry, stranger
 from harness.types import Claim, DataRequest, Dataset, ModelCard
 from model_zoo.datasets.base import Concatenated, content_hash
@@ -101,7 +102,7 @@ def train(
         input_shape=data.shape,
         mean=mean,
         std=std,
-        data={"sets": list(recipe.data), **data.hashes},
+        data={"sets": list(recipe.data), "classes": list(data.train.classes), **data.hashes},
     )
     with report, _named(recipe.defense):
         context = TrainingContext(data.train, recipe.settings, augment, output, report, fingerprint, card, recipe.init)
@@ -171,7 +172,7 @@ def _named(defense: str) -> Iterator[None]:
 
 def load_dataset(text: str, split: Literal["train", "val", "test"], root: Path | None, seed: int = 0) -> Dataset:
     """The data set that `text` names, with what stands behind a colon as its argument."""
-    name, _, argument = text.partition(":")
+    name, argument = data_name(text)
     plugin = Registry("datasets").load(name)
     dataset: Dataset = plugin(DataRequest(split=split, root=root, argument=argument or None, seed=seed))
     return dataset

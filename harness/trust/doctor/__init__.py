@@ -1,16 +1,18 @@
 """The doctor: is this model wired so that a robust accuracy means anything? Asked before every run, or by itself.
 
 It looks at 128 images (clean accuracy) and 64 of them (everything else): about 9 forwards and 2 backwards of 64 rows,
-and 8 single rows; where 10 or more of the 64 are wrong, 5 to 9 further forwards for other normalizations. Refusals stop
-a run, unless it is forced; warnings travel with the row.
+and 8 single rows; where 10 or more of the 64 are wrong, 5 to 9 further forwards for other normalizations, and where 10
+or more of the 128 are, forwards of up to 640 images for another order of the labels. Refusals stop a run, unless it is
+forced; warnings travel with the row.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
+from torch import Tensor
 
 from harness.base.memory import is_out_of_memory, release
 from harness.base.randomness import forked
@@ -21,7 +23,8 @@ from harness.inputs.samples import make_slice
 from harness.trust.doctor.accuracy import accuracy_findings
 from harness.trust.doctor.answers import answer_findings
 from harness.trust.doctor.inputs import more_classes, pixels, shape_and_classes, units
-from harness.trust.doctor.probe import PROBED, examine
+from harness.trust.doctor.order import wanted
+from harness.trust.doctor.probe import PROBED, examine, predictions
 from harness.types import Dataset, Finding, LoadedModel
 
 SAMPLE = 128
@@ -51,12 +54,14 @@ def examine_data(model: LoadedModel, data: Dataset) -> Report:
     """The checks that nothing can force, on the data set and its fit to the model; they cost no forward pass."""
     begun = time.monotonic()
     part = make_slice(data, min(SAMPLE, len(data)), SAMPLE)
+    labels: Tensor | None = None
     try:
-        images, _ = part.take(0)
+        images, labels = part.take(0)
+        part.take(0)  # refused if it differs
         findings = pixels(images, data.name)
     except BadData as error:
         findings = [found("P1", "refuse", str(error))]
-    findings += shape_and_classes(model, data)
+    findings += shape_and_classes(model, data, labels)
     return Report(findings, len(part.indices), time.monotonic() - begun, ("P1", "P15"))
 
 
@@ -82,6 +87,7 @@ def examine_model(
         while True:
             try:
                 probe = examine(reference, images, labels, model.card, piece)
+                more = _more(reference, data, wanted(probe.right, len(data.classes)), piece)
                 break
             except ModelRefused as error:
                 findings = [found("P0", "refuse", str(error))]
@@ -92,11 +98,22 @@ def examine_model(
                 release()
                 piece //= 2
     claim = model.card.claims.get(data.name) if model.card is not None else None
-    findings = answer_findings(probe) + accuracy_findings(probe, claim, data.name)
+    findings = answer_findings(probe) + accuracy_findings(probe, claim, data.name, more, len(data.classes))
     findings += more_classes(model, data, probe.logits)
     if trained:
         findings.append(found("P4", "info", "the model was handed over in train mode; it is measured in eval mode"))
     return Report(findings, len(images), time.monotonic() - begun)
+
+
+def _more(reference: ReferenceModel, data: Dataset, n: int, piece: int) -> tuple[Tensor, Tensor] | None:
+    """Predictions and labels of the images after the first `SAMPLE`, so that `n` are known in all; None if none are."""
+    part = make_slice(data, min(n, len(data)), piece)
+    part = replace(part, indices=part.indices[SAMPLE:])
+    if not len(part.indices):
+        return None
+    pieces = [part.take(index) for index in range(part.chunks)]
+    predicted = [predictions(reference, images, piece) for images, _ in pieces]
+    return torch.cat(predicted), torch.cat([labels for _, labels in pieces])
 
 
 def refuse(report: Report, name: str, force: bool = False) -> None:

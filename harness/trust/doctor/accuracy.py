@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from harness.base.statistics import binomial_at_least, mcnemar_one_sided
 from harness.evidence.findings import REFUSED, against_claim, found
+from harness.trust.doctor.order import label_order
 from harness.trust.doctor.probe import Probe
 from harness.types import Claim, Finding
 
@@ -57,6 +59,20 @@ def normalization(probe: Probe) -> list[Finding]:
     return [found("P20", "refuse" if p < REFUSED else "warn", message, p, DOUBTFUL)]
 
 
-def accuracy_findings(probe: Probe, claim: Claim | None, data: str) -> list[Finding]:
-    """P20 first: where it speaks, it explains what P3 only states."""
-    return normalization(probe) + clean_accuracy(probe, claim, data)
+def accuracy_findings(
+    probe: Probe, claim: Claim | None, data: str, more: tuple[Tensor, Tensor] | None = None, classes: int | None = None
+) -> list[Finding]:
+    """P20 first: where it speaks, it explains what P3 only states; so does an order of labels that fits better.
+
+    Args:
+        probe: What the model said.
+        claim: Of its card, for this data set.
+        data: The data set's name.
+        more: Predictions and labels int64 of further images, for the order of the labels.
+        classes: Classes of the data set; None for as many as the model has.
+    """
+    predicted, labels, logits = probe.logits.argmax(1), probe.labels, probe.logits.shape[1]
+    if more is not None:
+        predicted, labels = torch.cat([predicted, more[0]]), torch.cat([labels, more[1]])
+    order = label_order(predicted, labels, classes or logits, logits, data)
+    return normalization(probe) + (order or clean_accuracy(probe, claim, data))

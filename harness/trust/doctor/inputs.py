@@ -19,24 +19,66 @@ FAR = 4.0
 """Step sizes above this many epsilons are reported."""
 
 
-def shape_and_classes(model: LoadedModel, data: Dataset) -> list[Finding]:
-    """P15: the model has a logit for every class of the data set, and takes images of its shape."""
+def shape_and_classes(model: LoadedModel, data: Dataset, labels: Tensor | None = None) -> list[Finding]:
+    """P15: the model has a logit for every class of the data set, by the same names, and takes images of its shape.
+
+    Args:
+        model: The model.
+        data: The data set.
+        labels: Labels of some samples, if they are known: they tell labels that count from 1.
+    """
     classes = len(data.classes)
     if model.num_classes < classes and not model.guessed:  # else the forward pass fails, which is what there is to say
+        from_one = labels is not None and model.num_classes == classes - 1 and int(labels.min()) >= 1
+        advice = (
+            "its labels seem to count from 1: subtract 1 (for arrays and csv, ?first=1 behind the path)"
+            if from_one
+            else "choose a model trained for this data set"
+        )
         message = (
-            f"model {model.name!r} has {model.num_classes} classes, data set {data.name!r} has {classes};"
-            " choose a model trained for this data set"
+            f"model {model.name!r} has {model.num_classes} classes, data set {data.name!r} has {classes}; {advice}"
         )
         return [found("P15", "refuse", message, float(model.num_classes), float(classes))]
+    if names := other_names(model, data):
+        return [found("P15", "refuse", names)]
     if model.input_shape is not None:
         shape = tuple(data.take([0])[0].shape[1:])
         if shape != tuple(model.input_shape):
+            advice = "choose a model trained for this data set"
+            if shape[0] == 3 and model.input_shape[0] == 1:
+                advice = "gray images of folder, csv and hf are read with one channel by ?channels=1 behind the path"
+            elif shape[0] == model.input_shape[0]:
+                advice += f", or resize (folder, csv and hf: ?size={model.input_shape[2]}x{model.input_shape[1]})"
             message = (
                 f"model {model.name!r} takes images {tuple(model.input_shape)}, data set {data.name!r} has {shape};"
-                " choose a model trained for this data set"
+                f" {advice}"
             )
             return [found("P15", "refuse", message)]
     return []
+
+
+def other_names(model: LoadedModel, data: Dataset) -> str:
+    """How the class names of the model's card contradict those of the data; empty if they do not.
+
+    They do where a name of the data set is the card's name of another class. Numbers are no names, and names that only
+    one of them knows say nothing.
+    """
+    known = model.card.data.get("classes") if model.card is not None else None
+    if not isinstance(known, Sequence) or isinstance(known, str):
+        return ""
+    of_card = {_plain(name): k for k, name in enumerate(known)}
+    for k, name in enumerate(data.classes):
+        there = of_card.get(_plain(name), k)
+        if there != k and not _plain(name).isdigit() and (k >= len(known) or _plain(known[k]) != _plain(name)):
+            return (
+                f"class {k} of data set {data.name!r} is {str(name)!r}, which is class {there} of model {model.name!r}"
+                " by its card; give the data set the model's order of classes"
+            )
+    return ""
+
+
+def _plain(name: object) -> str:
+    return "".join(c for c in str(name).casefold() if c.isalnum())
 
 
 def pixels(images: Tensor, data: str) -> list[Finding]:

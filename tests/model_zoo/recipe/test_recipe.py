@@ -67,7 +67,7 @@ def test_the_folder_holds_card_weights_and_history(finished: Path) -> None:
     assert card.recipe["options"] == {"epsilon": 4 / 255, "clean_share": 0.5}
     assert (card.recipe["epochs"], card.recipe["init"], card.provenance["seed"]) == (6, "random", 0)
     assert card.weights["sha256"] == sha256_of(finished / "weights.safetensors")
-    assert {row["n"] for name, row in card.data.items() if name != "sets"} == {24, 9}
+    assert {row["n"] for name, row in card.data.items() if name not in ("sets", "classes")} == {24, 9}
     assert set(card.provenance) >= {"hardware", "training_minutes", "versions", "license"}
     stored = safetensors.torch.load_file(finished / "weights.safetensors")
     assert stored["conv1.weight"].dtype == torch.float16

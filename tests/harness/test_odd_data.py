@@ -1,0 +1,102 @@
+"""Data that are no function of their index, without samples, or with labels from 1: one line, before any attack."""
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset
+from toys import SmallNet, Toy, uniform_images
+
+import harness
+from harness.errors import BadData, ModelRefused
+from harness.inputs.objects import as_data
+from harness.inputs.samples import checked, make_slice
+from harness.trust.doctor import examine_data
+from harness.types import LoadedModel
+
+IMAGES = uniform_images(40, 0)
+LABELS = torch.arange(40) % 5
+MODEL = LoadedModel("m", SmallNet(5), 5, (3, 8, 8))
+
+
+class Flipping(Dataset):
+    """Flips at random, like the transforms of a training."""
+
+    def __len__(self):
+        return len(IMAGES)
+
+    def __getitem__(self, index):
+        image = IMAGES[index]
+        return (image.flip(2) if torch.rand(()) < 0.5 else image), int(LABELS[index])
+
+
+def test_random_transforms_left_in_a_loader_are_refused(tmp_path):
+    loader = DataLoader(Flipping(), batch_size=8)
+    with pytest.raises(BadData, match=r"gives other images or labels for the same samples.*random crops, flips"):
+        harness.evaluate(SmallNet(5), "fgsm", loader, results=tmp_path, progress=False, force=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_changed_pixel_or_label_of_a_chunk_is_seen():
+    data = Toy(IMAGES.clone(), LABELS.clone(), list("abcde"))
+    part = make_slice(data, None, 16)
+    part.digest()
+    part.take(2)
+    data.images[int(part.ids(2)[3]), 0, 0, 0] += 1e-6
+    part.take(1)
+    with pytest.raises(BadData, match="for the same samples"):
+        part.take(2)
+    part = make_slice(data, None, 16)
+    part.take(0)
+    data.labels[int(part.ids(0)[0])] += 1
+    with pytest.raises(BadData, match="for the same samples"):
+        part.take(0)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        (IMAGES[:0], LABELS[:0]),
+        Toy(IMAGES[:0], LABELS[:0], list("abcde")),
+        DataLoader(torch.utils.data.TensorDataset(IMAGES[:0], LABELS[:0])),
+        [],
+    ],
+    ids=["tensors", "data set", "loader", "batches"],
+)
+def test_no_samples_is_one_line(data, tmp_path):
+    with pytest.raises(BadData, match="has no samples"):
+        harness.evaluate(SmallNet(5), "fgsm", data, results=tmp_path, progress=False)
+
+
+def test_no_rows_are_no_error():
+    images, labels = checked(Toy(IMAGES, LABELS, list("abcde")), [])
+    assert (len(images), labels.dtype) == (0, torch.int64)
+
+
+def test_labels_from_one_are_called_so(tmp_path):
+    with pytest.raises(ModelRefused, match="labels seem to count from 1: subtract 1"):
+        harness.evaluate(SmallNet(5), "fgsm", (IMAGES, LABELS + 1), results=tmp_path, progress=False)
+    (one,) = examine_data(MODEL, Toy(IMAGES, LABELS + 1, list("abcde"))).findings
+    assert (one.check, one.level) == ("P1", "refuse")
+    assert "labels from 1 to 5, but 5 classes; do its labels count from 1" in one.message
+    (other,) = examine_data(MODEL, Toy(IMAGES, LABELS, list("abcdef"))).findings
+    assert "choose a model trained for this data set" in other.message
+
+
+@pytest.mark.parametrize(
+    "labels", [np.eye(5)[LABELS], LABELS.float(), LABELS[:, None], LABELS.to(torch.uint8)], ids=lambda x: str(x.dtype)
+)
+def test_odd_labels_are_read(labels):
+    assert torch.equal(as_data((IMAGES, labels)).take(range(40))[1], LABELS)
+
+
+@pytest.mark.parametrize("labels", [LABELS.float(), LABELS[:, None]])
+def test_a_data_set_of_odd_labels_is_refused(labels):
+    with pytest.raises(BadData, match=r"gave labels .*; expected int64 \[40\]"):
+        checked(Toy(IMAGES, labels, list("abcde")), range(40))
+
+
+def test_one_channel_models_are_told_how_to_read_gray_images():
+    gray = LoadedModel("m", SmallNet(5), 5, (1, 8, 8))
+    (one,) = examine_data(gray, Toy(IMAGES, LABELS, list("abcde"))).findings
+    assert one.check == "P15"
+    assert "?channels=1" in one.message
