@@ -16,8 +16,8 @@ from typing import Any
 from harness.errors import HarnessError, PluginError, UsageError
 from harness.inputs.identity import BROUGHT, VERSIONED
 
-_brought: set[str] = set()
-"""Names in `sys.modules` that files run here brought; the next file may have other modules of these names."""
+_brought: dict[str, ModuleType] = {}
+"""What files run here brought into `sys.modules`; the next file may have other modules of these names."""
 
 
 def call_file(text: str) -> Any:
@@ -76,8 +76,9 @@ def _at_home(path: Path) -> Iterator[None]:
     folders stay at the end of the path, for imports inside of functions.
     """
     home, here = path.parent, os.getcwd()
-    for name in _brought:
-        sys.modules.pop(name, None)
+    for name, module in _brought.items():
+        if sys.modules.get(name) is module:
+            del sys.modules[name]
     _brought.clear()
     aside = {name: sys.modules.pop(name) for name in _strangers(home)}
     argv, before = sys.argv, set(sys.modules)
@@ -94,7 +95,7 @@ def _at_home(path: Path) -> Iterator[None]:
                 sys.path.remove(folder)
         sys.path.extend(folder for folder in dict.fromkeys(added) if folder not in sys.path)
         fresh = [name for name in sys.modules.keys() - before if _lies_in(sys.modules[name], (home, Path(here)))]
-        _brought.update(name for name in fresh if name not in aside)
+        _brought.update((name, sys.modules[name]) for name in fresh if name not in aside)
         for name in fresh:
             vars(sys.modules[name])[BROUGHT] = True
         sys.modules.update(aside)

@@ -75,7 +75,7 @@ def program_model(
 def _torchscript(path: Path) -> nn.Module:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # the format's, not this file's
+            warnings.simplefilter("ignore")  # of the format's future, not of this file
             network: nn.Module = torch.jit.load(path, map_location="cpu")  # runs no Python of the file
         network.eval()
     except Exception as error:  # the interpreter raises whatever the bytes make it raise

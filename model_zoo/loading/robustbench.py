@@ -143,8 +143,8 @@ def _published(data: str, threat: str, name: str) -> tuple[float, float, str] | 
         elif at[0] == data and threat.lower().partition("_")[0] in at[1] and (row := _ROW.search(line)):
             there = _ARCHITECTURE.search(line[row.end() :])
             table[row["name"]] = (
-                float(row["clean"]) / 100,
-                float(row["robust"]) / 100,
+                round(float(row["clean"]) / 100, 6),
+                round(float(row["robust"]) / 100, 6),
                 there.group(1).strip() if there else name,
             )
     return table.get(name)

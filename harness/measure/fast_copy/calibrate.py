@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -123,17 +123,20 @@ def _measure(reference: ReferenceModel, images: Tensor, question: Question) -> A
         return Answer(exact, _size(reference.module, rows, device, question), {str(exact): round(1 / start, 1)})
     precision: Precision = "float32" if question.precision == "auto" else question.precision  # type: ignore[assignment]
     compiled = question.compile == "on"
-    speedups = useful_speedups(reference, rows[:2])
-    candidates = [Recipe(speedups, last, precision, compiled) for last in (False, True)]
     copies: dict[Recipe, nn.Module] = {exact: reference.module}
-    unfit = []
-    for recipe in candidates:
-        if recipe.exact:
-            continue
-        try:
-            copies[recipe] = prepare(reference, recipe, rows)
-        except Unfit as error:
-            unfit.append(str(error))
+    unfit: list[str] = []
+
+    def add(recipe: Recipe) -> bool:
+        """Whether there is a copy by `recipe`."""
+        if recipe not in copies:
+            try:
+                copies[recipe] = prepare(reference, recipe, rows)
+            except Unfit as error:
+                unfit.append(str(error))
+        return recipe in copies
+
+    speedups = _steps(add, useful_speedups(reference, rows[:2]), Recipe((), False, precision, compiled))
+    add(Recipe(speedups, True, precision, compiled))
     best = dict.fromkeys(copies, float("inf"))
     for _ in range(ROUNDS):  # in turn, so that a machine that slows down slows all of them
         for recipe, network in copies.items():
@@ -149,6 +152,17 @@ def _measure(reference: ReferenceModel, images: Tensor, question: Question) -> A
         size = _size(copies[fastest], rows, device, question)
     measured = {str(recipe): round(1 / seconds, 1) for recipe, seconds in best.items()}
     return Answer(fastest, size, measured, tuple(unfit))
+
+
+def _steps(add: Callable[[Recipe], bool], speedups: tuple[str, ...], plain: Recipe) -> tuple[str, ...]:
+    """The speed-ups that this model can be prepared by together; one that breaks it does not cost it the others."""
+    if add(replace(plain, speedups=speedups)):
+        return speedups
+    kept: tuple[str, ...] = ()
+    for name in speedups if len(speedups) > 1 else ():
+        if add(replace(plain, speedups=(*kept, name))):
+            kept = (*kept, name)
+    return kept
 
 
 def _size(network: nn.Module, rows: Tensor, device: torch.device, question: Question) -> int:

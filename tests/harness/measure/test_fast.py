@@ -353,3 +353,38 @@ def test_waiting_for_the_processor_is_not_held_against_a_copy():
     finally:
         torch.set_num_threads(threads)
     assert 4 * own < 0.1 < 0.2 <= 4 * wall
+
+
+class Flat(Deep):
+    """A network that flattens feature maps with ``.view``, which needs them in the usual order of memory."""
+
+    def forward(self, images):
+        maps = torch.relu(self.norm(self.stem(images)))
+        both = maps + self.block(maps)
+        return 4 * self.last(self.head(both.view(len(both), -1)))
+
+
+def test_a_step_that_fails_does_not_cost_the_others(tmp_path, monkeypatch):
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    usual = calibration.Registry if hasattr(calibration, "Registry") else copies.Registry
+
+    def breaks(network, images):
+        network.last = nn.Linear(32, 3)
+        return True
+
+    class With(usual):
+        def names(self):
+            return ("breaks", *super().names())
+
+        def load(self, name):
+            return breaks if name == "breaks" else super().load(name)
+
+    monkeypatch.setattr(copies, "Registry", With)
+    with ReferenceModel(loaded(Flat(), 5)) as entered:
+        answer = calibrate(entered, IMAGES, Question("float32", batch_size=8), {"model": "flat"})
+        assert "fold, stem, tiny-maps, float32" in answer.measured
+        assert "fold" in answer.recipe.speedups
+        assert not answer.recipe.channels_last
+        assert any("breaks" in reason for reason in answer.unfit)
+        assert any("channels last" in reason and "view" in reason for reason in answer.unfit)
+        assert make_copy(entered, answer.recipe, IMAGES) is not None

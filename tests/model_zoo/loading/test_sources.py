@@ -11,7 +11,7 @@ import torchvision
 from torch import nn
 from zoo import make_checkpoint
 
-from harness.errors import BadCard, BadWeights, MissingPackage, ModelRefused, PluginError, UnknownName, UsageError
+from harness.errors import BadCard, BadWeights, MissingPackage, PluginError, UnknownName, UsageError
 from model_zoo.loading.python_file import with_contract
 from model_zoo.loading.sources import resolve
 
@@ -107,7 +107,6 @@ def test_a_described_module_is_normalized_inside(file: Path) -> None:
         ("text", PluginError, "returns str"),
         ("unknown_key", PluginError, "unknown key 'classes'"),
         ("bad_shape", PluginError, "input_shape"),
-        ("convolution", ModelRefused, "number of classes is not known"),
     ],
 )
 def test_a_function_s_faults_are_named(file: Path, function: str, error: type[Exception], message: str) -> None:
