@@ -7,13 +7,20 @@ from pathlib import Path
 import pytest
 from fresh import ROOT, call
 
+PARTS = ("harness", "adapters", "model_zoo", "leaderboard", "distributions")
+
 
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Distribution name to its wheel; a copy is built, for an old ``build`` folder would be packed, too."""
     tree, out = tmp_path_factory.mktemp("tree") / "tree", tmp_path_factory.mktemp("dist")
-    left_out = shutil.ignore_patterns(".*", "build", "dist", "results", "runs", "site", "*.egg-info", "__pycache__")
-    shutil.copytree(ROOT, tree, symlinks=True, ignore=left_out)
+    tree.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", *PARTS):
+        if (ROOT / name).is_file():
+            shutil.copy(ROOT / name, tree / name)
+        else:
+            left_out = shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
+            shutil.copytree(ROOT / name, tree / name, symlinks=True, ignore=left_out)
     projects = [tree, *sorted((tree / "distributions").iterdir())]
     options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--no-build-isolation"]
     call([sys.executable, "-m", "pip", "wheel", *options, "--wheel-dir", str(out), *map(str, projects)])
