@@ -16,13 +16,13 @@ import pyarrow.acero  # loaded at the first grouping, where a starved child has 
 import torchattacks  # noqa: F401  # every child has it then
 from toy import case
 
+from harness.base import machine
 from harness.base.machine import versions
 from harness.errors import HarnessError
 from harness.evidence.store import RunStore
 from harness.evidence.witnesses import SCHEMA as WITNESSES
 from harness.inputs.registry import Registry
 from harness.measure.worker import Worker
-from harness.run import plan
 from harness.run.job import Options, Run, evaluate
 from harness.run.progress import LiveReport, interrupts
 from harness.types import Scale
@@ -76,7 +76,7 @@ def by_heart() -> None:
     look = Registry.__dict__["_entries"].func
     entries = cache(lambda kind: look(Registry(kind)))
     Registry._entries = property(lambda registry: entries(registry.kind))  # type: ignore[assignment]
-    plan.version = cache(plan.version)  # type: ignore[attr-defined]
+    machine.version = cache(machine.version)  # type: ignore[attr-defined]
     for kind in ("attacks", "executors"):
         Registry(kind).names()
     versions()

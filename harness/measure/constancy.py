@@ -44,17 +44,27 @@ class Constancy:
     def _ask(self) -> tuple[Tensor, Tensor | None]:
         with forked(0):
             logits = self.reference.logits(self.images)
-            few = self.images[:DIFFERENTIATED].to(self.reference.device, torch.float32).clone().requires_grad_()
-            try:
-                with torch.enable_grad():
-                    out = self.reference.module(few).float()
-                    loss = margins(out, self.labels[: len(few)].to(out.device)).sum()
-                    gradient: Tensor | None = torch.autograd.grad(loss, few)[0].flatten(1)
-            except RuntimeError as error:
-                if is_out_of_memory(error):
-                    raise
-                gradient = None
+            gradient = self._gradient(DIFFERENTIATED)
         return logits, gradient
+
+    def _gradient(self, rows: int) -> Tensor | None:
+        """Gradients of the margins [n,D], `rows` at once and fewer where memory is short; None if there are none."""
+        few = self.images[:DIFFERENTIATED].to(self.reference.device, torch.float32)
+        labels = self.labels[:DIFFERENTIATED].to(self.reference.device)
+        parts = []
+        try:
+            for images, of in zip(few.split(rows), labels.split(rows), strict=True):
+                start = images.clone().requires_grad_()
+                with torch.enable_grad():
+                    loss = margins(self.reference.module(start).float(), of).sum()
+                    parts.append(torch.autograd.grad(loss, start)[0].flatten(1))
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                return None
+            if rows == 1:
+                raise
+            return self._gradient(rows // 2)
+        return torch.cat(parts)
 
     def finding(self) -> Finding | None:
         """What has changed since, as a finding of level ``error``; None if nothing has."""

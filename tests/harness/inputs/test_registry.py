@@ -81,7 +81,8 @@ def test_listing_and_help_import_no_torch(words):
 def test_every_builtin_can_be_loaded():
     for kind in module.GROUPS:
         registry = Registry(kind)
-        assert registry.names(), kind
+        if kind != "weights":  # a checkout has its own; data distributions register theirs
+            assert registry.names(), kind
         for name in registry.names():
             if kind != "suites":
                 assert registry.load(name) is not None

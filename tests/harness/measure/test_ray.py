@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -260,4 +261,4 @@ def test_classes_of_a_lone_file_travel_with_the_model():
     lone = types.ModuleType("harness_model_lone")
     exec("from torch import nn\nclass Net(nn.Linear):\n    pass\n", lone.__dict__)
     assert homeless(lone.Net(1, 1), {"harness_model_lone": lone}) == [lone]
-    assert homeless(SmallNet(), dict(__import__("sys").modules)) == []
+    assert homeless(SmallNet(), {SmallNet.__module__: sys.modules[SmallNet.__module__]}) == []
