@@ -22,6 +22,7 @@ from harness.evidence import findings
 from harness.evidence.costs import fold_costs, take_notes
 from harness.evidence.store import SCHEMA_VERSION, RunStore, Unit
 from harness.evidence.summary import summarize
+from harness.inputs.fingerprint import FILE, read
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.registry import Registry
 from harness.inputs.samples import Slice, make_slice
@@ -38,8 +39,9 @@ from harness.run.budget import Clock
 from harness.run.manifest import describe
 from harness.run.options import PLAIN, Options, check
 from harness.run.plan import Plan
-from harness.run.preflight import check_answers, check_data, check_model
+from harness.run.preflight import check_data, check_model
 from harness.run.progress import Reporter, Silent
+from harness.run.recognize import fingerprint, other_code, recognize
 from harness.run.resume import Earlier, drop_given_up, take_over
 from harness.trust.diagnosis.transfer import find_runs, transfer
 from harness.types import Dataset, Finding, LoadedModel, Scale
@@ -91,14 +93,27 @@ def evaluate(
     others = find_runs(options.transfer)
     part = make_slice(data, options.n, suite.chunk)
     run = describe(model, suite, attacks, part, options, device)
+    store, print_ = RunStore(options.results / run["run_name"]), None
+    if not store.folder.is_dir():
+        if line := other_code(options.results, run):
+            reporter.say(line)
+    elif not options.fresh:
+        RunStore.create(options.results, run["run_name"])
+        with store.locked(), ReferenceModel(model, device) as reference:
+            print_, line = recognize(store, reference, part, suite)
+        if line:
+            reporter.say(line)
+            run["findings"].append(Finding("identity", "info", line).as_dict())
     check_model(model, data, run, options, device)
-    store = RunStore.create(options.results, run["run_name"])
+    RunStore.create(options.results, run["run_name"])
     with store.locked(), ReferenceModel(model, device) as reference:
         if options.fresh:
             store.clear()
+        print_ = print_ or fingerprint(reference, part, suite)
         here = {name: run[name] for name in ("versions", "device")}
         earlier = take_over(store, run)
-        check_answers(store, reference, part)
+        if read(store.folder / FILE) is None:
+            print_.save(store.folder / FILE)
         plan, copy = _plan(run, reference, part, suite, options)
         reference.batch_size = plan.batch_size
         deadline = None if options.budget is None else begun + options.budget
@@ -107,7 +122,7 @@ def evaluate(
             unit_timeout=options.unit_timeout, deadline=deadline, copy=copy,
             guard=Guard(reference.module, *([copy] if copy is not None else [])),
         )  # fmt: skip
-        cache = UnitCache(options.results, run | here, read=not options.fresh)
+        cache = UnitCache(options.results, run | here, print_, read=not options.fresh)
         worker = Worker(setting, suite, attacks, part, store, run["witnesses"] != "none", cache)
         return _run(worker, run, reporter, execute, options.scale, others, earlier)
 
@@ -187,12 +202,14 @@ def _run(
     reporter.started(run, len(units))
     tables: list[pa.Table] = []
     there: set[Unit] = set()
+    measured = 0
     clock = Clock(worker.setting.deadline)
     try:
         for done in _guarded(execute(worker, lanes, lambda: reporter.stop() or clock.over(), scale)):
             there.add(done.unit)
             tables.append(done.facts)
             if done.result is not None:
+                measured += not done.result.reused
                 clock.worked = clock.worked or done.unit.attack != fact.CLEAN
                 if before.other and (mixed := before.finding().as_dict()) not in run["findings"]:
                     run["findings"].append(mixed)
@@ -209,6 +226,9 @@ def _run(
         else:
             _end(run, worker, buffers, there, earlier + time.monotonic() - begun)
         raise
+    if there and measured < len(there):
+        rest = "nothing was measured now; --fresh measures again" if not measured else f"{measured} were measured now"
+        reporter.say(f"read from disk: {len(there) - measured} of {len(units)} units of {store.folder}; {rest}")
     run["compute"] = fold_costs(store.folder, _places(suite, [unit for unit in units if unit in there]))
     if len(there) < len(units) and clock.over():
         run["findings"].append(clock.finding(run, suite, units, there).as_dict())

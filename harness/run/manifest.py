@@ -14,7 +14,7 @@ from harness.base.text import now
 from harness.errors import MissingPackage, PluginError
 from harness.evidence import facts
 from harness.evidence.store import SCHEMA_VERSION, run_name
-from harness.inputs.identity import class_code, is_strange, model_code, module_digest
+from harness.inputs.identity import class_definition, model_definition, subject, weights_of
 from harness.inputs.samples import Slice
 from harness.inputs.suite import Suite
 from harness.run.options import Options
@@ -50,7 +50,7 @@ def describe(
                 "params": dict(spec.params),
                 "resolved": {epsilon.label: attack.parameters(epsilon.value) for epsilon in suite.grid},
                 "caveats": list(attack.caveats),
-                **_told("code", class_code(type(attack))),
+                **_told("code", class_definition(type(attack))),
                 # Those that are asked for stand in the parameters already.
                 **({"individual": True} if attack.individual and not spec.params.get("individual") else {}),
             }
@@ -62,8 +62,8 @@ def describe(
         "facts_schema": facts.SCHEMA_VERSION,
         "model": {
             "name": model.name,
-            "sha256": model.weights_sha256 or module_digest(model),
-            **_told("code", _code(model)),
+            "sha256": weights_of(model),
+            **_told("code", model_definition(model)),
         },
         "suite": {
             "name": suite.name,
@@ -93,6 +93,7 @@ def describe(
         "key": key,
         "run": str(options.results / name),
         "run_name": name,
+        "subject": subject(model.module),
         "witnesses": witnesses,
         "device": {"name": device_name(device), "torch": str(device)},
         "card": _card_info(model),
@@ -114,11 +115,6 @@ def describe(
 
 def _told(name: str, value: str | None) -> dict[str, str]:
     return {} if value is None else {name: value}
-
-
-def _code(model: LoadedModel) -> str | None:
-    """A hash of the model's code where neither a card nor a version names it."""
-    return model_code(model.module) if model.card is None or is_strange(model.module) else None
 
 
 def _card_info(model: LoadedModel) -> dict[str, Any] | None:

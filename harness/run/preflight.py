@@ -6,19 +6,11 @@ from typing import Any
 
 import torch
 
-from harness.errors import BadRun, TornFile
-from harness.evidence import facts
-from harness.evidence.store import RunStore, Unit
-from harness.inputs.reference import ReferenceModel, margins
-from harness.inputs.samples import Slice
+from harness.errors import TornFile
+from harness.evidence.store import RunStore
 from harness.run.options import Options
 from harness.trust.doctor import Report, examine_data, examine_model, refuse, units
 from harness.types import Dataset, Finding, LoadedModel
-
-SAME = 64
-"""Images a continued run's model is asked again."""
-TOLERANCE, TOLERATED = 0.02, 0.1
-"""Share of the logit range that a margin may move between machines, and share of the images that may move further."""
 
 
 def check_data(model: LoadedModel, data: Dataset) -> None:
@@ -66,27 +58,3 @@ def _earlier(run: dict[str, Any], options: Options) -> Report | None:
         return None
     findings = [Finding(**finding) for finding in before["findings"] if finding["level"] == "refuse"]
     return Report(findings, kept["n"], kept["seconds"])
-
-
-def check_answers(store: RunStore, reference: ReferenceModel, part: Slice) -> None:
-    """Before a run is continued: the model still answers as it did, on the first images of the first chunk.
-
-    The run's key knows the tensors of a model, not its code: a changed constant or forward method shows here.
-
-    Raises:
-        BadRun: more margins differ than rounding explains.
-    """
-    known = store.facts_of(Unit(facts.CLEAN, "0", 0))
-    if known is None or known["sample_id"].to_pylist() != part.ids(0).tolist():
-        return  # facts of other samples: the worker sets them aside
-    images, labels = (tensor[:SAME] for tensor in part.take(0))
-    logits = reference.logits(images)
-    before = torch.from_numpy(known["margin"].to_numpy()[:SAME].copy())
-    here = margins(logits, labels.to(logits.device)).double().cpu()
-    spread = (logits.amax(1) - logits.amin(1)).double().cpu()
-    other = int(((here - before).abs() > TOLERANCE * spread + 1e-6).sum())
-    if other > TOLERATED * len(images):
-        raise BadRun(
-            f"{store.folder} was measured on a model that answered {other} of {len(images)} images differently"
-            f" than {reference.name!r} does now; start over with --fresh, or give the model another name"
-        )

@@ -15,7 +15,7 @@ from leaderboard.rows import CLEAN, Score
 from leaderboard.runs.collect import collect
 from leaderboard.runs.record import CLEAN_PLACE, Record
 from leaderboard.tables.paired import paired_cells, places
-from leaderboard.tables.tables import choose, grouped, labels_of, make_tables, row_key, table_key
+from leaderboard.tables.tables import choose, grouped, labels_of, make_tables, row_key, subjects, table_key
 
 _EXAMPLES = "write for instance clean>=0.95, pgd-20@8/255>=0.45, worst@4/255>=0.6 or no-regression:results/old"
 _FLOOR = re.compile(r"^\s*(?:(?P<clean>clean)|(?P<attack>\S+)@(?P<epsilon>[^@\s]+?))\s*>=\s*(?P<share>\S+)\s*$")
@@ -114,12 +114,8 @@ class _Subject:
     record: Record
     label: str
     table: str
-
-    @property
-    def model(self) -> tuple[str, str]:
-        """Name and weights: the same model stands in several tables."""
-        name, weights, _ = row_key(self.record.info)
-        return name, weights
+    model: tuple[str, str]
+    """Name and subject: the same model stands in several tables."""
 
     def verdict(self, requirement: Requirement, passed: bool, message: str) -> Verdict:
         return Verdict(requirement.text, self.label, self.table, self.record.folder.name, passed, message)
@@ -135,10 +131,14 @@ class _Subject:
 def _subjects(records: Sequence[Record]) -> list[_Subject]:
     groups = grouped(records)
     names = wording.titles(make_tables(records))
+    known = subjects(records)
     found = []
     for group, name in zip(groups, names, strict=True):
         chosen, _ = choose(group)
-        found += [_Subject(record, label, name) for record, label in zip(chosen, labels_of(chosen), strict=True)]
+        found += [
+            _Subject(record, label, name, row_key(record.info, known)[:2])
+            for record, label in zip(chosen, labels_of(chosen), strict=True)
+        ]
     return found
 
 

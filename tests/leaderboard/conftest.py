@@ -52,6 +52,7 @@ def write_run(
     unknown: Mapping[tuple[str, str], Sequence[int]] | None = None,
     classes: Sequence[str] | None = None,
     witnesses: Any = None,
+    info: Mapping[str, Any] | None = None,
 ) -> Path:
     """One run. `without` leaves out units (attack, epsilon label); `unknown` marks samples of a cell as not run.
 
@@ -60,6 +61,7 @@ def write_run(
     """
     attacks = list(attacks or [attack_info("pgd-20", steps=20)])
     epsilons = [parse_epsilon(label, norm) for label in grid]
+    told = info or {}
     info = {
         "schema": SCHEMA_VERSION,
         "model": {"name": model, "sha256": sha256 or "sha256:" + key_of(model)},
@@ -99,6 +101,7 @@ def write_run(
             table = _attacked(ids, attack["id"], epsilon.value, epsilon.label, outcomes)
             store.write(Unit(attack["id"], epsilon.label, 0), table, None)
             tables.append(table)
+    info |= told
     store.write_json("run.json", info)
     if status == "complete":
         store.write_json("summary.json", summarize(info, fact.concat(tables)))

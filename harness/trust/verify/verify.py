@@ -18,7 +18,8 @@ from harness.base.machine import device_name, pick_device
 from harness.errors import TornFile, UsageError
 from harness.evidence import facts as fact
 from harness.evidence.store import RunStore
-from harness.inputs.identity import module_digest
+from harness.evidence.subject import subject_told
+from harness.inputs.identity import is_of, subject, weights_of
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.registry import Registry
 from harness.inputs.samples import Slice, make_slice
@@ -144,11 +145,12 @@ class _Work:
 
     def _checkpoint(self) -> bool:
         """Whether the model is the run's."""
-        told, here = self.info["model"], self.model.weights_sha256 or module_digest(self.model)
-        if told["sha256"] != here:
+        told = self.info["model"]
+        if not is_of(self.info, self.model):
+            here = subject(self.model.module) if "subject" in self.info else weights_of(self.model)
             self.problems.add(
                 "model",
-                f"the run names checkpoint {told['name']!r:.60} with hash {told['sha256']:.23}, this one"
+                f"the run names checkpoint {told['name']!r:.60} with hash {subject_told(self.info):.23}, this one"
                 f" ({self.model.name!r:.60}) has {here:.23}",
             )
             return False
