@@ -22,7 +22,7 @@ from leaderboard.rows import Table
 from leaderboard.runs.collect import collect
 from leaderboard.runs.published import ENDING, dump, read_published
 from leaderboard.runs.record import Record
-from leaderboard.tables.tables import choose, grouped, make_tables, row_key, table_key
+from leaderboard.tables.tables import choose, grouped, make_tables, row_key, subjects, table_key
 
 PUBLISHED = Path("leaderboard/published")
 MARKDOWN, PAGE = Path("LEADERBOARD.md"), Path("leaderboard.html")
@@ -56,10 +56,11 @@ def publish(records: Iterable[Record], folder: Path) -> tuple[list[Path], list[R
         except OSError as error:
             raise FileError(f"{path} cannot be written: {error.strerror or error}; choose another folder") from None
         written.append(path)
-    rows = {(table_key(record.info), row_key(record.info)) for record in chosen if record.complete}
-    for path in sorted(set(folder.glob(f"*{ENDING}")) - set(written)):
-        info = read_published(path).info
-        if (table_key(info), row_key(info)) in rows:
+    before = {path: read_published(path) for path in sorted(set(folder.glob(f"*{ENDING}")) - set(written))}
+    known = subjects([*chosen, *before.values()])
+    rows = {(table_key(record.info), row_key(record.info, known)) for record in chosen if record.complete}
+    for path, record in before.items():
+        if (table_key(record.info), row_key(record.info, known)) in rows:
             path.unlink()
     return written, incomplete
 

@@ -225,6 +225,8 @@ class RunInfo(Struct, frozen=True, kw_only=True):
     """Where the run's folder was made."""
     run_name: str
     """The folder's name: model, suite and the first 12 digits of the key."""
+    subject: str | None = None
+    """Hash of the model's tensors alone; older runs have none."""
     witnesses: Evidence
     """Which are kept."""
     device: Device
@@ -265,6 +267,11 @@ class RunInfo(Struct, frozen=True, kw_only=True):
     """Which measurements chose the plan."""
     compute: tuple[CellCost, ...] | None = None
     """What each attack cost at each epsilon."""
+
+    @property
+    def told_subject(self) -> str:
+        """The subject; of runs that name the weights alone, their hash."""
+        return self.subject or self.model.sha256
 
     @property
     def planned(self) -> Plan:

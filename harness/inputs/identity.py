@@ -1,202 +1,238 @@
-"""What code a model or an attack is made of, as a hash: two of one name and with the same tensors may differ in it.
+"""Which model it is, in three parts: subject (tensors), definition (source files) and fingerprint (how it behaves).
 
-The code that is followed is the user's: the classes of a model's modules, what their functions name, and so on.
-Installed packages are followed only where a class of theirs is a part of the model, or is the attack; PyTorch's modules
-are known by version and attributes.
+The *subject* is the same however the tensors came in: a file, a plugin, a module in a notebook. The *definition* knows
+the user's source files, and installed packages by version; it is a part of the run's key. Neither sees a switch in a
+dataclass, a global, an environment variable or a file that is read at run time: the *fingerprint*
+(`harness.inputs.fingerprint`), which is measured and compared, does.
 """
 
 from __future__ import annotations
 
+import ast
 import hashlib
-import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from types import CodeType, FunctionType, MethodType, ModuleType
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from importlib import metadata
+from importlib.machinery import PathFinder
+from pathlib import Path
+from types import CodeType
 from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from harness.types import LoadedModel
 
-VERSIONED = frozenset({"torch", "torchvision", "timm", "harness", "model_zoo", "adapters", "torchattacks", "art"})
-"""Packages whose versions, or whose weights' cards, say which code it is."""
+RECORDED = frozenset({"torch", "torchvision", "harness", "model_zoo", "adapters", "torchattacks", "art"})
+"""Packages whose versions every run.json says; the key does not, so that a run goes on after an update."""
+WRAPPERS = ("_orig_mod.", "module.")
+"""What ``torch.compile`` and ``DataParallel`` put before every name."""
 BROUGHT = "__harness_brought__"
 """Set in modules that lie beside a user's file: no other process has their folder on its path."""
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 
-def model_code(module: nn.Module) -> str:
-    """A hash of the user's code in `module` and of what its parts hold besides tensors."""
-    code = _Code({_top(type(part).__module__) for part in module.modules()})
-    for name, part in module.named_modules():
-        code.say(name)
-        code.follow(type(part))
-        for key, value in sorted(vars(part).items()):
-            if key.startswith("_") and key.endswith("_hooks") and isinstance(value, Mapping):
-                code.attribute(key, list(value.values()))  # the keys count all hooks that the process ever had
-            elif not key.startswith("_"):
-                code.attribute(key, value)
-    return code.digest()
+def subject(module: nn.Module) -> str:
+    """``sha256:`` over names, dtypes, shapes and bytes of all parameters and buffers, also those no file holds."""
+    tensors = dict(module.named_parameters(remove_duplicate=False)) | dict(module.named_buffers(remove_duplicate=False))
+    tensors |= {name: value for name, value in module.state_dict().items() if isinstance(value, Tensor)}
+    for prefix in WRAPPERS:
+        if tensors and all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
+    total = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        _say(total, f"{name} {value.dtype} {tuple(value.shape)}")
+        total.update(_bytes(value))
+    return f"sha256:{total.hexdigest()}"
 
 
-def is_strange(module: nn.Module) -> bool:
-    """Whether `module` has a part whose class no version names."""
-    return any(_is_users(type(part).__module__) for part in module.modules())
-
-
-def class_code(cls: type) -> str | None:
-    """A hash of the code of a class and of what it names; None for those of packages known by version."""
-    if not _is_users(cls.__module__):
-        return None
-    code = _Code({_top(cls.__module__)})
-    code.follow(cls)
-    return code.digest()
-
-
-def _top(module: str) -> str:
-    return module.partition(".")[0]
-
-
-def home(module: str) -> str:
-    """A module's name without the mark of the folder that a file of the user's lies in, which is no part of it."""
-    return module.partition("__at_")[0] if module.startswith("harness_model_") else module
-
-
-def _is_users(module: str) -> bool:
-    return _top(module) not in VERSIONED and _top(module) not in sys.stdlib_module_names
-
-
-class _Code:
-    """Collects code, each piece once; of installed packages that of `packages` alone."""
-
-    def __init__(self, packages: set[str]) -> None:
-        self._total = hashlib.sha256()
-        self._seen: set[int] = set()
-        self._packages = packages
-
-    def digest(self) -> str:
-        return self._total.hexdigest()
-
-    def say(self, text: str) -> None:
-        content = text.encode("utf-8", "surrogatepass")
-        self._total.update(len(content).to_bytes(8, "little") + content)
-
-    def attribute(self, name: str, value: Any) -> None:
-        """What an object or a class holds under `name`; modules are told by others."""
-        if name == "training":
-            return
-        self.say(name)
-        self._value(value)
-
-    def follow(self, thing: Any) -> None:
-        """A class or function and what it names, unless a version names it."""
-        module = getattr(thing, "__module__", None) or ""
-        self.say(f"{home(module)}.{getattr(thing, '__qualname__', type(thing).__qualname__)}")
-        if id(thing) in self._seen or not self._is_followed(module):
-            return
-        self._seen.add(id(thing))
-        if isinstance(thing, type):
-            for base in thing.__bases__:
-                self.follow(base)
-            for name, value in sorted(vars(thing).items()):
-                if not name.startswith("__") or callable(value):
-                    self.attribute(name, value)
-        else:
-            self._function(thing)
-
-    def _is_followed(self, module: str) -> bool:
-        """Not into other installed packages."""
-        if not _is_users(module):
-            return False
-        installed = "site-packages" in (getattr(sys.modules.get(module), "__file__", None) or "")
-        return _top(module) in self._packages or not installed
-
-    def _value(self, value: Any, depth: int = 0) -> None:
-        if isinstance(value, PLAIN):
-            self.say(repr(value))
-        elif isinstance(value, torch.Tensor) and value.layout == torch.strided and not value.is_meta:
-            # One that no state dict holds.
-            self.say(f"{value.dtype}{tuple(value.shape)}")
-            self._total.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-        elif isinstance(value, np.ndarray) and value.dtype != object:
-            self.say(f"{value.dtype}{value.shape}")
-            self._total.update(np.ascontiguousarray(value).tobytes())
-        elif isinstance(value, (staticmethod, classmethod, MethodType)):
-            self._value(value.__func__, depth)
-        elif isinstance(value, property):
-            for part in (value.fget, value.fset):
-                self._value(part, depth)
-        elif isinstance(value, (type, FunctionType)):
-            self.follow(value)
-        elif isinstance(value, Mapping) and depth < 3:
-            for key, item in value.items():
-                self.say(repr(key) if isinstance(key, PLAIN) else type(key).__qualname__)
-                self._value(item, depth + 1)
-        elif isinstance(value, (set, frozenset)):
-            self.say(repr(sorted(map(repr, value))))
-        elif isinstance(value, (list, tuple)) and depth < 3:
-            for item in value:
-                self._value(item, depth + 1)
-        elif isinstance(value, nn.Module) or not _is_users(type(value).__module__):
-            self.say(type(value).__qualname__)
-        else:
-            self.follow(type(value))
-
-    def _function(self, function: Callable[..., Any]) -> None:
-        function = inspect.unwrap(function)
-        code = getattr(function, "__code__", None)
-        if code is None:
-            return
-        self.say(_text(function, code))
-        names = set(_names(code))
-        spaces: Mapping[str, Any] = getattr(function, "__globals__", {})
-        for name in sorted(names & spaces.keys()):
-            value = spaces[name]
-            if isinstance(value, ModuleType):
-                if _is_users(value.__name__):
-                    self._of_module(value, names)
-            else:
-                self.attribute(name, value)
-        for name, cell in zip(code.co_freevars, getattr(function, "__closure__", None) or (), strict=False):
-            try:
-                self.attribute(name, cell.cell_contents)
-            except ValueError:  # not filled yet
-                continue
-        for default in getattr(function, "__defaults__", None) or ():
-            self._value(default)
-
-    def _of_module(self, module: ModuleType, names: set[str]) -> None:
-        """What a function that names a module takes from it."""
-        for name in sorted(names & vars(module).keys()):
-            value = vars(module)[name]
-            if isinstance(value, (type, FunctionType)):
-                self.follow(value)
-            elif isinstance(value, PLAIN):
-                self.attribute(name, value)
-
-
-def _text(function: Callable[..., Any], code: CodeType) -> str:
-    """The source, or the compiled code where there is none (an interactive session)."""
-    try:
-        return inspect.getsource(function)
-    except (OSError, TypeError):
-        return code.co_code.hex() + repr([const for const in code.co_consts if isinstance(const, PLAIN)])
-
-
-def _names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for const in code.co_consts:
-        if isinstance(const, CodeType):
-            yield from _names(const)
-
-
-def module_digest(model: LoadedModel) -> str:
-    """A hash of a module's class and tensors, for models without a weights file."""
+def weights_of(model: LoadedModel) -> str:
+    """What run.json and key call ``sha256``: of the weights file, or of class and tensors where there is none."""
+    if model.weights_sha256:
+        return model.weights_sha256
     total = hashlib.sha256(type(model.module).__qualname__.encode())
     for name, tensor in sorted(model.module.state_dict().items()):
-        if isinstance(tensor, torch.Tensor):
+        if isinstance(tensor, Tensor):
             total.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            total.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+            total.update(_bytes(tensor))
     return f"state:{total.hexdigest()}"
+
+
+def is_model(model: LoadedModel, weights: str, tensors: str | None) -> bool:
+    """Whether `model` is the one with this hash of the weights, or with this subject."""
+    return weights == weights_of(model) or (tensors is not None and tensors == subject(model.module))
+
+
+def model_definition(model: LoadedModel) -> str | None:
+    """A hash of the code behind `model`; None where a card names it and every class is of a recorded package."""
+    involved = list(_involved(model.module))
+    if model.card is not None and not any(_is_users(thing) for thing in involved):
+        return None
+    total = hashlib.sha256(_code(involved).encode())
+    for name, part in model.module.named_modules():
+        _say(total, f"{name} {type(part).__qualname__}")
+        for key, value in sorted(vars(part).items()):
+            if not key.startswith("_") and key != "training" and _is_plain(value):
+                _say(total, f"{key}={value!r}")  # so that a sweep over such a value has a folder for each
+    return total.hexdigest()
+
+
+def class_definition(cls: type) -> str | None:
+    """A hash of the code behind a class, such as an attack's; None for those of recorded packages."""
+    return _code(cls.__mro__) if any(map(_is_users, cls.__mro__)) else None
+
+
+def _involved(module: nn.Module) -> Iterator[Any]:
+    """Classes and functions of a model's parts: bases, hooks, and what they hold, alone or in a container."""
+    for part in module.modules():
+        yield from type(part).__mro__
+        for value in vars(part).values():
+            held = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
+            for item in (value, *held):
+                while isinstance(item, partial):
+                    item = item.func
+                owner = getattr(item, "__self__", None)  # of a method, also of the `apply` of an autograd function
+                for thing in (item, owner):
+                    if not isinstance(thing, nn.Module):
+                        yield thing if getattr(thing, "__qualname__", None) else type(thing)
+
+
+def _code(things: Iterable[Any]) -> str:
+    """A hash of the source files of `things` and of the local ones that these import; of packages the version."""
+    files: dict[Path, str] = {}
+    words: set[str] = set()
+    for thing in filter(_is_users, things):
+        module = thing.__module__
+        path = _source(thing)
+        if path is None:  # an interactive session
+            words.add(f"{thing.__qualname__} {_compiled(thing)}")
+        elif _is_installed(path):
+            words.add(_version(module.partition(".")[0]))
+        else:
+            _collect(path.resolve(), files)
+    total = hashlib.sha256()
+    for word in (*sorted(files.values()), *sorted(words)):
+        _say(total, word)
+    return total.hexdigest()
+
+
+def _is_users(thing: Any) -> bool:
+    """Whether a class or function is of no recorded package, nor of Python's own."""
+    top = str(getattr(thing, "__module__", None) or "builtins").partition(".")[0]
+    return top == "__main__" or (top not in RECORDED and top not in sys.stdlib_module_names)
+
+
+def _is_installed(path: Path) -> bool:
+    return "site-packages" in path.parts or "dist-packages" in path.parts
+
+
+def _version(package: str) -> str:
+    names = metadata.packages_distributions().get(package, [package])
+    try:
+        return f"{package} {metadata.version(names[0])}"
+    except metadata.PackageNotFoundError:
+        return f"{package} {getattr(sys.modules.get(package), '__version__', 'unknown')}"
+
+
+def _file(module: str) -> Path | None:
+    path = getattr(sys.modules.get(module), "__file__", None)
+    return Path(path) if path and Path(path).is_file() else None
+
+
+def _source(thing: Any) -> Path | None:
+    """The file a class or function is in; two modules may have had one name, so its code is asked before its module."""
+    values = vars(thing).values() if isinstance(thing, type) else [thing]
+    codes = [getattr(getattr(value, "__func__", value), "__code__", None) for value in values]
+    paths = [path for code in codes if code is not None and (path := Path(code.co_filename)).is_file()]
+    usual = _file(thing.__module__)
+    return paths[0] if paths and usual not in paths else usual
+
+
+def _collect(path: Path, files: dict[Path, str]) -> None:
+    """The file's hash, and those of local modules that it imports, directly or through others."""
+    waiting = [path]
+    while waiting:
+        path = waiting.pop()
+        if path in files or _is_installed(path):
+            continue
+        content = path.read_bytes()
+        files[path] = hashlib.sha256(content).hexdigest()
+        if path.suffix == ".py":
+            waiting += (found.resolve() for found in _imports(path, content))
+
+
+def _imports(path: Path, content: bytes) -> Iterator[Path]:
+    """Files of local modules that the source names in an import, wherever in it that stands."""
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield from _found(alias.name, path.parent)
+        elif isinstance(node, ast.ImportFrom):
+            names = ["", *(f".{alias.name}" for alias in node.names)]
+            folder = path.parents[node.level - 1] if 0 < node.level <= len(path.parents) else path.parent
+            for name in names:
+                yield from _found(f"{node.module or ''}{name}".strip("."), folder, relative=node.level > 0)
+
+
+def _found(name: str, folder: Path, relative: bool = False) -> Iterator[Path]:
+    """Files of a module and of the packages it is in: as it is loaded, on the path, or in `folder`."""
+    top, *rest = name.split(".")
+    if relative and not name and (folder / "__init__.py").is_file():
+        yield folder / "__init__.py"
+    if not relative and (top in RECORDED or top in sys.stdlib_module_names):
+        return
+    places = [str(folder)]
+    if not relative:
+        loaded = _file(top)
+        places = [*([str(loaded.parent.parent if loaded.stem == "__init__" else loaded.parent)] if loaded else []),
+                  *sys.path, *places]  # fmt: skip
+    for part in [top, *rest] if name else ():
+        spec = PathFinder.find_spec(part, places)
+        if spec is None:
+            return
+        if spec.origin and spec.has_location and not _is_installed(Path(spec.origin)):
+            yield Path(spec.origin)
+        places = list(spec.submodule_search_locations or ())
+        if not places or any(_is_installed(Path(place)) for place in places):
+            return
+
+
+def _compiled(thing: Any) -> str:
+    """The compiled code of a function, or of a class's functions, and the plain values beside it."""
+    values = vars(thing).items() if isinstance(thing, type) else [(thing.__qualname__, thing)]
+    told = []
+    for name, value in sorted(values):
+        inner = getattr(value, "__func__", value)
+        if isinstance(code := getattr(inner, "__code__", None), CodeType):
+            told.append(f"{name} {_words(code)}")
+        elif _is_plain(value) and not name.startswith("__"):
+            told.append(f"{name}={value!r}")
+    return " ".join(told)
+
+
+def _words(code: CodeType) -> str:
+    constants = [_words(const) if isinstance(const, CodeType) else repr(const) for const in code.co_consts]
+    return f"{code.co_code.hex()} {code.co_names} {constants}"
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, PLAIN) or (isinstance(value, (tuple, list)) and all(map(_is_plain, value)))
+
+
+def _say(total: Any, text: str) -> None:
+    content = text.encode("utf-8", "surrogatepass")
+    total.update(len(content).to_bytes(8, "little") + content)
+
+
+def _bytes(value: Tensor) -> bytes:
+    """The numbers of a tensor; of kinds that have no plain bytes a description."""
+    try:
+        value = value.detach().to_dense() if value.layout != torch.strided else value.detach()
+        return value.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    except (RuntimeError, NotImplementedError, TypeError, ValueError):
+        return f"{value.layout} {type(value).__qualname__}".encode()

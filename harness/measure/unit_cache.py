@@ -7,6 +7,7 @@ the rest; with a smaller epsilon the larger ones are handed other witnesses, and
 ::
 
     results/.units/<key>/facts.parquet   links to the shards of the run that computed the unit; and its witnesses
+    results/.units/<key>/fingerprint.npz how the model behaved: an entry of one that behaves otherwise is computed again
     results/.units/<key>/unit.json       cost and findings, written last: without it the entry does not count
 
 The folder can be deleted at any time. ``--fresh`` does not read from it.
@@ -33,6 +34,8 @@ from harness.evidence import witnesses as codec
 from harness.evidence.costs import Cost, read_note
 from harness.evidence.run_info import RunInfo, as_json
 from harness.evidence.store import RunStore, Unit
+from harness.inputs.fingerprint import FILE as FINGERPRINT
+from harness.inputs.fingerprint import Fingerprint, difference, read
 from harness.measure.unit.compute import Job, UnitResult
 from harness.measure.unit.outcome import INHERITED
 
@@ -48,11 +51,12 @@ class UnitCache:
     Args:
         results: Folder of all runs.
         info: Content of run.json: model, mode, seed, plan, versions and attacks are read from it.
+        fingerprint: How the run's model behaves; None reuses nothing.
         read: Whether entries are used, or only written.
     """
 
-    def __init__(self, results: Path, info: RunInfo, read: bool = True) -> None:
-        self.folder, self.read = results.resolve() / FOLDER, read
+    def __init__(self, results: Path, info: RunInfo, fingerprint: Fingerprint | None = None, read: bool = True) -> None:
+        self.folder, self.read, self._fingerprint = results.resolve() / FOLDER, read, fingerprint
         self._witnesses = info.witnesses != "none"
         self._same = {
             "schema": SCHEMA_VERSION,
@@ -111,7 +115,10 @@ class UnitCache:
         `fits` says whether facts are of this unit at all.
         """
         entry = self.folder / key
-        if not self.read or not (entry / "unit.json").exists():
+        if not self.read or self._fingerprint is None or not (entry / "unit.json").exists():
+            return None
+        known = read(entry / FINGERPRINT)
+        if known is None or difference(known, self._fingerprint):
             return None
         try:
             note = json.loads((entry / "unit.json").read_text(encoding="utf-8"))
@@ -142,6 +149,8 @@ class UnitCache:
         note = {"cost": asdict(cost), "witnesses": count}
         try:
             entry.mkdir(parents=True, exist_ok=True)
+            (entry / "unit.json").unlink(missing_ok=True)  # of another model: no reader may see a mixture
+            _link(store.folder / FINGERPRINT, entry / FINGERPRINT)
             _link(store.folder / "facts" / unit.filename, entry / "facts.parquet")
             if count:
                 _link(store.folder / "witnesses" / unit.filename, entry / "witnesses.parquet")

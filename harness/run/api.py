@@ -9,7 +9,7 @@ from harness.inputs.objects import DataLike, ModelLike, as_data, as_model, name_
 from harness.inputs.suite import Suite, load_suite
 from harness.run.job import evaluate as run
 from harness.run.options import Options
-from harness.run.progress import Silent
+from harness.run.progress import Lines
 from harness.run.result import Result
 
 __all__ = ["Result", "evaluate"]
@@ -90,7 +90,7 @@ def evaluate(
         budget=budget, transfer=tuple(map(Path, others)), unit_timeout=unit_timeout,
     )  # fmt: skip
     if not progress:
-        return Result(run(loaded, chosen, samples, options, Silent()), loaded, samples)
+        return Result(run(loaded, chosen, samples, options, Lines()), loaded, samples)
     from harness.run.progress import LiveReport, interrupts
 
     with LiveReport() as report, interrupts(report):

@@ -24,6 +24,7 @@ from harness.evidence.costs import fold_costs, notes_of
 from harness.evidence.run_info import Calibration, Plan, RunInfo, as_json
 from harness.evidence.store import RunStore, Unit
 from harness.evidence.summary import summarize
+from harness.inputs.fingerprint import FILE, read
 from harness.inputs.outputs import fitted
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.registry import Registry
@@ -42,8 +43,9 @@ from harness.run.budget import Clock
 from harness.run.manifest import describe
 from harness.run.options import Options, check
 from harness.run.plan import recipe_of
-from harness.run.preflight import check_answers, check_data, check_model, refuse_unfit
+from harness.run.preflight import check_data, check_model, refuse_unfit
 from harness.run.progress import Reporter, Silent
+from harness.run.recognize import fingerprint, other_code, recognize
 from harness.run.resume import Earlier, drop_given_up, take_over
 from harness.run.session import Session
 from harness.trust.diagnosis import verdict
@@ -100,13 +102,26 @@ def evaluate(
     part = make_slice(data, options.n, suite.chunk)
     session = Session.of(describe(model, suite, attacks, part, options, device))
     here = session.described
+    store, print_ = RunStore(options.results / here.run_name), None
+    if not store.folder.is_dir():
+        if line := other_code(options.results, here):
+            reporter.say(line)
+    elif not options.fresh:
+        RunStore.create(options.results, here.run_name)
+        with store.locked(), ReferenceModel(model, device) as reference:
+            print_, line = recognize(store, reference, part, suite)
+        if line:
+            reporter.say(line)
+            session.note(Finding("identity", "info", line))
     check_model(model, data, session, options, device)
-    store = RunStore.create(options.results, here.run_name)
+    RunStore.create(options.results, here.run_name)
     with store.locked(), ReferenceModel(model, device) as reference:
         if options.fresh:
             store.clear()
+        print_ = print_ or fingerprint(reference, part, suite)
         earlier = take_over(store, session)
-        check_answers(store, reference, part)
+        if read(store.folder / FILE) is None:
+            print_.save(store.folder / FILE)
         plan, copy = _plan(session, reference, part, suite, options)
         reference.batch_size = plan.batch_size
         deadline = None if options.budget is None else begun + options.budget
@@ -118,7 +133,7 @@ def evaluate(
         constancy = Constancy(reference, *part.take(0))
         info = session.described
         local = msgspec.structs.replace(info, versions=here.versions, device=here.device)
-        cache = UnitCache(options.results, local, read=not options.fresh)
+        cache = UnitCache(options.results, local, print_, read=not options.fresh)
         worker = Worker(setting, suite, attacks, part, store, info.witnesses != "none", cache)
         return _run(worker, session, reporter, execute, options.scale, others, earlier, constancy)
 
@@ -200,12 +215,14 @@ def _run(
     reporter.started(session.info, len(units))
     tables: list[pa.Table] = []
     there: set[Unit] = set()
+    measured = 0
     clock = Clock(worker.setting.deadline)
     try:
         for done in _guarded(execute(worker, lanes, lambda: reporter.stop() or clock.over(), scale)):
             there.add(done.unit)
             tables.append(done.facts)
             if done.result is not None:
+                measured += not done.result.reused
                 clock.worked = clock.worked or done.unit.attack != fact.CLEAN
                 if before.other and session.note(before.finding()):
                     store.write_info(session.info)
@@ -221,6 +238,9 @@ def _run(
         else:
             _end(session, worker, buffers, there, earlier + time.monotonic() - begun)
         raise
+    if there and measured < len(there):
+        rest = "nothing was measured now; --fresh measures again" if not measured else f"{measured} were measured now"
+        reporter.say(f"read from disk: {len(there) - measured} of {len(units)} units of {store.folder}; {rest}")
     session.compute = fold_costs(store.folder, _places(suite, [unit for unit in units if unit in there]))
     if len(there) < len(units) and clock.over():
         session.findings.append(clock.finding(session.info, suite, units, there))

@@ -26,7 +26,7 @@ from harness.evidence.run_info import (
     SuiteInfo,
     run_name,
 )
-from harness.inputs.identity import class_code, is_strange, model_code, module_digest
+from harness.inputs.identity import class_definition, model_definition, subject, weights_of
 from harness.inputs.samples import Slice
 from harness.inputs.suite import Suite
 from harness.run.options import Options
@@ -62,7 +62,7 @@ def describe(
                 params=dict(spec.params),
                 resolved={epsilon.label: attack.parameters(epsilon.value) for epsilon in suite.grid},
                 caveats=tuple(attack.caveats),
-                code=class_code(type(attack)),
+                code=class_definition(type(attack)),
                 # Those that are asked for stand in the parameters already.
                 individual=True if attack.individual and not spec.params.get("individual") else None,
             )
@@ -87,7 +87,7 @@ def describe(
     )
     info = RunInfo(
         facts_schema=facts.SCHEMA_VERSION,
-        model=ModelInfo(name=model.name, sha256=model.weights_sha256 or module_digest(model), code=_code(model)),
+        model=ModelInfo(name=model.name, sha256=weights_of(model), code=model_definition(model)),
         suite=suite_info,
         data=DataInfo(name=part.data.name, slice=part.digest(), n=len(part.indices)),
         mode=suite.mode,
@@ -97,6 +97,7 @@ def describe(
         key="",
         run="",
         run_name="",
+        subject=subject(model.module),
         witnesses=cast(Evidence, witnesses),
         device=Device(name=device_name(device), torch=str(device)),
         card=_card_info(model),
@@ -116,11 +117,6 @@ def describe(
     key = info.determined()
     name = run_name(model.name, suite.name, key)
     return msgspec.structs.replace(info, key=key, run=str(options.results / name), run_name=name)
-
-
-def _code(model: LoadedModel) -> str | None:
-    """A hash of the model's code where neither a card nor a version names it."""
-    return model_code(model.module) if model.card is None or is_strange(model.module) else None
 
 
 def _card_info(model: LoadedModel) -> dict[str, Any] | None:

@@ -8,22 +8,14 @@ import msgspec
 import torch
 
 from harness.attack import BaseAttack
-from harness.errors import BadRun, BadSuite, TornFile
-from harness.evidence import facts
+from harness.errors import BadSuite, TornFile
 from harness.evidence.run_info import Preflight, RunInfo
-from harness.evidence.store import RunStore, Unit
-from harness.inputs.reference import ReferenceModel, margins
-from harness.inputs.samples import Slice
+from harness.evidence.store import RunStore
 from harness.inputs.suite import Suite
 from harness.run.options import Options
 from harness.run.session import Session
 from harness.trust.doctor import Report, examine_data, examine_model, refuse, units
 from harness.types import Attack, Dataset, LoadedModel
-
-SAME = 64
-"""Images a continued run's model is asked again."""
-TOLERANCE, TOLERATED = 0.02, 0.1
-"""Share of the logit range that a margin may move between machines, and share of the images that may move further."""
 
 
 def check_data(model: LoadedModel, data: Dataset) -> None:
@@ -82,27 +74,3 @@ def _earlier(info: RunInfo, options: Options) -> Report | None:
         return None
     findings = [finding for finding in before.findings if finding.level == "refuse"]
     return Report(findings, before.preflight.n, before.preflight.seconds)
-
-
-def check_answers(store: RunStore, reference: ReferenceModel, part: Slice) -> None:
-    """Before a run is continued: the model still answers as it did, on the first images of the first chunk.
-
-    The run's key knows the tensors of a model, not its code: a changed constant or forward method shows here.
-
-    Raises:
-        BadRun: more margins differ than rounding explains.
-    """
-    known = store.facts_of(Unit(facts.CLEAN, "0", 0))
-    if known is None or known["sample_id"].to_pylist() != part.ids(0).tolist():
-        return  # facts of other samples: the worker sets them aside
-    images, labels = (tensor[:SAME] for tensor in part.take(0))
-    logits = reference.logits(images)
-    before = torch.from_numpy(known["margin"].to_numpy()[:SAME].copy())
-    here = margins(logits, labels.to(logits.device)).double().cpu()
-    spread = (logits.amax(1) - logits.amin(1)).double().cpu()
-    other = int(((here - before).abs() > TOLERANCE * spread + 1e-6).sum())
-    if other > TOLERATED * len(images):
-        raise BadRun(
-            f"{store.folder} was measured on a model that answered {other} of {len(images)} images differently"
-            f" than {reference.name!r} does now; start over with --fresh, or give the model another name"
-        )

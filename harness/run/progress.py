@@ -90,6 +90,10 @@ class LiveReport:
             self._said = time.monotonic()
             self.console.print(f"{self._finished} of {self._total} units", highlight=False)
 
+    def say(self, line: str) -> None:
+        """Print a line, whole."""
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
     def stop(self) -> bool:
         """Whether Ctrl-C was pressed."""
         return self.interrupted
@@ -146,6 +150,9 @@ class Reporter(Protocol):
     def finished(self, done: Done) -> None:
         """A unit is on disk; ``done.result`` is None if it was there before."""
 
+    def say(self, line: str) -> None:
+        """What a person has to know of where the numbers come from."""
+
     def stop(self) -> bool:
         """Whether to stop before the next unit."""
         return False
@@ -160,6 +167,17 @@ class Silent:
     def finished(self, done: Done) -> None:
         """Ignored."""
 
+    def say(self, line: str) -> None:
+        """Ignored."""
+
     def stop(self) -> bool:
         """Never."""
         return False
+
+
+class Lines(Silent):
+    """No progress; only where the numbers come from, if not from this very start, on standard error."""
+
+    def say(self, line: str) -> None:
+        """Print the line."""
+        print(line, file=sys.stderr)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from harness.inputs.find import as_loaded, find_model
-from harness.inputs.identity import module_digest
+from harness.inputs.identity import weights_of
 from harness.inputs.objects import DataLike, as_data, as_model, name_classes
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.samples import make_slice
@@ -46,7 +46,7 @@ def check_model(model: str | Callable[[], Any], data: DataLike = "signs", warnin
         with faults.running("offline", advice), offline():
             again = load()
         faults.expect(
-            _identity(loaded) == _identity(again),
+            weights_of(loaded) == weights_of(again),
             "reload",
             "two loads gave different weights; load them from a file, or seed what you draw",
         )
@@ -75,10 +75,6 @@ def _answers(faults: Faults, loaded: LoadedModel, again: LoadedModel, samples: A
     with ReferenceModel(loaded) as first, ReferenceModel(again) as second:
         same = torch.allclose(first.logits(images), second.logits(images), rtol=1e-4, atol=1e-5)
     faults.expect(same, "reload", "two loads answer differently; save what the answers depend on with the weights")
-
-
-def _identity(loaded: LoadedModel) -> str:
-    return loaded.weights_sha256 or module_digest(loaded)
 
 
 def _card(faults: Faults, loaded: LoadedModel) -> None:

@@ -14,7 +14,7 @@ from leaderboard.rows import CLEAN, Score
 from leaderboard.runs.collect import collect
 from leaderboard.runs.record import CLEAN_PLACE, Record
 from leaderboard.tables.paired import paired_cells, places
-from leaderboard.tables.tables import age, choose, grouped, labels_of, make_tables, row_key, table_key
+from leaderboard.tables.tables import age, choose, grouped, labels_of, make_tables, row_key, subjects, table_key
 
 NO_ERRORS = "no findings of level error"
 """What is required of every run, unless ``--allow`` names the check."""
@@ -113,12 +113,8 @@ class _Subject:
     record: Record
     label: str
     table: str
-
-    @property
-    def model(self) -> tuple[str, str]:
-        """Name and weights: the same model stands in several tables."""
-        name, weights, _ = row_key(self.record.info)
-        return name, weights
+    model: tuple[str, str]
+    """Name and subject: the same model stands in several tables."""
 
     def verdict(self, requirement: str, passed: bool, message: str) -> Verdict:
         return Verdict(requirement, self.label, self.table, self.record.folder.name, passed, message)
@@ -134,9 +130,13 @@ class _Subject:
 def _subjects(records: Sequence[Record]) -> list[_Subject]:
     groups = grouped(records)
     names = wording.titles(make_tables(records))
+    known = subjects(records)
     found = []
     for group, name in zip(groups, names, strict=True):
-        found += [_Subject(record, label, name) for record, label in zip(group, labels_of(group), strict=True)]
+        found += [
+            _Subject(record, label, name, row_key(record.info, known)[:2])
+            for record, label in zip(group, labels_of(group), strict=True)
+        ]
     return found
 
 

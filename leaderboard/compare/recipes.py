@@ -19,7 +19,7 @@ from leaderboard.rows import Table
 from leaderboard.runs.record import Place, Record
 from leaderboard.tables.paired import places
 from leaderboard.tables.statistics import paired_bootstrap
-from leaderboard.tables.tables import choose, grouped, make_tables
+from leaderboard.tables.tables import choose, grouped, make_tables, row_key, subjects
 
 _HEADER = (
     "cell", "A, mean % (seeds)", "B, mean % (seeds)", "A - B, points", "95 % over seeds", "95 % over images",
@@ -87,7 +87,8 @@ def compare_seeds(records: Sequence[Record], pattern_a: str, pattern_b: str) -> 
 
 def _matching(chosen: Sequence[Record], pattern: str) -> list[Record]:
     matches = [record for record in chosen if fnmatchcase(record.info.model.name, pattern)]
-    weights = [record.info.model.sha256 for record in matches]
+    known = subjects(matches)
+    weights = [row_key(record.info, known)[1] for record in matches]
     if len(set(weights)) < len(weights):
         raise UsageError(f"{pattern!r} matches the same weights twice; a second run is no second training")
     recipes = {key_of(_recipe(record)): record.info.model.name for record in matches}

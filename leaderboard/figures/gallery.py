@@ -136,10 +136,10 @@ def _answers(
     """Prediction and confidence of each image; nothing if the model found here has other weights than the run's."""
     import torch
 
-    from harness.inputs.identity import module_digest
+    from harness.inputs.identity import is_model
     from harness.inputs.reference import ReferenceModel
 
-    if (model.weights_sha256 or module_digest(model)) != record.info.model.sha256:
+    if not is_model(model, record.info.model.sha256, record.info.subject):
         return [], []
     with ReferenceModel(model, torch.device("cpu")) as reference:
         reference.batch_size = len(clean)

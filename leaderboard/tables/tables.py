@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from harness.base.files import key_of
@@ -35,9 +35,20 @@ def table_key(info: RunInfo) -> TableKey:
     return data.name, data.slice, suite.norm, data.n, suite.label, definition(info), info.mode, grid
 
 
-def row_key(info: RunInfo) -> RowKey:
-    """What makes two runs of one table the same row: model, weights and seed."""
-    return info.model.name, info.model.sha256, info.seed
+def subjects(records: Iterable[Record]) -> dict[str, str]:
+    """Subjects by hash of the weights: older runs, which name the weights alone, share rows with newer ones by it."""
+    return {record.info.model.sha256: record.info.subject for record in records if record.info.subject}
+
+
+def row_key(info: RunInfo, known: Mapping[str, str]) -> RowKey:
+    """What makes two runs of one table the same row: the model's name, its subject and the seed.
+
+    Args:
+        info: The content of run.json.
+        known: See `subjects`.
+    """
+    told = info.told_subject
+    return info.model.name, known.get(told, told), info.seed
 
 
 def age(record: Record) -> tuple[str, str]:
@@ -48,8 +59,9 @@ def age(record: Record) -> tuple[str, str]:
 def choose(records: Sequence[Record]) -> tuple[list[Record], list[tuple[Record, str]]]:
     """For each row the newest complete run, or the newest if none is complete; and the others with the reason."""
     groups: dict[RowKey, list[Record]] = {}
+    known = subjects(records)
     for record in records:
-        groups.setdefault(row_key(record.info), []).append(record)
+        groups.setdefault(row_key(record.info, known), []).append(record)
     chosen, others = [], []
     for _, group in sorted(groups.items()):
         best = max(group, key=lambda record: (record.complete, age(record)))
@@ -80,7 +92,8 @@ def _table(group: Sequence[Record]) -> Table:
     ranking, ranks = _rank(chosen)
     rows = [(_row(record, labels[place], ranks.get(place)), record) for place, record in enumerate(chosen)]
     rows.sort(key=lambda pair: _order(pair[0], ranking))
-    by_key = {row_key(record.info): label for record, label in zip(chosen, labels, strict=True)}
+    known = subjects(group)
+    by_key = {row_key(record.info, known): label for record, label in zip(chosen, labels, strict=True)}
     return Table(
         norm=suite.norm,
         data=info.data.name,
@@ -95,7 +108,7 @@ def _table(group: Sequence[Record]) -> Table:
         ranking=ranking,
         rows=tuple(row for row, _ in rows),
         others=tuple(
-            Other(by_key[row_key(o.info)], o.folder.name, o.info.finished or "", o.info.status, reason)
+            Other(by_key[row_key(o.info, known)], o.folder.name, o.info.finished or "", o.info.status, reason)
             for o, reason in others
         ),
         pairs=tuple(pairs_of([record for _, record in rows])),
@@ -130,8 +143,8 @@ def labels_of(records: Sequence[Record]) -> list[str]:
     names = Counter(record.info.model.name for record in records)
     labels = []
     for record in records:
-        name, weights, seed = row_key(record.info)
-        same = [row_key(other.info) for other in records if other.info.model.name == name]
+        name, weights, seed = _shown(record)
+        same = [_shown(other) for other in records if other.info.model.name == name]
         extra = []
         if len({key[1] for key in same}) > 1:
             extra.append(short_hash(weights))
@@ -139,6 +152,11 @@ def labels_of(records: Sequence[Record]) -> list[str]:
             extra.append(f"seed {seed}")
         labels.append(f"{name} ({', '.join(extra)})" if names[name] > 1 else name)
     return labels
+
+
+def _shown(record: Record) -> RowKey:
+    """What a reader is told of a row: name, weights and seed."""
+    return record.info.model.name, record.info.model.sha256, record.info.seed
 
 
 def _row(record: Record, label: str, rank: tuple[int, int] | None) -> Row:

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from harness.errors import HarnessError, PluginError, UsageError
-from harness.inputs.identity import BROUGHT, VERSIONED
+from harness.inputs.identity import BROUGHT, RECORDED
 
 _brought: dict[str, ModuleType] = {}
 """What files run here brought into `sys.modules`; the next file may have other modules of these names."""
@@ -124,7 +124,7 @@ def _is_loose(module: ModuleType) -> bool:
     name = getattr(module, "__name__", "")
     top = name.partition(".")[0]
     place = _place(module)
-    if place is None or top in VERSIONED or top in sys.stdlib_module_names or top in ("__main__", "leaderboard"):
+    if place is None or top in RECORDED or top in sys.stdlib_module_names or top in ("__main__", "leaderboard"):
         return False
     return not {"site-packages", "dist-packages"} & set(place.parts)
 

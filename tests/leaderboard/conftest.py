@@ -54,6 +54,7 @@ def write_run(
     unknown: Mapping[tuple[str, str], Sequence[int]] | None = None,
     classes: Sequence[str] | None = None,
     witnesses: Any = None,
+    info: Mapping[str, Any] | None = None,
 ) -> Path:
     """One run. `without` leaves out units (attack, epsilon label); `unknown` marks samples of a cell as not run.
 
@@ -62,6 +63,7 @@ def write_run(
     """
     attacks = list(attacks or [attack_info("pgd-20", steps=20)])
     epsilons = [parse_epsilon(label, norm) for label in grid]
+    told = info or {}
     info = {
         "schema": SCHEMA_VERSION,
         "facts_schema": fact.SCHEMA_VERSION,
@@ -106,6 +108,7 @@ def write_run(
             table = _attacked(ids, attack["id"], epsilon.value, epsilon.label, outcomes)
             store.write(Unit(attack["id"], epsilon.label, 0), table, None)
             tables.append(table)
+    info |= told
     store.write_json("run.json", info)
     if status == "complete":
         told, facts = store.read_info(), fact.concat(tables)

@@ -19,7 +19,7 @@ from harness.errors import BadRun, TornFile, UsageError
 from harness.evidence import facts as fact
 from harness.evidence.run_info import RunInfo, parse
 from harness.evidence.store import RunStore
-from harness.inputs.identity import module_digest
+from harness.inputs.identity import is_model, subject, weights_of
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.registry import Registry
 from harness.inputs.samples import Slice, make_slice
@@ -159,11 +159,12 @@ class _Work:
 
     def _checkpoint(self) -> bool:
         """Whether the model is the run's."""
-        told, here = self.info.model, self.model.weights_sha256 or module_digest(self.model)
-        if told.sha256 != here:
+        told = self.info.model
+        if not is_model(self.model, told.sha256, self.info.subject):
+            here = subject(self.model.module) if self.info.subject else weights_of(self.model)
             self.problems.add(
                 "model",
-                f"the run names checkpoint {told.name!r:.60} with hash {told.sha256:.23}, this one"
+                f"the run names checkpoint {told.name!r:.60} with hash {self.info.told_subject:.23}, this one"
                 f" ({self.model.name!r:.60}) has {here:.23}",
             )
             return False

@@ -10,7 +10,7 @@ from toys import CASCADE, Linear, SmallNet, StopAfter, labeled, loaded, scripted
 
 from harness.base.threat import parse_grid
 from harness.errors import BadRun
-from harness.inputs.identity import module_digest
+from harness.inputs.identity import weights_of
 from harness.inputs.reference import MARGINAL
 from harness.inputs.suite import Suite
 from harness.run.job import Options, evaluate
@@ -203,7 +203,7 @@ def on_the_edge(tmp_path, monkeypatch):
 
 
 def seen_from(model, shift):
-    return LoadedModel("toy-model", Elsewhere(model, shift), 2, None, module_digest(loaded(model, 2)))
+    return LoadedModel("toy-model", Elsewhere(model, shift), 2, None, weights_of(loaded(model, 2)))
 
 
 def test_marginal_witnesses_may_flip_elsewhere_and_prove_nothing_there(on_the_edge):
@@ -226,7 +226,7 @@ def test_marginal_witnesses_may_flip_elsewhere_and_prove_nothing_there(on_the_ed
 
 def test_what_no_rounding_explains_is_a_problem(tmp_path):
     run, model, data = run_of(tmp_path, suite())
-    digest = module_digest(loaded(model, 5))
+    digest = weights_of(loaded(model, 5))
 
     class Other(torch.nn.Module):
         def __init__(self, size):

@@ -89,6 +89,19 @@ def test_seeds_and_weights_are_rows_of_their_own_with_their_own_labels(runs) -> 
     assert labels == {"a (sha256:111111111111)", "a (sha256:222222222222)", "b (seed 0)", "b (seed 1)"}
 
 
+def test_runs_of_one_subject_are_one_row_however_the_model_came_in(runs) -> None:
+    tensors = {"subject": "sha256:" + "5" * 64}
+    days = [f"2024-0{month}-01T00:00:00+00:00" for month in (1, 2, 3)]
+    old = runs.write("a", {"pgd-20": {1: E1}}, sha256="f" * 64, finished=days[0])  # told its weights file alone
+    file = runs.write("a", {"pgd-20": {1: E1}}, sha256="f" * 64, finished=days[1], info=tensors)
+    notebook = runs.write("a", {"pgd-20": {1: E1}}, sha256="state:" + "0" * 64, finished=days[2], info=tensors)
+    runs.write("a", {}, sha256="f" * 63 + "e", finished=days[0])
+    (table,) = tables(runs)
+    assert sorted(row.run for row in table.rows if row.run == notebook.name) == [notebook.name]
+    assert len(table.rows) == 2
+    assert {other.run: other.reason for other in table.others} == {old.name: "older", file.name: "older"}
+
+
 def test_rows_rank_on_the_largest_epsilon_complete_in_all(runs) -> None:
     runs.write("strong", {}, n=40)
     runs.write("weak", {"pgd-20": dict.fromkeys(range(40), E8)}, n=40)
