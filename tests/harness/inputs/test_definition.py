@@ -6,9 +6,9 @@ import json
 import shutil
 import sys
 import textwrap
-from pathlib import Path
 
 import pytest
+from repository import ROOT
 from torch import nn
 from toys import SmallNet, labeled, loaded
 from users_source import fresh, source
@@ -19,11 +19,11 @@ from harness.base.threat import parse_grid
 from harness.inputs.find import find_model
 from harness.inputs.identity import class_definition, model_definition, weights_of
 from harness.inputs.suite import Suite
-from harness.trust.verify.recount import KEYED
 from harness.types import AttackSpec
 
 __all__ = ["source"]
 DATA = labeled(SmallNet(), 16)
+KEYED = ("schema", "facts_schema", "model", "suite", "data", "mode", "seed", "asked", "threads")
 
 
 def run_of(folder):
@@ -119,7 +119,7 @@ def test_packages_are_known_by_version():
     assert model_definition(zoo) is None
 
 
-PUBLISHED = sorted((Path(__file__).parents[2] / "leaderboard" / "published").glob("*.run.json"))
+PUBLISHED = sorted((ROOT / "leaderboard" / "published").glob("*.run.json"))
 
 
 def test_keys_of_zoo_models_are_those_that_were_published():

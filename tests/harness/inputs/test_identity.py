@@ -19,7 +19,7 @@ from harness.evidence import earlier
 from harness.inputs import fingerprint
 from harness.inputs.find import find_model
 from harness.inputs.fingerprint import Fingerprint, difference, take
-from harness.inputs.identity import is_of, subject, weights_of
+from harness.inputs.identity import is_model, subject, weights_of
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.suite import Suite
 from harness.trust.verify.verify import VerifyOptions, verify
@@ -88,7 +88,7 @@ def test_a_mended_backward_pass_is_not_handed_the_old_run(tmp_path, monkeypatch,
     run_of(tmp_path / "results", Quantized(), PGD, FGSM)
     monkeypatch.setattr(Round, "mended", False)
     other = run_of(tmp_path / "results", Quantized(), FGSM, PGD)
-    assert other.info["reused"] == 0
+    assert other.info.reused == 0
     assert accuracy(other) == 1.0
 
 
@@ -191,11 +191,11 @@ def in_weakly_held_table(value, monkeypatch, folder):
 def test_switches_are_seen_wherever_they_are(tmp_path, monkeypatch, place):
     """The same tensors, the same source; twice as steep: another run, measured."""
     first = run_of(tmp_path / "results", Switched(place(1.0, monkeypatch, tmp_path)))
-    assert run_of(tmp_path / "results", Switched(place(1.0, monkeypatch, tmp_path))).info["sessions"] == 2
+    assert run_of(tmp_path / "results", Switched(place(1.0, monkeypatch, tmp_path))).info.sessions == 2
     second = run_of(tmp_path / "results", Switched(place(0.5, monkeypatch, tmp_path)))
     assert second.folder == first.folder
-    assert (second.info["sessions"], second.info["reused"]) == (1, 0)
-    assert second.info["subject"] == first.info["subject"]
+    assert (second.info.sessions, second.info.reused) == (1, 0)
+    assert second.info.subject == first.info.subject
     alone = run_of(tmp_path / "alone", Switched(place(0.5, monkeypatch, tmp_path)))
     assert second.summary["cells"] != first.summary["cells"]
     assert [c["broken"] for c in second.summary["cells"]] == [c["broken"] for c in alone.summary["cells"]]
@@ -227,7 +227,7 @@ def test_what_nobody_can_describe_is_measured_again(tmp_path, capsys):
     first = run_of(tmp_path, Restless())
     capsys.readouterr()
     second = run_of(tmp_path, Restless())
-    assert second.info["sessions"] == 1
+    assert second.info.sessions == 1
     assert "does not answer alike twice with the same seed" in capsys.readouterr().err
     assert len(earlier.kept(first.folder)) == 1
 
@@ -242,7 +242,7 @@ class Noisy(SmallNet):
 def test_random_models_are_recognized_by_seeded_draws(tmp_path):
     run_of(tmp_path, Noisy())
     torch.rand(3)
-    assert run_of(tmp_path, Noisy()).info["sessions"] == 2
+    assert run_of(tmp_path, Noisy()).info.sessions == 2
 
 
 @pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"PK")])
@@ -250,7 +250,7 @@ def test_a_lost_fingerprint_is_no_licence(tmp_path, damage, capsys):
     first = run_of(tmp_path, SmallNet())
     damage(first.folder / fingerprint.FILE)
     again = run_of(tmp_path, SmallNet())
-    assert again.info["sessions"] == 1
+    assert again.info.sessions == 1
     assert "whose fingerprint is lost" in capsys.readouterr().err
 
 
@@ -261,8 +261,8 @@ def test_runs_of_versions_without_fingerprints_go_on(tmp_path):
     del info["subject"]
     (first.folder / "run.json").write_text(json.dumps(info))
     again = run_of(tmp_path, SmallNet())
-    assert again.info["sessions"] == 2
-    assert again.info["subject"] == first.info["subject"]
+    assert again.info.sessions == 2
+    assert again.info.subject == first.info.subject
     assert (first.folder / fingerprint.FILE).exists()
 
 
@@ -324,8 +324,8 @@ def test_the_subject_is_the_same_however_the_tensors_came_in(source):
 def test_a_notebooks_run_is_verified_with_the_file(source):
     result = run_of(source / "results", fresh("users_net").build())
     file = find_model(f"{source}/users_net.py:build")
-    assert file.weights_sha256 != result.info["model"]["sha256"]
-    assert is_of(result.info, file)
+    assert file.weights_sha256 != result.info.model.sha256
+    assert is_model(file, result.info.model.sha256, result.info.subject)
     verdict = verify(result.folder, file, DATA, VerifyOptions(device="cpu"))
     assert [finding.check for finding in verdict.problems] == []
     file.module.body[1].bias.data[0] += 1e-3

@@ -10,7 +10,7 @@ from torch import nn
 
 from harness.errors import PluginError
 from harness.inputs.find import find_model
-from harness.inputs.identity import model_code
+from harness.inputs.identity import model_definition
 
 NET = """
 import sys
@@ -112,9 +112,9 @@ def test_where_a_file_lies_is_no_part_of_the_model(tmp_path):
     both = []
     for folder in "ab":
         write(tmp_path / folder, mine=NET.format(classes=3, extra="") + "\ndef build():\n    return Net()\n")
-        both.append(find_model(f"{tmp_path}/{folder}/mine.py:build").module)
-    assert type(both[0]).__module__ != type(both[1]).__module__
-    assert model_code(both[0]) == model_code(both[1])
+        both.append(find_model(f"{tmp_path}/{folder}/mine.py:build"))
+    assert type(both[0].module).__module__ != type(both[1].module).__module__
+    assert model_definition(both[0]) == model_definition(both[1])
 
 
 def test_attributes_named_as_hooks_and_train_that_returns_nothing(tmp_path):
@@ -137,6 +137,6 @@ def test_attributes_named_as_hooks_and_train_that_returns_nothing(tmp_path):
     assert not model.module.training
     with torch.no_grad():
         assert model.module(torch.rand(2, 3, 2, 2)).shape == (2, 3)
-    off = model_code(model.module)
+    off = model_definition(model)
     model.module.use_hooks = True
-    assert model_code(model.module) != off
+    assert model_definition(model) != off
