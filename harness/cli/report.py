@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.base.modes import MODES
 from harness.base.text import percent
 from harness.run.job import Run
 
@@ -39,14 +40,14 @@ def print_result(run: Run) -> None:
         rows = [worst.get(label, {}) for label in grid]
         table.add_row("worst case", "", *(percent(r.get("robust_accuracy"), r.get("ci95")) for r in rows))
     console.print(table)
-    if summary["mode"] == "worst-case":
+    if MODES[summary["mode"]].shares:
         taken = sum(cell.get("transferred", 0) for cell in summary["cells"])
         console.print(
             "mode worst-case: attacks are not run on what others broke, so only the worst case is a result; an attack's"
             f" row is the union of it and those above it ({taken:,} witnesses taken over)",
             markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip
-    if summary["mode"] == "bisection":
+    if MODES[summary["mode"]].halves:
         implied = sum(cell.get("implied", 0) for cell in summary["cells"])
         console.print(
             f"mode bisection: {implied:,} survivals are implied by one at a larger epsilon and were not attacked; at"

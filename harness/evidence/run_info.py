@@ -74,6 +74,17 @@ class AttackInfo(Struct, frozen=True, kw_only=True):
     individual: bool | None = None
     """Whether every component runs on all samples, where the plugin's class says so."""
 
+    @property
+    def targeted(self) -> bool:
+        """Whether success is a target class."""
+        return self.kind == "targeted" or "target" in self.params
+
+    @property
+    def separate(self) -> bool:
+        """Whether every component is run on all samples; a plugin may say so in its resolved parameters, too."""
+        told = [self.params, *self.resolved.values()]
+        return bool(self.individual) or any(bool(params.get("individual")) for params in told)
+
 
 class SuiteInfo(Struct, frozen=True, kw_only=True):
     """The suite, resolved."""

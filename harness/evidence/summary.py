@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from harness.base.modes import MODES
 from harness.base.statistics import wilson
 from harness.evidence.costs import of_cell
 from harness.evidence.metrics import Cell, cells, clean_accuracy, worst_case
@@ -77,8 +78,8 @@ def _cell(info: RunInfo, cell: Cell, tools: Mapping[str, AttackInfo], parts: lis
         "components": [_component(part, cell) for part in mine] or None,
         "forwards": cell.forwards,
         "backwards": cell.backwards,
-        **({"transferred": cell.transferred} if info.mode == "worst-case" else {}),
-        **({"implied": cell.implied} if info.mode == "bisection" else {}),
+        **({"transferred": cell.transferred} if MODES[info.mode].shares else {}),
+        **({"implied": cell.implied} if MODES[info.mode].halves else {}),
         **of_cell(info, cell.attack, cell.epsilon_label),
     }
 

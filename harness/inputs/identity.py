@@ -60,8 +60,8 @@ def weights_of(model: LoadedModel) -> str:
 
 
 def is_model(model: LoadedModel, weights: str, tensors: str | None) -> bool:
-    """Whether `model` is the one with this hash of the weights, or with this subject."""
-    return weights == weights_of(model) or (tensors is not None and tensors == subject(model.module))
+    """Whether `model` is the one with this subject; of runs that tell none, with this hash of the weights."""
+    return weights == weights_of(model) if tensors is None else tensors == subject(model.module)
 
 
 def model_definition(model: LoadedModel) -> str | None:

@@ -15,8 +15,6 @@ import pyarrow.compute as pc
 
 from harness.evidence.facts import broken_rows, of_whole
 
-MODE = "bisection"
-
 
 def order(n: int) -> list[int]:
     """Places 0 to n-1 of a grid as they are visited: the middle, then the middles of both halves, and so on."""

@@ -82,40 +82,38 @@ def _read(folder: Path, ledger: Mapping[str, Line] | None) -> Record:
     info = store.read_info()
     facts = store.all_facts()
     check_facts(info, facts, folder)
+    findings, grade = verdict(info, facts)
     if info.status == "complete" and (folder / "summary.json").exists():
-        check_summary(store.read_json("summary.json"), summarize(info, facts, *verdict(info, facts)), folder)
+        check_summary(store.read_json("summary.json"), summarize(info, facts, findings, grade), folder)
     line = ledger.get(content_hash(folder)) if ledger else None
-    return _count(folder, info, facts, line.verdict if line else UNVERIFIED)
+    notes = tuple(Note(finding.check, finding.level, finding.message) for finding in findings)
+    scores = _scores(info, facts)
+    ids, labels, survivors, mistakes = _samples(facts.filter(pc.is_null(facts["component"])), scores, folder)
+    verified = line.verdict if line else UNVERIFIED
+    return Record(folder, info, scores, survivors, ids, labels, mistakes, notes, grade, verified)
 
 
-def _count(folder: Path, info: RunInfo, facts: pa.Table, verified: str) -> Record:
+def _scores(info: RunInfo, facts: pa.Table) -> dict[Place, Score]:
+    """Every cell as `harness.evidence.metrics` judges it; those without a fact are missing."""
     n, grid = info.data.n, {epsilon.label: epsilon.value for epsilon in info.suite.grid}
     attacks = [attack.id for attack in info.suite.attacks]
-    whole = facts.filter(pc.is_null(facts["component"]))
     right, seen = clean_accuracy(facts)
     scores: dict[Place, Score] = {CLEAN_PLACE: _score(CLEAN, 0.0, "0", n, "ok" if seen == n else "partial", right)}
-    counted = {(cell.attack, cell.epsilon_label): cell for cell in cells(facts) if cell.component is None}
+    counted = {(cell.attack, cell.epsilon_label): cell for cell in cells(facts, n) if cell.component is None}
     for attack in attacks:
         for label, epsilon in grid.items():
             cell = counted.get((attack, label))
             if cell is None:
                 scores[attack, label] = _score(attack, epsilon, label, n, "missing", 0)
                 continue
-            # An interrupted run may lack whole chunks, of which the cell knows nothing.
-            status = "partial" if cell.status == "ok" and cell.n < n else cell.status
             left = cell.clean_correct - cell.broken
-            scores[attack, label] = _score(attack, epsilon, label, n, status, left, cell.forwards, cell.backwards)
-    unions = {union.epsilon_label: union for union in worst_case(facts)}
-    complete = scores[CLEAN_PLACE].status == "ok"
+            scores[attack, label] = _score(attack, epsilon, label, n, cell.status, left, cell.forwards, cell.backwards)
+    unions = {union.epsilon_label: union for union in worst_case(facts, n, len(attacks))}
     for label, epsilon in grid.items():
-        # The union reaches down to smaller balls, so it needs their cells as well.
-        complete = complete and all(scores[attack, label].status == "ok" for attack in attacks)
-        status = "ok" if complete else "missing"
-        scores[WORST, label] = _score(WORST, epsilon, label, n, status, unions[label].surviving if complete else 0)
-    ids, labels, survivors, mistakes = _samples(whole, scores, folder)
-    findings, grade = verdict(info, facts)
-    notes = tuple(Note(f.check, f.level, f.message) for f in findings)
-    return Record(folder, info, scores, survivors, ids, labels, mistakes, notes, grade, verified)
+        union = unions.get(label)
+        status = "ok" if union is not None and union.complete and seen == n else "missing"
+        scores[WORST, label] = _score(WORST, epsilon, label, n, status, union.surviving if union is not None else 0)
+    return scores
 
 
 def _score(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.base.modes import MODES
 from harness.evidence.run_info import RunInfo
 from leaderboard.rows import CLEAN, UNVERIFIED, Note, Picture, Score
 
@@ -52,7 +53,7 @@ class Record:
 def worst_is_attack(info: RunInfo) -> bool:
     """Whether worst case and attack are the same by construction: a single attack, which inherits its witnesses."""
     attacks = info.suite.attacks
-    return len(attacks) == 1 and attacks[0].iterative and info.mode != "faithful"
+    return len(attacks) == 1 and attacks[0].iterative and MODES[info.mode].inherits != "never"
 
 
 Survivors = NDArray[np.bool_]

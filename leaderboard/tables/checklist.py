@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from harness.base.modes import MODES
 from harness.evidence.run_info import AttackInfo, RunInfo
 from harness.inputs.registry import Registry
 from leaderboard.rows import WORST, Answer
@@ -114,7 +115,7 @@ def _curve(record: Record) -> Answer:
 
 def _converged(record: Record) -> Answer:
     question = "Verify that attacks converged"
-    if record.info.mode == "faithful":  # only what a tool returns is seen, so not when it was found
+    if MODES[record.info.mode].judges == "returned":  # only what a tool returns is seen, so not when it was found
         return Answer(question, "no", "not visible in faithful mode")
     return _finding(record, question, ("P22", "P23"), "more steps or restarts were not seen to help")
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from harness.base.modes import fixed_ball
 from harness.evidence.facts import BROKEN, CLEAN, IMPLIED
 from harness.evidence.run_info import AttackInfo
 from harness.measure.unit.shared import TRANSFER
@@ -93,12 +94,12 @@ class Series:
     @property
     def untargeted(self) -> bool:
         """Whether any wrong class counts as success."""
-        return self.info.kind != "targeted" and "target" not in self.info.params
+        return not self.info.targeted
 
     @property
     def fixed_ball(self) -> bool:
         """Whether the attack looks for any witness inside the ball, rather than for the nearest."""
-        return self.info.kind in ("budget", "targeted")
+        return fixed_ball(self.info)
 
     @property
     def rank(self) -> int | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from harness.base.modes import MODES
 from harness.base.statistics import binomial_at_least
 from harness.evidence.findings import found, percent
 from harness.trust.diagnosis.series import Series, down, leaves, whole
@@ -107,7 +108,7 @@ def dead_gradients(series: Sequence[Series]) -> list[Finding]:
 
 def silent_success(series: Sequence[Series], mode: str) -> list[Finding]:
     """P24: witnesses that the tool had asked about and did not return; known in watch mode only."""
-    if mode != "watch":
+    if MODES[mode].judges != "queries" or MODES[mode].freezes:
         return []
     findings = []
     for group in _by_name(whole(series)):

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.base.modes import MODES, takes
 from harness.evidence import facts as fact
-from harness.trust.verify.coherence import takes
 from harness.trust.verify.places import Records
 from harness.trust.verify.remeasure import Proof
 from harness.trust.verify.verdict import Bound, Mask
@@ -50,10 +50,11 @@ def bounds(records: Records, proof: Proof, counted: Mapping[str, Any]) -> list[B
 
 def _holds(records: Records, proof: Proof, attack: str) -> NDArray[np.int64]:
     """What holds of an attack; in mode ``worst-case`` its cell is the union of it and those before it."""
-    if records.info.mode != "worst-case":
+    if not MODES[records.info.mode].shares:
         return proof.holds[attack]
     names = [info.id for info in records.attacks]
-    before = names[: names.index(attack)] if takes(records.attacks[names.index(attack)]) else []
+    written = records.attacks[names.index(attack)]
+    before = names[: names.index(attack)] if takes(written, written.targeted) else []
     shared: NDArray[np.int64] = np.minimum.reduce([proof.holds[name] for name in (*before, attack)])
     return shared
 

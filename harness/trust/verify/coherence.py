@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from harness.base.modes import MODES, runs_once
 from harness.base.threat import radius
 from harness.evidence import facts as fact
 from harness.evidence.facts import IMPLIED
-from harness.evidence.run_info import AttackInfo, RunInfo
-from harness.measure.bisection import MODE
+from harness.evidence.run_info import AttackInfo
 from harness.trust.verify.places import CLEAN_PLACE, Records, Rows
 from harness.trust.verify.verdict import Mask, Problems
-from harness.types import Kind
 
 _TRANSFERRED = ("distance", "margin", "adv_pred")
 _OF_WITNESS = ("distance", "margin", "adv_pred", "source")
-_WHOLE_GRID = ("minimum", "decision")
 SOURCES = ("query", "returned", "transfer")
 
 
@@ -34,39 +32,6 @@ def check_coherence(records: Records, problems: Problems) -> None:
             _ladder(records, attack, at, problems)
             _transfers(records, attack, at, problems)
             _components(records, attack, at, problems)
-
-
-def inherits(info: RunInfo, attack: AttackInfo) -> bool:
-    """Whether witnesses of a smaller epsilon are inherited, as `harness.measure.worker.Worker` does it."""
-    if info.mode == "faithful" or attack.kind in _WHOLE_GRID:
-        return False
-    return bool(attack.iterative) or info.mode == "worst-case"
-
-
-def implies(info: RunInfo, attack: AttackInfo) -> bool:
-    """Whether a sample that survives an epsilon is not attacked at smaller ones (`harness.measure.lanes.bisects`)."""
-    return info.mode == MODE and bool(attack.iterative) and attack.kind not in _WHOLE_GRID
-
-
-def runs_once(kind: Kind) -> bool:
-    """Whether one run of the attack serves the whole grid."""
-    return kind in _WHOLE_GRID
-
-
-def targeted(attack: AttackInfo) -> bool:
-    """Whether success is a target class."""
-    return attack.kind == "targeted" or "target" in attack.params
-
-
-def individual(attack: AttackInfo) -> bool:
-    """Whether every component is run on all samples; a plugin may say so in its class or its resolved parameters."""
-    told = [attack.params, *attack.resolved.values()]
-    return bool(attack.individual) or any(bool(params.get("individual")) for params in told)
-
-
-def takes(attack: AttackInfo) -> bool:
-    """Whether another attack's witness settles a sample for this one, in mode ``worst-case``."""
-    return attack.kind == "budget" and not targeted(attack)
 
 
 def _clean(records: Records, clean: Rows, problems: Problems) -> None:
@@ -97,7 +62,10 @@ def _place(
     reason = np.array([value in fact.REASONS for value in rows["reason"]], dtype=bool)
     empty = np.array([value is None for value in rows["reason"]], dtype=bool)
     implied = (
-        implies(records.info, attack) & (component is None) & (outcome == "survived") & (rows["reason"] == IMPLIED)
+        MODES[records.info.mode].halves_of(attack)
+        & (component is None)
+        & (outcome == "survived")
+        & (rows["reason"] == IMPLIED)
     )
     wrong("facts", np.where(unknown, ~reason, ~empty & ~implied), "the reason does not fit the outcome")
     wrong("facts", implied & (rows["forwards"] > 0), "said to be implied, but it was attacked")
@@ -107,7 +75,7 @@ def _place(
 
     broken = np.isin(outcome, fact.BROKEN)
     inherited = outcome == "inherited"
-    may = inherits(records.info, attack) and component is None
+    may = MODES[records.info.mode].inherits_of(attack) and component is None
     wrong("inherited", inherited & (not may), "nothing is inherited here")
     wrong("inherited", inherited == np.isnan(rows["origin_epsilon"]), "inherited and origin_epsilon do not fit")
     norm, epsilon = records.info.suite.norm, records.grid[at].value
@@ -118,7 +86,7 @@ def _place(
     hit = np.where(aimed, rows["adv_pred"] == target, rows["adv_pred"] != rows["label"]) & (rows["adv_pred"] >= 0)
     wrong("prediction", broken & ~(hit & (rows["margin"] >= 0)), "broken, but prediction or margin say otherwise")
     wrong("facts", broken & ~np.isin(rows["source"].astype(str), SOURCES), "broken without a source")
-    if targeted(attack):
+    if attack.targeted:
         wrong("target", (outcome == "witness") & (target < 0), "a targeted attack's witness without a target")
     else:
         wrong("target", target >= 0, "a target, but the attack has none")
@@ -149,10 +117,10 @@ def _ladder(records: Records, attack: AttackInfo, at: int, problems: Problems) -
             continue
         name, outcome = records.name(place), rows["outcome"]
         was = np.zeros(len(records.ids), bool) if before is None else np.isin(before["outcome"], fact.BROKEN)
-        if implies(records.info, attack):
+        if MODES[records.info.mode].halves_of(attack):
             if component is None:
                 _halves(records, attack, at, rows, problems)
-        elif inherits(records.info, attack) and component is None:
+        elif MODES[records.info.mode].inherits_of(attack) and component is None:
             what = "inherited without a witness at a smaller epsilon, or broken there and not inherited"
             problems.rows("inherited", name, records.ids, (outcome == "inherited") != was, what)
             if before is not None:
@@ -161,7 +129,7 @@ def _ladder(records: Records, attack: AttackInfo, at: int, problems: Problems) -
                 both = was & (outcome == "inherited")
                 what = "inherited, but not what the smaller epsilon has"
                 problems.rows("inherited", name, records.ids, both & ~same, what)
-        elif runs_once(attack.kind) and before is not None:
+        elif runs_once(attack) and before is not None:
             reach = radius(records.grid[at - 1].value, records.info.suite.norm)
             here = np.isin(outcome, fact.BROKEN)
             what = "the nearest witness breaks every epsilon it reaches and no smaller one; here it does not"
@@ -200,7 +168,7 @@ def _transfers(records: Records, attack: AttackInfo, at: int, problems: Problems
         return
     taken = (rows["source"] == "transfer") & (rows["outcome"] == "witness")
     known = np.zeros(len(records.ids), bool)
-    for earlier in records.attacks[: records.attacks.index(attack)] if records.info.mode == "worst-case" else []:
+    for earlier in records.attacks[: records.attacks.index(attack)] if MODES[records.info.mode].shares else []:
         for step in range(at + 1):
             if (other := records.rows.get((earlier.id, None, step))) is not None:
                 own = (other["outcome"] == "witness") & (other["source"] != "transfer")
@@ -221,12 +189,12 @@ def _components(records: Records, attack: AttackInfo, at: int, problems: Problem
     left, agrees = np.ones(len(ids), bool), (outcome != "witness") | (whole["source"] == "transfer")
     for part in known:
         # Of attacks that run once, the first component to succeed may do so at a larger epsilon only.
-        first = (left | runs_once(attack.kind)) & (part["outcome"] == "witness")
+        first = (left | runs_once(attack)) & (part["outcome"] == "witness")
         agrees |= first & _same_witness(whole, part)
         left &= ~first
     problems.rows("component", name, ids, ~agrees, "broken, but not as its first successful component has it")
     _skipped(records, attack, at, whole, problems)
-    if runs_once(attack.kind):
+    if runs_once(attack):
         return
     problems.rows("component", name, ids, ~left & (outcome != "witness"), "a component has a witness, the whole not")
     all_survived = np.all([part["outcome"] == "survived" for part in known], axis=0) | (whole["reason"] == IMPLIED)
@@ -243,7 +211,7 @@ def _skipped(records: Records, attack: AttackInfo, at: int, whole: Rows, problem
         skipped = (part["outcome"] == "not_run") & (part["reason"] == "cascade")
         what = "attacked, though it was settled before this component's turn"
         problems.rows("component", records.name(place), records.ids, settled & ~skipped, what)
-        if not individual(attack):
+        if not attack.separate:
             settled |= part["outcome"] == "witness"
 
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from harness.base.modes import MODES, runs_once
 from harness.base.targets import resolve_targets
 from harness.errors import BadRun, HarnessError
 from harness.evidence import facts as fact
@@ -18,7 +19,6 @@ from harness.evidence.run_info import AttackInfo
 from harness.evidence.store import RunStore
 from harness.inputs.reference import ReferenceModel, margins
 from harness.inputs.samples import Slice
-from harness.trust.verify.coherence import implies, runs_once
 from harness.trust.verify.places import CLEAN_PLACE, Records
 from harness.trust.verify.verdict import Marginal, Mask, Problems
 from harness.trust.verify.witness import Tau, gap, judge, known_blocks, logit_of
@@ -98,7 +98,7 @@ def check_backing(records: Records, proof: Proof, problems: Problems) -> None:
         if attack == fact.CLEAN:
             continue
         # In mode worst-case an attack's break may be another's witness; a component's is always its own.
-        shared = records.info.mode == "worst-case" and component is None
+        shared = MODES[records.info.mode].shares and component is None
         stored = proof.stored[attack, component] if evidence == "all" and not shared else nearest
         bare = np.isin(rows["outcome"], fact.BROKEN) & (stored > at)
         if component is not None:
@@ -113,7 +113,7 @@ def _settled(records: Records, attack: str, at: int) -> Mask:
     """Samples whose witnesses at this epsilon are not kept, for a smaller one broke them, bool [n]."""
     found = np.zeros(len(records.ids), bool)
     (info,) = (one for one in records.attacks if one.id == attack)
-    if runs_once(info.kind) or implies(records.info, info):
+    if runs_once(info) or MODES[records.info.mode].halves_of(info):
         return found  # these keep every witness
     for step in range(at):
         if (rows := records.rows.get((attack, None, step))) is not None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow.compute as pc
 
+from harness.base.modes import runs_once
 from harness.base.randomness import derive
 from harness.base.statistics import exact_upper_bound
 from harness.base.threat import Epsilon
@@ -21,7 +22,6 @@ from harness.inputs.samples import Slice
 from harness.inputs.suite import Suite
 from harness.measure.unit.compute import Job, Setting, run_unit
 from harness.measure.unit.outcome import Chunk
-from harness.trust.verify.coherence import runs_once
 from harness.trust.verify.places import Place, Records, Rows
 from harness.trust.verify.verdict import Hit, Ids, Mask, Problems, Replay
 from harness.types import Attack, AttackSpec, Finding
@@ -169,7 +169,7 @@ class _Again:
         """Which of the draws break; each attempt has seeds of its own."""
         groups: dict[tuple[str, int], list[Survivor]] = {}
         for one in draws:
-            once = runs_once(self.attacks[one.place[0]][1].kind)
+            once = runs_once(self.attacks[one.place[0]][1])
             groups.setdefault((one.place[0], -1 if once else one.place[2]), []).append(one)
         found = []
         for (name, step), mine in groups.items():

@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from harness.base.modes import MODES
 from harness.base.threat import distance, inside_ball, inside_box
 from harness.evidence import facts as fact
 from harness.evidence import witnesses
 from harness.inputs.reference import MARGINAL, ReferenceModel, margins, target_margins, usual_range
-from harness.trust.verify.coherence import implies
 from harness.trust.verify.places import Place, Records, Rows
 from harness.trust.verify.verdict import Ids, Marginal, Mask, Problems
 
@@ -185,7 +185,7 @@ def _success(logits: Tensor, labels: Tensor, rows: Rows) -> tuple[Floats, Mask]:
 
 def _halved(records: Records) -> set[str]:
     """Attacks that store a witness at each epsilon they tried, in the order of mode ``bisection``."""
-    return {attack.id for attack in records.attacks if implies(records.info, attack)}
+    return {attack.id for attack in records.attacks if MODES[records.info.mode].halves_of(attack)}
 
 
 def _earlier(records: Records, place: Place, at: Ids) -> Mask:

@@ -12,6 +12,8 @@ import pytest
 
 from harness.base.statistics import wilson
 from harness.errors import BadRun
+from harness.evidence.metrics import cells
+from harness.evidence.store import RunStore
 from leaderboard.runs.collect import collect, read_run
 
 E1, E8 = "1/255", "8/255"
@@ -83,6 +85,16 @@ def test_a_chunk_that_never_ran_makes_every_cell_partial(runs) -> None:
     record = read_run(folder)
     assert {score.status for score in record.scores.values()} == {"partial", "missing"}
     assert all(score.accuracy is None for score in record.scores.values())
+
+
+def test_a_chunk_of_clean_errors_alone_is_judged_as_in_the_summary(runs) -> None:
+    """Nobody of the first chunk is right unperturbed, the second was never run: one judge, one status."""
+    folder = runs.write("m", {}, n=20, wrong=range(20), status="interrupted")
+    edit(folder / "run.json", lambda info: info["data"].update(n=30))
+    record = read_run(folder)
+    counted = {(cell.attack, cell.epsilon_label): cell.status for cell in cells(RunStore(folder).all_facts(), 30)}
+    assert counted == {("pgd-20", E1): "missing", ("pgd-20", E8): "missing"}
+    assert {place: record.scores[place].status for place in counted} == counted
 
 
 def test_a_summary_that_the_facts_do_not_confirm_is_an_error(runs) -> None:

@@ -117,8 +117,20 @@ def more_samples_told(f):
 
 
 def other_checkpoint_told(f):
-    """Another checkpoint told, hashes mended."""
-    f.edit_json("run.json", lambda info: info["model"].update(sha256="state:" + 64 * "0"))
+    """Another checkpoint's tensors told, hashes mended."""
+    f.edit_json("run.json", lambda info: info.update(subject="sha256:" + 64 * "0"))
+    f.rehash()
+    return "sha256:00000000"
+
+
+def other_weights_told(f):
+    """A run that tells no tensors, as older ones, and the hash of other weights."""
+
+    def change(info):
+        info["model"].update(sha256="state:" + 64 * "0")
+        info.pop("subject")
+
+    f.edit_json("run.json", change)
     f.rehash()
     return "state:00000000"
 
@@ -138,5 +150,6 @@ CHECKS = {
     other_slice_told: "data",
     more_samples_told: "data",
     other_checkpoint_told: "model",
+    other_weights_told: "model",
 }
 """Forgery to the check that must name it."""
