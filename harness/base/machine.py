@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from platformdirs import user_cache_path, user_state_path
 
 from harness.errors import UsageError
 
@@ -32,6 +33,7 @@ def _git(folder: Path, *words: str) -> str:
     return done.stdout.strip()
 
 
+APP = "robustness-harness"
 PACKAGES = (
     "robustness-harness",
     "torch",
@@ -91,6 +93,9 @@ def versions() -> dict[str, str]:
 def cache_folder() -> Path:
     """``HARNESS_CACHE`` if set, else ``robustness-harness`` in the user's cache folder; not made here."""
     own = os.environ.get("HARNESS_CACHE")
-    if own:
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "robustness-harness"
+    return Path(own) if own else user_cache_path(APP, appauthor=False)
+
+
+def state_folder() -> Path:
+    """``robustness-harness`` in the user's state folder; not made here."""
+    return user_state_path(APP, appauthor=False)

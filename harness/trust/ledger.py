@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from harness.base.machine import state_folder
 from harness.errors import BadRun, FileError
 from harness.trust.verify.verdict import NO, Verdict
 
@@ -51,8 +52,7 @@ def ledger_path() -> Path:
     """``HARNESS_LEDGER`` if set, else ``robustness-harness/verified.jsonl`` in the user's state folder."""
     if own := os.environ.get("HARNESS_LEDGER"):
         return Path(own)
-    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    return state / "robustness-harness" / "verified.jsonl"
+    return state_folder() / "verified.jsonl"
 
 
 def content_hash(folder: Path) -> str:
