@@ -30,11 +30,15 @@ from harness.run.job import Options, evaluate
 from harness.trust.ledger import read_ledger
 from harness.trust.verify.recount import check_key
 from harness.trust.verify.verdict import Problems
+from harness.types import DataRequest, Dataset
 from leaderboard.runs.collect import collect
+from model_zoo.datasets.array_files import arrays
+from model_zoo.datasets.csv_table import table
 from model_zoo.datasets.folder import ImageFiles
 from model_zoo.datasets.gtsrb import read_npz
 from model_zoo.loading.card_file import read_card
-from model_zoo.loading.weights_file import read_weights
+from model_zoo.loading.checkpoint import entries
+from model_zoo.loading.weights_file import read_tensors, read_weights
 from model_zoo.training import checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -127,6 +131,19 @@ def readers(top: Path) -> list[Reader]:
     for kind in ("png", "jpeg", "ppm"):
         name = f"image.{kind}"
         found.append(Reader(f"image ({kind})", name, good, lambda here, name=name: _read_image(here / name)))
+    np.save(good / "images.npy", np.zeros((4, 8, 8, 3), np.uint8))
+    np.save(good / "labels.npy", np.arange(4))
+    (good / "table.csv").write_text("Path,ClassId\nimage.png,0\nimage.jpeg,1\n")
+    Image.fromarray(np.full((8, 8), 4000, np.uint16)).save(good / "deep.png")
+    torch.save({"state_dict": {"w": torch.ones(3, 4), "b": torch.ones(2)}, "epoch": 3}, good / "state.pt")
+    found += [
+        Reader("data (npz by path)", "c.npz", good, lambda here: _take(arrays, here, "c.npz")),
+        Reader("images (npy)", "images.npy", good, lambda here: _take(arrays, here, "images.npy", "labels.npy")),
+        Reader("labels (npy)", "labels.npy", good, lambda here: _take(arrays, here, "images.npy", "labels.npy")),
+        Reader("table (csv)", "table.csv", good, lambda here: _take(table, here, "table.csv")),
+        Reader("image (png, 16 bit)", "deep.png", good, lambda here: _read_image(here / "deep.png")),
+        Reader("state dict", "state.pt", good, lambda here: entries(read_tensors(here / "state.pt"), here, None)),
+    ]
     (good / "epsilons.txt").write_text("1/255,0.03,8/255")
     found.append(Reader("epsilons", "epsilons.txt", good, _read_grid))
     return found
@@ -139,6 +156,10 @@ def _read_run(here: Path) -> None:
 
 def _read_image(path: Path) -> Any:
     return ImageFiles("folder", [(str(path), 0)], ["0"]).take([0])
+
+
+def _take(plugin: Callable[[DataRequest], Dataset], here: Path, *names: str) -> Any:
+    return plugin(DataRequest(argument=",".join(str(here / name) for name in names))).take([0])
 
 
 def _read_grid(here: Path) -> None:

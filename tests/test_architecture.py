@@ -12,8 +12,8 @@ from harness.inputs.registry import GROUPS
 PACKAGES = ("harness", "adapters", "model_zoo", "leaderboard")
 MAY = {"harness": {"harness"}} | {package: {package, "harness"} for package in PACKAGES[1:]}
 DOTTED = re.compile(rf"({'|'.join(PACKAGES)})(\.[a-z_]\w*)+")
-NO_MODULES = {*GROUPS.values(), "harness.witnesses", "harness.facts", "leaderboard.html"}
-"""Entry-point groups, keys of metadata in files, names of files."""
+NO_MODULES = {*GROUPS.values(), "harness.witnesses", "harness.facts", "leaderboard.html", "harness.plain"}
+"""Entry-point groups, keys of metadata in files, names of files and of an error handler."""
 
 
 def named_modules():

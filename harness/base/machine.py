@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 import subprocess
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from platformdirs import user_cache_path, user_state_path
 
 from harness.errors import UsageError
 
@@ -33,7 +31,6 @@ def _git(folder: Path, *words: str) -> str:
     return done.stdout.strip()
 
 
-APP = "robustness-harness"
 PACKAGES = (
     "robustness-harness",
     "torch",
@@ -88,14 +85,3 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def cache_folder() -> Path:
-    """``HARNESS_CACHE`` if set, else ``robustness-harness`` in the user's cache folder; not made here."""
-    own = os.environ.get("HARNESS_CACHE")
-    return Path(own) if own else user_cache_path(APP, appauthor=False)
-
-
-def state_folder() -> Path:
-    """``robustness-harness`` in the user's state folder; not made here."""
-    return user_state_path(APP, appauthor=False)

@@ -69,8 +69,6 @@ def parse_grid(texts: Sequence[str | float], norm: Norm = "linf") -> tuple[Epsil
     for first, second in pairwise(grid):
         if first.value == second.value:
             raise BadEpsilon(f"epsilon {second.label!r} stands twice in the list; name each once")
-        if first.label == second.label:
-            raise BadEpsilon(f"epsilons {first.value!r} and {second.value!r} are both {first.label}; name one of them")
     return tuple(grid)
 
 

@@ -100,6 +100,9 @@ def main(arguments: list[str] | None = None) -> int:
             return EXIT_USAGE
         if debug:
             traceback.print_exc()
+        if isinstance(error, OSError) and error.filename is not None:
+            _say(f"{error.filename} cannot be used: {error.strerror}")
+            return EXIT_USAGE
         _say(f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:500]} (--debug shows where)")
         return EXIT_USAGE
     if code == INTERRUPTED:

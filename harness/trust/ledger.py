@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.base.machine import state_folder
+from harness.base.folders import state_folder
 from harness.errors import BadRun, FileError
 from harness.trust.verify.verdict import NO, Verdict
 

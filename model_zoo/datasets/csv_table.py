@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def table(request: DataRequest) -> ImageFiles:
     first = whole(options, "first", 0, 1) or 0
     files = [path.parent / row[image] for row in rows]
     for line, file in enumerate(files, 2):
-        if not file.is_file():
+        if not os.path.isfile(file):  # unlike Path.is_file, which raises where a name is too long
             raise BadData(f"table {path}, line {line}: there is no image {file}")
     numbers, classes = numbered([row[label] for row in rows], f"table {path}, column {label}", first)
     samples = [(str(file), number) for file, number in zip(files, numbers, strict=True)]

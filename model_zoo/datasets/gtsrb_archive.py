@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -97,7 +98,7 @@ def _testing(place: Path, root: Path) -> list[Sample]:
             raise BadData(
                 f"{tables[0]}, line {line}: {row[label]!r} is no class of GTSRB (0 to {len(TRAFFIC_SIGNS) - 1})"
             )
-        if not path.is_file():
+        if not os.path.isfile(path):  # unlike Path.is_file, which raises where a name is too long
             raise BadData(f"{tables[0]}, line {line}: there is no image {path}")
         samples.append((path, int(row[label])))
     return samples

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.base.machine import cache_folder
+from harness.base.folders import cache_folder
 from harness.errors import BadData
 from model_zoo.datasets.downloads import no_empty_folders
 from model_zoo.datasets.gtsrb_archive import SIZE, as_arrays

@@ -139,6 +139,11 @@ def _png_depth(path: Path) -> int:
 def _png(path: Path) -> NDArray[np.uint16]:
     from torchvision.io import ImageReadMode, decode_png
 
+    # A damaged file ends torchvision's decoder and the process with it: Pillow reads it first, sums and pixels.
+    with Image.open(path) as image:
+        image.verify()
+    with Image.open(path) as image:
+        image.load()
     content = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
     pixels: NDArray[np.uint16] = decode_png(content, ImageReadMode.UNCHANGED).permute(1, 2, 0).numpy()
     return pixels

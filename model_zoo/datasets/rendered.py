@@ -10,7 +10,7 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
-from harness.base.machine import cache_folder
+from harness.base.folders import cache_folder
 from harness.errors import UsageError
 from harness.types import DataRequest
 from model_zoo.datasets.base import ArrayDataset

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.base.machine import cache_folder
+from harness.base.folders import cache_folder
 from harness.errors import BadData
 from harness.types import DataRequest
 from model_zoo.datasets.base import SPLIT_SEED, ArrayDataset, refuse_argument

@@ -14,7 +14,7 @@ from typing import IO
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from harness.base.machine import cache_folder
+from harness.base.folders import cache_folder
 from harness.errors import BadWeights
 from model_zoo.loading.weights_file import sha256_of
 

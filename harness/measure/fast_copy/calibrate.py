@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.base.files import key_of
-from harness.base.machine import cache_folder
+from harness.base.folders import cache_folder
 from harness.base.memory import is_out_of_memory, release
 from harness.base.torch_state import Precision, arithmetic
 from harness.inputs.reference import ReferenceModel

@@ -12,6 +12,7 @@ import pytest
 
 from harness.cli import main
 
+LONG = "a" * 300
 MODEL = '''
 import torch
 from torch import nn
@@ -195,3 +196,9 @@ def test_ctrl_c_loses_nothing_and_the_same_command_goes_on(work, presses):
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["status"] == "complete"
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in finished.items())
+
+
+@pytest.mark.parametrize("words", [["leaderboard", LONG], ["verify", LONG], ["gate", LONG, "--require", "clean>=0.1"]])
+def test_a_path_that_the_system_refuses_is_named_in_one_line(words, capsys):
+    assert main(words) == 2
+    assert capsys.readouterr().err == f"harness: {LONG} cannot be used: File name too long\n"

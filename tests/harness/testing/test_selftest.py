@@ -38,7 +38,7 @@ def asleep(*_):
 
 SLEEPING = {
     "P2": ("rounding", {"trust.doctor.answers.tiny_ball": asleep}),
-    "P3": ("shuffled-labels", {"trust.doctor.accuracy.NOT_CHANCE": 1.0}),
+    "P3": ("shuffled-labels", {"trust.doctor.accuracy.NOT_CHANCE": 1.0, "trust.doctor.order.FEW_WRONG": 1000}),
     "P3 claim": ("overclaimed", {"evidence.findings.REFUSED": 0.0}),
     "P4": ("stateful", {"trust.doctor.answers.modes": asleep, "run.job.changed_buffers": asleep}),
     "P5 twice": ("random-logits", {"trust.doctor.answers.SAME_CALL": 1.0, "trust.doctor.answers.SAME_IMAGE": 1.0}),

@@ -1,5 +1,6 @@
 """Honest runs verify, whatever their norm, mode, evidence or history; what is proved is the run's own numbers."""
 
+import copy
 import shutil
 from dataclasses import replace
 
@@ -10,12 +11,11 @@ from toys import CASCADE, Linear, SmallNet, StopAfter, labeled, loaded, scripted
 
 from harness.base.threat import parse_grid
 from harness.errors import BadRun
-from harness.inputs.identity import weights_of
 from harness.inputs.reference import MARGINAL
 from harness.inputs.suite import Suite
 from harness.run.job import Options, evaluate
 from harness.trust.verify.verify import VerifyOptions, verify
-from harness.types import AttackSpec, LoadedModel
+from harness.types import AttackSpec
 
 FGSM = AttackSpec("fgsm", "torchattacks", "fgsm", {})
 PGD = AttackSpec("pgd", "torchattacks", "pgd", {"steps": 5, "step_size": "epsilon/4", "random_start": True})
@@ -166,16 +166,11 @@ def test_attacks_of_other_kinds_verify(tmp_path, monkeypatch, kind):
     assert verdict.witnesses > 3
 
 
-class Elsewhere(torch.nn.Module):
-    """The same model as another device computes it: the second logit is off by `shift`."""
-
-    def __init__(self, model, shift):
-        super().__init__()
-        self.model, self.shift = model, shift
-
-    def forward(self, images):
-        logits = self.model(images)
-        return logits + torch.tensor([0.0, self.shift])
+def computed_elsewhere(model, change):
+    """The same tensors, whose logits another device computes as `change` says."""
+    there = copy.deepcopy(model)
+    there.register_forward_hook(lambda module, images, logits: change(logits))
+    return there
 
 
 def barely(model):
@@ -203,7 +198,7 @@ def on_the_edge(tmp_path, monkeypatch):
 
 
 def seen_from(model, shift):
-    return LoadedModel("toy-model", Elsewhere(model, shift), 2, None, weights_of(loaded(model, 2)))
+    return loaded(computed_elsewhere(model, lambda logits: logits + torch.tensor([0.0, shift])), 2)
 
 
 def test_marginal_witnesses_may_flip_elsewhere_and_prove_nothing_there(on_the_edge):
@@ -226,20 +221,15 @@ def test_marginal_witnesses_may_flip_elsewhere_and_prove_nothing_there(on_the_ed
 
 def test_what_no_rounding_explains_is_a_problem(tmp_path):
     run, model, data = run_of(tmp_path, suite())
-    digest = weights_of(loaded(model, 5))
 
-    class Other(torch.nn.Module):
-        def __init__(self, size):
-            super().__init__()
-            self.model, self.size = model, size
-
-        def forward(self, images):
-            logits = self.model(images)
+    def other(size):
+        def change(logits):
             spread = (logits.amax(1) - logits.amin(1))[:, None]
-            wave = torch.sin(1e3 * logits.cumsum(1))
-            return logits + self.size * spread * wave
+            return logits + size * spread * torch.sin(1e3 * logits.cumsum(1))
 
-    tiny, large = (LoadedModel("toy-model", Other(size), 5, None, digest) for size in (MARGINAL / 20, MARGINAL * 20))
+        return loaded(computed_elsewhere(model, change), 5)
+
+    tiny, large = other(MARGINAL / 20), other(MARGINAL * 20)
     assert problems(verify(run.folder, tiny, data, CPU)) == []
     checks = {finding.check for finding in verify(run.folder, large, data, CPU).problems}
     assert checks & {"clean", "margin", "prediction"}

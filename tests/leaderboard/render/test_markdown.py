@@ -77,7 +77,7 @@ def cells(markdown: str) -> list[str]:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_stay_text(runs, name: str) -> None:
     card = {"defense": name, "trained_for": {"norm": name}}
-    runs.write(name, {}, card=card, findings=[{"check": name, "level": name, "message": name}], data=name)
+    runs.write(name, {}, card=card, findings=[{"check": name, "level": "warn", "message": name}], data=name)
     runs.write("harmless", {}, data=name)
     text = build(runs)
     shown = cells(text)

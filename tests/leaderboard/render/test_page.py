@@ -179,7 +179,7 @@ def test_without_scripts_everything_is_there_as_tables(browser, page) -> None:
 def test_hostile_names_stay_text(browser, runs, tmp_path) -> None:
     for name in HOSTILE.values():
         card = {"defense": name, "notes": name, "architecture": name, "recipe": {name: name}}
-        finding = {"check": name, "level": name, "message": name}
+        finding = {"check": name, "level": "warn", "message": name}
         attack = runs.attack("pgd-20", steps=20) | {"caveats": [name], "tool_version": name, "method": name}
         runs.write(name, {"pgd-20": {0: E1}}, card=card, findings=[finding], attacks=[attack], classes=[name] * 43)
     path = tmp_path / "page.html"

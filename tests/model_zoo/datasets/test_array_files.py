@@ -203,6 +203,7 @@ def test_names_as_labels_and_other_columns(tmp_path: Path) -> None:
         ([], "has no lines below its header"),
         (["9,0"], "line 2 has 2 fields, the header 3"),
         (["9,0,0.png", "9,1,gone.png"], "line 3: there is no image .*gone"),
+        (["9,0,0.png", f"9,1,{'x' * 300}.png"], "line 3: there is no image .*xxx"),
         (["9,0,0.png", "9,,1.png"], "line 3 has no label"),
         (["9,0,0.png", "9,stop,1.png"], "line 3 has the label 'stop', line 2 '0'; numbers or names"),
     ],
