@@ -1,38 +1,26 @@
 """One writer a run: a lock on ``.lock`` that dies with its owner, whatever the owner dies of.
 
-The kernel keeps the lock (``flock``) and drops it when the process ends; no file has to be removed by hand. A forked
-child would inherit it and keep it alive, so children let go of it at once.
+The kernel keeps the lock (``filelock``, by ``flock``) and drops it when the process ends; no file has to be removed by
+hand, and a forked child does not keep it alive.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import json
 import os
 import resource
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from harness.errors import BadRun
 
 NAME = ".lock"
-_BUSY = (errno.EWOULDBLOCK, errno.EACCES)
-_held: set[int] = set()
-
-
-def _let_go() -> None:
-    """In a forked child: close what is the parent's (which does not unlock it there)."""
-    for handle in _held:
-        os.close(handle)
-    _held.clear()
-
-
-os.register_at_fork(after_in_child=_let_go)
 
 
 @contextmanager
@@ -44,47 +32,41 @@ def locked(folder: Path) -> Iterator[None]:
             that the folder was removed or replaced meanwhile.
     """
     path = folder / NAME
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise BadRun(f"run {folder} cannot be locked: {error.strerror}; choose another folder with --results") from None
-    _held.add(handle)
-    try:
-        _lock(handle, folder)
-        yield
-        _check(handle, path)
-    finally:
-        if handle in _held:  # not in a child that was forked meanwhile
-            _held.discard(handle)
-            with suppress(OSError):  # at once, also if a child that was just forked has not let go yet
-                fcntl.flock(handle, fcntl.LOCK_UN)
-            os.close(handle)
+    mine: list[os.stat_result] = []
 
+    def signed(handle: int) -> None:
+        mine.append(os.fstat(handle))
+        with contextlib.suppress(OSError):  # the disk is full: the name is a courtesy, the lock holds
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
 
-def _lock(handle: int, folder: Path) -> None:
+    lock = FileLock(path, mode=0o644, timeout=0, preserve_lock_file=True, fallback_to_soft=False, on_acquired=signed)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in _BUSY:
-            owner = os.pread(handle, 200, 0).decode(errors="replace").strip() or "unknown"
-            raise BadRun(
-                f"run {folder} is being written by another process ({owner}); wait for it or stop it"
-            ) from None
+        lock.acquire()
+    except Timeout:
         raise BadRun(
-            f"run {folder} cannot be locked ({error.strerror}): its file system has no locks; choose another folder"
-            " with --results"
+            f"run {folder} is being written by another process ({_owner(path)}); wait for it or stop it"
         ) from None
+    except (OSError, NotImplementedError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise BadRun(f"run {folder} cannot be locked ({why}); choose another folder with --results") from None
     try:
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-    except OSError:
-        pass  # the disk is full: the name is a courtesy, the lock holds
+        yield
+        _check(mine[0], path)
+    finally:
+        lock.release()
 
 
-def _check(handle: int, path: Path) -> None:
+def _owner(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        return path.read_bytes()[:200].decode(errors="replace").strip() or "unknown"
+    return "unknown"
+
+
+def _check(mine: os.stat_result, path: Path) -> None:
     """Whether the lock still is the folder's: a folder made anew may have another owner."""
     try:
-        same = os.path.samestat(os.fstat(handle), os.stat(path))
+        same = os.path.samestat(mine, os.stat(path))
     except OSError:
         same = False
     if not same:
