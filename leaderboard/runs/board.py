@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.base.text import toml_value
 from harness.errors import BadRun, FileError
-from model_zoo.loading.card_file import toml_value
 
 if TYPE_CHECKING:
     from leaderboard.runs.record import Record

@@ -23,6 +23,7 @@ from harness.base.statistics import wilson
 from harness.errors import BadRun
 from harness.evidence.facts import SCHEMA_VERSION
 from harness.evidence.run_info import RunInfo, as_json, parse
+from harness.trust.diagnosis.names import names
 from leaderboard.rows import CLAIMED, WORST, Note, Picture, Score
 from leaderboard.runs.board import Listed, hash_of
 from leaderboard.runs.record import CLEAN_PLACE, Mistakes, Place, Record, Survivors
@@ -107,12 +108,19 @@ def _record(path: Path, content: Mapping[str, Any], info: RunInfo) -> Record:
         ids,
         labels,
         {str(label): _mistakes(pairs) for label, pairs in content["mistakes"].items()},
-        tuple(Note(str(f["check"]), str(f["level"]), str(f["message"])) for f in content["findings"]),
+        _findings(content["findings"], info),
         None if content["grade"] is None else str(content["grade"]),
         CLAIMED,
         tuple(_read_picture(picture) for picture in content["pictures"]),
         str(content["no_pictures"]),
     )
+
+
+def _findings(told: Sequence[Mapping[str, Any]], info: RunInfo) -> tuple[Note, ...]:
+    """The file's, and those that need nothing but its run.json, whether the file has them or not."""
+    notes = [Note(str(f["check"]), str(f["level"]), str(f["message"])) for f in told]
+    here = [Note(finding.check, finding.level, finding.message) for finding in names(info.suite)]
+    return (*notes, *(note for note in here if note not in notes))
 
 
 def _judged(record: Record, entry: Listed | None, path: Path) -> Record:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness.base.files import key_of
-from harness.evidence.run_info import RunInfo, as_json
+from harness.evidence.run_info import RunInfo
+from harness.evidence.suite_label import definition, shown_label
 from leaderboard.rows import WORST, Column, Note, Other, Ranking, Row, Spent, Table
 from leaderboard.runs.record import CLEAN_PLACE, Record, worst_is_attack
 from leaderboard.tables.detail import detail_of
@@ -19,20 +19,11 @@ TableKey = tuple[str, str, str, int, str, str, str, tuple[str, ...]]
 RowKey = tuple[str, str, int]
 
 
-def definition(info: RunInfo) -> str:
-    """Hash of everything that makes the suite's attacks what they are; versions of tools are told apart by row."""
-    names = ("id", "tool", "method", "kind", "iterative", "components", "params", "resolved", "code")
-    attacks = [
-        {name: content for name, content in as_json(attack).items() if name in names} for attack in info.suite.attacks
-    ]
-    return key_of({"attacks": attacks, "chunk": info.suite.chunk})[:12]
-
-
 def table_key(info: RunInfo) -> TableKey:
     """What two runs must share to stand in one table."""
     suite, data = info.suite, info.data
     grid = tuple(suite.labels)
-    return data.name, data.slice, suite.norm, data.n, suite.label, definition(info), info.mode, grid
+    return data.name, data.slice, suite.norm, data.n, suite.label, definition(suite), info.mode, grid
 
 
 def subjects(records: Iterable[Record]) -> dict[str, str]:
@@ -122,8 +113,8 @@ def _table(group: Sequence[Record], claims: bool) -> Table:
         data=info.data.name,
         slice=info.data.slice,
         n=info.data.n,
-        suite=suite.label,
-        definition=definition(info),
+        suite=shown_label(suite),
+        definition=definition(suite),
         mode=info.mode,
         grid=tuple(suite.labels),
         attacks=tuple(Column(a.id, a.tool, a.caveats, a.method, a.iterative, dict(a.params)) for a in suite.attacks),

@@ -46,7 +46,7 @@ def test_golden(runs, tmp_path: Path) -> None:
     attacks = [runs.attack("fgsm", iterative=False), runs.attack("pgd-20", steps=20)]
     trades = {"defense": "trades", "trained_for": {"norm": "linf", "epsilon": "3/255"}}
     finding = {"check": "P5", "level": "warn", "message": "fgsm is stronger than pgd-20 <here>"}
-    everything = {"n": 200, "attacks": attacks, "suite": "standard@1"}
+    everything = {"n": 200, "attacks": attacks, "suite": "fgsm-pgd@1"}
     runs.write(
         "standard", {"fgsm": dict.fromkeys(range(150), E1), "pgd-20": dict.fromkeys(range(190), E1)}, **everything
     )
@@ -77,7 +77,7 @@ def cells(markdown: str) -> list[str]:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_stay_text(runs, name: str) -> None:
     card = {"defense": name, "trained_for": {"norm": name}}
-    runs.write(name, {}, card=card, findings=[{"check": name, "level": name, "message": name}], data=name)
+    runs.write(name, {}, card=card, findings=[{"check": name, "level": "warn", "message": name}], data=name)
     runs.write("harmless", {}, data=name)
     text = build(runs)
     shown = cells(text)

@@ -172,7 +172,7 @@ def test_what_was_not_verified_here_is_published_as_a_claim(runs, published, tmp
         ('"replayed 5"', '"claimed"', "verdict of [[run]] number 1"),
         ("schema = 1", "schema = 2", "expected 1"),
         ("[[run]]", "[[run", "no board of this version"),
-        ("pgd@1", "pgd@2", "lists it as pgd@2"),
+        ("pgd@1", "pgd@2", "lists it as fgsm-pgd@2"),
         ('file = "', 'file = 3 # "', "file of [[run]] number 1 is 3, expected text"),
     ],
 )
@@ -325,7 +325,7 @@ def test_the_pages_are_generated_from_the_files_alone(published, tmp_path, capsy
     for line in text.splitlines():
         if line.startswith("![Curves"):
             assert (tmp_path / line.rpartition("(")[2].rstrip(")")).read_text(encoding="utf-8").startswith("<?xml")
-    assert "![Curves of signs, linf, suite pgd@1, observed]" in text
+    assert "![Curves of signs, linf, suite fgsm-pgd@1, observed]" in text
     assert "Contrastive pre-training against its twin" in text
     assert (tmp_path / "leaderboard.html").is_file()
     assert site.main([str(tmp_path / "nowhere")]) == 2
