@@ -9,7 +9,7 @@ import typer
 
 from harness.cli import EXIT_DONE, EXIT_MISSING
 from harness.cli.output import envelope, print_json, waiting
-from harness.errors import UsageError
+from harness.errors import BadRun, UsageError
 from harness.inputs.registry import Registry
 
 if TYPE_CHECKING:
@@ -39,6 +39,12 @@ def leaderboard(
     publish: Annotated[
         Path | None, typer.Option(help="Write every complete run as a small file into this folder instead.")
     ] = None,
+    claims: Annotated[
+        bool, typer.Option("--claims", help="Rank published files, too, that no board.toml lists.")
+    ] = False,
+    verified_only: Annotated[
+        bool, typer.Option("--verified-only", help="Leave out what was not verified here or by the board's keeper.")
+    ] = False,
 ) -> int:
     """Rank measured models: a table for each threat model, data slice, suite, epsilon grid and mode."""
     chosen = format_ or _format_of(output)
@@ -50,19 +56,39 @@ def leaderboard(
     if publish is not None and (format_ or output):
         raise UsageError("--publish writes files of its own; leave out --format and --output")
     with waiting("reading runs"):
-        records = collect(results or [_RESULTS])
+        skipped: list[BadRun] = []
+        records = collect(results or [_RESULTS], skipped)
+        if verified_only:
+            records = _verified(records)
         if pictures and (chosen == "html" or publish is not None):
             records = _with_pictures(records, pictures, data_root)
+    code = _tell_skipped(skipped)
     if publish is not None:
-        return _publish(records, publish)
+        return max(code, _publish(records, publish))
     with waiting("rendering"):
-        text = render(make_tables(records))
+        text = render(make_tables(records, claims))
     if output is None:
         typer.echo(text, nl=False)
     else:
         _write(output, text)
         typer.echo(output)
-    return 0
+    return code
+
+
+def _tell_skipped(skipped: list[BadRun]) -> int:
+    """Say which runs were left out; the exit code."""
+    for error in skipped:
+        typer.echo(f"skipped: {error}", err=True)
+    return EXIT_MISSING if skipped else EXIT_DONE
+
+
+def _verified(records: list[Record]) -> list[Record]:
+    found = [record for record in records if record.standing == 3]
+    if not found:
+        raise BadRun(f"none of {len(records)} runs is verified; `harness verify FOLDER` them first")
+    if others := len(records) - len(found):
+        typer.echo(f"left out, for they are not verified: {others} of {len(records)} runs", err=True)
+    return found
 
 
 def _with_pictures(records: list[Record], count: int, root: Path | None) -> list[Record]:
@@ -76,12 +102,14 @@ def _with_pictures(records: list[Record], count: int, root: Path | None) -> list
 def _publish(records: list[Record], folder: Path) -> int:
     from leaderboard.site import publish
 
-    written, incomplete = publish(records, folder)
-    for path in written:
+    done = publish(records, folder)
+    for path in done.written:
         typer.echo(path)
-    for record in incomplete:
-        typer.echo(f"not published, for cells are missing: {record.folder}", err=True)
-    return EXIT_MISSING if incomplete else EXIT_DONE
+    for path in done.claims:
+        typer.echo(f"published as a claim, for it was not verified here: {path}; `harness verify` its run", err=True)
+    for record, why in done.left_out:
+        typer.echo(f"not published, for {why}: {record.folder}", err=True)
+    return EXIT_MISSING if done.left_out else EXIT_DONE
 
 
 def show(
@@ -138,10 +166,11 @@ def plot(
 
     check_ending(output)
     choice = Choice(data, suite, mode, tuple(attack or ()), steps)
-    panels, caption = figure(collect(results or [_RESULTS]), choice)
+    skipped: list[BadRun] = []
+    panels, caption = figure(collect(results or [_RESULTS], skipped), choice)
     draw(panels, output, caption)
     typer.echo(output)
-    return 0
+    return _tell_skipped(skipped)
 
 
 def compare(
@@ -162,7 +191,9 @@ def compare(
     from leaderboard.compare.models import compare as run
     from leaderboard.runs.collect import collect
 
-    records = collect(results or [_RESULTS])
+    skipped: list[BadRun] = []
+    records = collect(results or [_RESULTS], skipped)
+    code = _tell_skipped(skipped)
     if set("*?") & {*model_a, *model_b}:
         from leaderboard.compare import recipes
 
@@ -171,13 +202,13 @@ def compare(
             print_json(envelope("compare", {"seeds": recipes.as_data(found_recipes)}))
         else:
             typer.echo(recipes.as_markdown(found_recipes), nl=False)
-        return 0
+        return code
     found = run(records, model_a, model_b)
     if as_json:
         print_json(envelope("compare", {"comparisons": as_data(found)}))
     else:
         typer.echo(as_markdown(found), nl=False)
-    return 0
+    return code
 
 
 def gate(

@@ -43,6 +43,8 @@ class Note:
 
 
 UNVERIFIED = "not verified"
+CLAIMED = "claimed"
+"""Of a published file that no `board.toml` beside it lists: whoever made it says so, and nobody here looked."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,8 @@ class Row:
     grade: str | None
     """A to D, see `harness.trust.diagnosis.grade`; None while cells are missing."""
     verified: str
-    """What the ledger of whoever made the table says: ``no``, ``breaks verified``, ``replayed K``, or `UNVERIFIED`."""
+    """What the ledger of whoever made the table says: ``no``, ``breaks verified``, ``replayed K``, `UNVERIFIED` or
+    `CLAIMED`; of a listed published file the board's word."""
     status: str
     """Of the run: ``complete``, ``interrupted``, ..."""
     run: str

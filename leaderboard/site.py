@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import FileError, HarnessError
@@ -19,6 +20,7 @@ from leaderboard.figures.plots import Panel, draw
 from leaderboard.render import markdown
 from leaderboard.render.html import page
 from leaderboard.rows import Table
+from leaderboard.runs.board import BOARD, listed_as, read_board, write_board
 from leaderboard.runs.collect import collect
 from leaderboard.runs.published import ENDING, dump, read_published
 from leaderboard.runs.record import Record
@@ -33,36 +35,66 @@ ABOUT = (
 )
 
 
-def publish(records: Iterable[Record], folder: Path) -> tuple[list[Path], list[Record]]:
+@dataclass(frozen=True)
+class Published:
+    """What became of the rows that were to be published."""
+
+    written: list[Path]
+    claims: list[Path]
+    """Those of `written` that the board does not list: claims of others, and runs that were not verified here."""
+    left_out: list[tuple[Record, str]]
+    """Rows without a file, with the reason."""
+
+
+def publish(records: Iterable[Record], folder: Path) -> Published:
     """Write the run that speaks for each row into `folder`, instead of what was published for that row before.
 
-    Returns:
-        The files, and the records that were left out because cells are missing.
+    Runs that were verified on this machine, and files that another board lists, are listed in the board of `folder`.
+    What is not listed takes the place of no listed file.
 
     Raises:
-        BadRun: a file in `folder` is no published run.
+        BadRun: a file in `folder` is no published run, or its board is damaged.
         FileError: the folder cannot be written.
     """
-    written, incomplete = [], []
+    listed = read_board(folder)
+    known = {path: read_published(path, listed) for path in sorted(folder.glob(f"*{ENDING}"))}
+    done = Published([], [], [])
+    spoken: list[tuple[Record, bool]] = []
     chosen = [record for group in grouped(list(records)) for record in choose(group)[0]]
     for record in chosen:
-        if not record.complete:
-            incomplete.append(record)
-            continue
         path = folder / f"{record.folder.name}{ENDING}"
+        blessed = record.standing == 3 or (record.standing == 2 and record.listed)
+        if record.refuted or not record.complete:
+            why = "verification refuted it" if record.refuted else "cells are missing"
+            done.left_out.append((record, why))
+            continue
+        if not blessed and path in known and not known[path].claim:
+            done.left_out.append((record, f"it was not verified here, and {path.name} is listed"))
+            continue
+        content = dump(record)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            path.write_text(dump(record), encoding="utf-8")
+            path.write_text(content, encoding="utf-8", newline="\n")
         except OSError as error:
             raise FileError(f"{path} cannot be written: {error.strerror or error}; choose another folder") from None
-        written.append(path)
-    before = {path: read_published(path) for path in sorted(set(folder.glob(f"*{ENDING}")) - set(written))}
-    known = subjects([*chosen, *before.values()])
-    rows = {(table_key(record.info), row_key(record.info, known)) for record in chosen if record.complete}
-    for path, record in before.items():
-        if (table_key(record.info), row_key(record.info, known)) in rows:
+        done.written.append(path)
+        spoken.append((record, blessed))
+        listed = {digest: entry for digest, entry in listed.items() if entry.file != path.name}
+        if blessed:
+            entry = listed_as(path.name, content.encode(), record)
+            listed[entry.sha256] = entry
+        else:
+            done.claims.append(path)
+    same = subjects([*chosen, *known.values()])
+    rows = {(table_key(record.info), row_key(record.info, same)): blessed for record, blessed in spoken}
+    for path, old in known.items():
+        by_blessed = rows.get((table_key(old.info), row_key(old.info, same)))
+        if path not in done.written and by_blessed is not None and (by_blessed or old.claim):
             path.unlink()
-    return written, incomplete
+            listed = {digest: entry for digest, entry in listed.items() if entry.file != path.name}
+    if listed or (folder / BOARD).exists():
+        write_board(folder, listed.values())
+    return done
 
 
 def pictures(tables: Sequence[Table]) -> dict[int, str]:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from harness.base.modes import MODES
 from harness.base.text import percent
-from leaderboard.rows import CLEAN, Difference, Pair, Row, Score, Table
+from harness.trust.verify.verdict import NO
+from leaderboard.rows import CLAIMED, CLEAN, Difference, Pair, Row, Score, Table
 from leaderboard.text import short_hash
 
 INTERVALS = (
@@ -51,15 +52,17 @@ def worst_text(table: Table) -> str:
 def ranking_text(table: Table) -> str:
     """How the rows are ranked."""
     ranking = table.ranking
+    out = any(row.rank is None and row.verified in (CLAIMED, NO) for row in table.rows)
+    beside = " Claims, which no board lists, and runs that verification refuted are not ranked." if out else ""
     if ranking is None:
-        return "Not ranked: at no epsilon is the worst case complete in all rows."
+        return f"Not ranked: at no epsilon is the worst case complete in all rows.{beside}"
     if ranking.rows == 1:
-        return f"Ranking cell: worst case at {ranking.epsilon_label}; there is only one row to rank."
+        return f"Ranking cell: worst case at {ranking.epsilon_label}; there is only one row to rank.{beside}"
     pairs = f"{ranking.pairs} pairs" if ranking.pairs > 1 else "1 pair"
     return (
         f"Ranking cell: worst case at {ranking.epsilon_label}, the largest epsilon complete in all rows. A rank is the"
         f" interval from 1 + rows significantly better to {ranking.rows} - rows significantly worse"
-        f" (exact McNemar on the same samples, Holm over {pairs}, {100 * ranking.alpha:g} %)."
+        f" (exact McNemar on the same samples, Holm over {pairs}, {100 * ranking.alpha:g} %).{beside}"
     )
 
 

@@ -1,11 +1,11 @@
-"""Durations, dates and shares as people read and write them."""
+"""Durations, dates, shares and TOML values as people read and write them."""
 
 from __future__ import annotations
 
 import codecs
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -74,3 +74,21 @@ def percent(share: float | None, interval: Iterable[float] | None = None) -> str
         low, high = interval
         text += f" [{100 * low:.1f}, {100 * high:.1f}]"
     return text
+
+
+def toml_value(value: Any) -> str:
+    """`value` as TOML spells it: text, number, truth value, or a list of these."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"[{', '.join(toml_value(item) for item in value)}]"
+    escaped = "".join(_escape(c) for c in str(value))
+    return f'"{escaped}"'
+
+
+def _escape(char: str) -> str:
+    if char in '"\\':
+        return "\\" + char
+    return f"\\u{ord(char):04x}" if ord(char) < 32 or ord(char) == 127 else char

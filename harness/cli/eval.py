@@ -21,7 +21,7 @@ def evaluate_models(
     model: Annotated[
         list[str], typer.Option(help="Zoo name, training folder, torchvision:NAME, file.py:function; repeatable.")
     ],
-    suite: Annotated[str, typer.Option(help="Name of a suite, or a suite file (*.toml).")],
+    suite: Annotated[str, typer.Option(help="Name of a suite, NAME@VERSION, or a suite file (*.toml).")],
     data: Annotated[str, typer.Option(help="Data set: signs, gtsrb, folder:DIR, ...")] = "signs",
     data_root: Annotated[
         Path | None, typer.Option(help="Folder with local copies of data sets (or HARNESS_DATA).")

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from harness.trust.verify.verdict import Verdict
     from harness.trust.verify.verify import VerifyOptions
 
+_PUBLISHED = ".run.json"
+
 
 def verify_runs(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders of runs.")],
@@ -44,6 +46,9 @@ def verify_runs(
     if seed is not None and seed < 0:
         raise UsageError(f"--seed {seed} must be at least 0")
     folders = [folder for given in runs for folder in _run_folders(given)]
+    for given in runs:
+        for line in _not_judged(given):
+            typer.echo(line, err=True)
     check_names([] if model is None else [model], [] if data is None else [data])
     with waiting("starting"):
         import secrets
@@ -109,7 +114,27 @@ def _run_folders(given: Path) -> list[Path]:
         return [given]
     found = sorted(path.parent for path in given.glob("*/run.json"))
     if not found:
-        raise BadRun(f"{str(given)!r} is no run folder and holds none; name one that `harness eval` wrote")
+        files = given.name.endswith(_PUBLISHED) or any(given.glob(f"*{_PUBLISHED}"))
+        what = (
+            "the run that a published file was made from, the file proves nothing"
+            if files
+            else "one that `harness eval` wrote"
+        )
+        raise BadRun(f"{str(given)!r} is no run folder and holds none; name {what}")
+    return found
+
+
+def _not_judged(given: Path) -> list[str]:
+    """What lies in a folder of runs without being one, a line each."""
+    if (given / "run.json").is_file():
+        return []
+    found = []
+    for path in sorted(path for path in given.iterdir() if not (path / "run.json").is_file()):
+        published = path.is_file() and path.name.endswith(_PUBLISHED)
+        if path.name.startswith(".") and not published:
+            continue  # the harness's own cache and locks
+        why = "a published file proves nothing; verify the run it was made from" if published else "no run"
+        found.append(f"not judged: {path} ({why})")
     return found
 
 

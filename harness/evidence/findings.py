@@ -28,6 +28,7 @@ CHECKS: Mapping[str, str] = {
     "P24": "silent success",
     "P25": "tools disagree",
     "P26": "transfer",
+    "P27": "names",
 }
 """Code to title. Numbers are never given another meaning; those missing belong to checks that are made elsewhere."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -14,12 +15,12 @@ from typing import Any, cast
 from harness.attack import BrokenAttack
 from harness.base.modes import MODES
 from harness.base.threat import Epsilon, check_norm, parse_grid
-from harness.errors import BadSuite, HarnessError, MissingPackage, PluginError, UsageError
+from harness.errors import BadSuite, HarnessError, MissingPackage, PluginError, UnknownName, UsageError
+from harness.inputs.attack_names import ID, misnamed
 from harness.inputs.registry import Registry, is_plain_name
 from harness.types import Attack, AttackSpec, Mode, Norm
 
 DEFAULT_CHUNK = 512
-_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+/@-]{0,79}$")
 _TYPES: Mapping[str, tuple[type, str]] = {
     "name": (str, "text"),
     "version": (int, "a whole number"),
@@ -107,24 +108,34 @@ class Suite:
 
 
 def load_suite(name: str) -> Suite:
-    """A registered suite by name, or a TOML file by path (anything that ends in ``.toml``).
+    """A registered suite by ``NAME`` or ``NAME@VERSION``, or a TOML file by path (anything that ends in ``.toml``).
 
-    A plugin's entry point of group ``harness.suites`` names a package; the file is ``<package>/suites/<name>.toml``.
+    A plugin's entry point of group ``harness.suites`` names a package; the file is ``<package>/suites/<name>.toml``,
+    that of an older version ``<package>/suites/<name>@<version>.toml``.
 
     Raises:
-        UnknownName: no suite of that name.
+        UnknownName: no suite of that name, or not of that version; names what there is.
         BadSuite: the file cannot be read, or a key is wrong; names key and line.
     """
     if name.endswith(".toml"):
         return read_suite(Path(name))
-    entry = Registry("suites").get(name)
+    base, _, version = name.rpartition("@")
+    known = Registry("suites")
+    if name in known or not (version.isascii() and version.isdigit()):
+        base, version = name, ""
+    entry = known.get(base)
     spec = find_spec(entry.module)
-    roots = (spec.submodule_search_locations or []) if spec else []
-    for root in roots:
-        path = Path(root) / "suites" / f"{name}.toml"
-        if path.is_file():
-            return read_suite(path)
-    raise BadSuite(f"package {entry.package} registers suite {name!r} but has no {entry.module}/suites/{name}.toml")
+    roots = [Path(root) / "suites" for root in (spec.submodule_search_locations or [])] if spec else []
+    newest = next((path for root in roots if (path := root / f"{base}.toml").is_file()), None)
+    if newest is None:
+        raise BadSuite(f"package {entry.package} registers suite {base!r} but has no {entry.module}/suites/{base}.toml")
+    suite = read_suite(newest)
+    if not version or suite.version == int(version):
+        return suite
+    older = {path.stem: path for path in newest.parent.glob(f"{glob.escape(base)}@*.toml")}
+    if name not in older:
+        raise UnknownName("suite", name, {suite.label, *older})
+    return read_suite(older[name])
 
 
 def read_suite(path: Path) -> Suite:
@@ -190,6 +201,9 @@ class _Reader:
             if attack.id in seen:
                 raise self.fail(f"attack id {attack.id!r} stands twice; ids are unique in a suite", "id", place)
             seen.add(attack.id)
+            known = f"{attack.tool}.{attack.method}" in Registry("attacks")  # else `resolve` says what there is
+            if known and (why := misnamed(attack.id, attack.tool, attack.method, attack.params)):
+                raise self.fail(f"{why}; call it what it is", "id", place)
         return Suite(
             raw["name"], raw["version"], norm, grid, mode, chunk, attacks, raw.get("description", ""), "mode" in raw
         )
@@ -199,7 +213,7 @@ class _Reader:
             raise self.fail("attack must be a list of tables [[attack]]", "attack")
         self.keys(table, _ATTACK_TYPES, required=("id", "tool", "method"), place=place)
         parts = table["id"].split("/")
-        if not _ID.fullmatch(table["id"]) or table["id"] == "clean" or not all(part.strip(".") for part in parts):
+        if not ID.fullmatch(table["id"]) or table["id"] == "clean" or not all(part.strip(".") for part in parts):
             raise self.fail(
                 f"attack id {table['id']!r} must be letters, digits and ._+/@- and not 'clean'", "id", place
             )

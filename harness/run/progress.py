@@ -27,6 +27,7 @@ from rich.text import Text
 
 from harness.evidence import facts as fact
 from harness.evidence.run_info import RunInfo
+from harness.evidence.suite_label import shown_label
 from harness.measure.worker import Done
 
 
@@ -67,7 +68,7 @@ class LiveReport:
         self._info, self._total = info, total
         plan = info.planned
         self.console.print(
-            f"{info.model.name} under {info.suite.label} ({info.mode}) on {info.data.name},"
+            f"{info.model.name} under {shown_label(info.suite)} ({info.mode}) on {info.data.name},"
             f" n={info.data.n}, {plan.device}, batch {plan.batch_size}: {info.run}",
             markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip

@@ -11,11 +11,14 @@ from harness.errors import HarnessError, UnknownName, UsageError
 from leaderboard import wording
 from leaderboard.compare.requirements import Floor, Grade, NoRegression, Requirement
 from leaderboard.rows import CLEAN, Score
+from leaderboard.runs.board import BOARD
 from leaderboard.runs.collect import collect
 from leaderboard.runs.record import CLEAN_PLACE, Record
 from leaderboard.tables.paired import paired_cells, places
 from leaderboard.tables.tables import age, choose, grouped, labels_of, make_tables, row_key, subjects, table_key
 
+BELIEVED = "a run, or a file that its board lists"
+"""What is required of every row: a claim or a refuted run proves nothing."""
 NO_ERRORS = "no findings of level error"
 """What is required of every run, unless ``--allow`` names the check."""
 
@@ -56,7 +59,8 @@ def judge(
         every_run: Judge every run instead of the newest of each model, seed, suite and data set.
     """
     subjects = _subjects(records if every_run else newest(records))
-    verdicts = [verdict for subject in subjects if (verdict := _judge_errors(subject, allow))]
+    verdicts = [verdict for subject in subjects if (verdict := _judge_standing(subject))]
+    verdicts += [verdict for subject in subjects if (verdict := _judge_errors(subject, allow))]
     for requirement in requirements:
         try:
             verdicts += _judge(requirement, subjects, confident)
@@ -88,6 +92,15 @@ def newest(records: Sequence[Record]) -> list[Record]:
     return list(latest.values())
 
 
+def _judge_standing(subject: _Subject) -> Verdict | None:
+    record = subject.record
+    if record.refuted:
+        return subject.verdict(BELIEVED, False, "verification refuted it")
+    if record.claim:
+        return subject.verdict(BELIEVED, False, f"it is a claim: no {BOARD} beside it lists the file")
+    return None
+
+
 def _judge_errors(subject: _Subject, allow: Sequence[str]) -> Verdict | None:
     errors = [note for note in subject.record.findings if note.level == "error"]
     if not errors:
@@ -104,7 +117,8 @@ def _judge_errors(subject: _Subject, allow: Sequence[str]) -> Verdict | None:
 def _judge_grade(requirement: Grade, subject: _Subject) -> Verdict:
     grade = subject.record.grade
     if grade is None:
-        return subject.verdict(requirement.text, False, "it has no grade, for cells are missing")
+        why = "it is a claim" if subject.record.claim else "cells are missing"
+        return subject.verdict(requirement.text, False, f"it has no grade, for {why}")
     return subject.verdict(requirement.text, grade <= requirement.grade, f"grade {grade}")
 
 
@@ -181,9 +195,14 @@ def _regression(requirement: NoRegression, subject: _Subject, old: Sequence[Reco
     info = subject.record.info
     same = [r for r in old if table_key(r.info) == table_key(info) and r.info.model.name == info.model.name]
     same = [r for r in same if r.info.seed == info.seed] or same
+    if same and not any(record.standing > 1 for record in same):
+        names = ", ".join(sorted(record.folder.name for record in same))
+        message = f"{requirement.folder} has only claims and refuted runs of {info.model.name}: {names}"
+        return subject.verdict(requirement.text, False, message)
     if not same:
         message = f"{requirement.folder} has no run of {info.model.name} on the same data slice, suite, grid and mode"
         return subject.verdict(requirement.text, False, message)
+    same = [record for record in same if record.standing > 1]
     before = max(choose(same)[0], key=lambda record: (record.complete, record.info.finished or ""))
     if before.folder.resolve() == subject.record.folder.resolve():
         raise UsageError(f"requirement {requirement.text!r} would compare run {before.folder} with itself")

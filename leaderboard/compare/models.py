@@ -74,7 +74,7 @@ def _matches(group: Sequence[Record], name: str) -> list[tuple[Record, str]]:
     chosen, _ = choose(group)
     labelled = list(zip(chosen, labels_of(chosen), strict=True))
     return (
-        [(record, record.folder.name) for record in group if record.folder.name == name]
+        [(record, record.folder.name + " (claim)" * record.claim) for record in group if record.folder.name == name]
         or [(record, label) for record, label in labelled if label == name]
         or [(record, label) for record, label in labelled if record.info.model.name == name]
     )

@@ -106,7 +106,7 @@ def _recipe(record: Record) -> tuple[Any, ...]:
 
 
 def _names(records: Sequence[Record]) -> tuple[str, ...]:
-    return tuple(record.info.model.name for record in records)
+    return tuple(record.info.model.name + " (claim)" * record.claim for record in records)
 
 
 def _cells(a: Sequence[Record], b: Sequence[Record]) -> list[SeedCell]:

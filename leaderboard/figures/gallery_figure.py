@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.base.installing import check_installed
 from harness.errors import FileError
+from harness.evidence.suite_label import shown_label
 from leaderboard.figures.gallery import caption
 from leaderboard.rows import Picture
 from leaderboard.runs.record import Record
@@ -40,7 +41,7 @@ def draw_gallery(pictures: Sequence[Picture], record: Record, path: Path) -> Non
         warnings.filterwarnings("ignore", message=".*[Gg]lyph", category=UserWarning)
         figure = Figure((4.6 * abreast, 1.95 * rows + 0.5), facecolor="white", layout="constrained")
         info = record.info
-        title = f"{info.model.name}, {info.data.name}, {info.suite.label}: what broke"
+        title = f"{info.model.name}, {info.data.name}, {shown_label(info.suite)}: what broke"
         figure.suptitle(one_line(title), fontsize=11, parse_math=False)
         blocks = figure.subfigures(rows, abreast, squeeze=False)
         for block, picture in zip(blocks.flat, pictures, strict=False):

@@ -20,17 +20,22 @@ from harness.evidence.summary import summarize
 from harness.trust.diagnosis import verdict
 from harness.trust.ledger import Line, content_hash, read_ledger
 from leaderboard.rows import CLEAN, UNVERIFIED, WORST, Note, Score
+from leaderboard.runs.board import read_board
 from leaderboard.runs.check import check_facts, check_summary
 from leaderboard.runs.published import ENDING, read_published
 from leaderboard.runs.record import CLEAN_PLACE, Mistakes, Place, Record, Survivors
 
 
-def collect(folders: Iterable[Path]) -> list[Record]:
+def collect(folders: Iterable[Path], skipped: list[BadRun] | None = None) -> list[Record]:
     """All runs in `folders`, each a run, a published file, or a folder of either; one given twice counts once.
 
+    Args:
+        folders: Where the runs are.
+        skipped: Takes the reasons why runs were left out; None refuses all of them for one.
+
     Raises:
-        BadRun: a folder does not exist or holds no run, or a run is unreadable, contradicts itself, or has a summary
-            that its facts do not confirm; names the run.
+        BadRun: a folder does not exist or holds no run, a board is damaged, or a run (with `skipped`, every one) is
+            unreadable, contradicts itself, or has a summary that its facts do not confirm; names the run.
         FileError: the ledger of verifications cannot be read.
     """
     found: dict[Path, Path] = {}
@@ -38,7 +43,20 @@ def collect(folders: Iterable[Path]) -> list[Record]:
         for run in find_runs(folder):
             found.setdefault(run.resolve(), run)
     ledger = read_ledger()
-    return [read_published(run) if run.is_file() else read_run(run, ledger) for run in found.values()]
+    boards = {folder: read_board(folder) for folder in {run.parent for run in found.values() if run.is_file()}}
+    records, bad = [], []
+    for run in found.values():
+        try:
+            records.append(read_published(run, boards[run.parent]) if run.is_file() else read_run(run, ledger))
+        except BadRun as error:
+            bad.append(error)
+            if skipped is None:
+                raise
+    if bad and not records:
+        raise bad[0]
+    if skipped is not None:
+        skipped += bad
+    return records
 
 
 def find_runs(folder: Path) -> list[Path]:

@@ -2,7 +2,8 @@
 
 A published file gives the same `Record` as its run, so that tables, comparisons, gates and pages come out of it by
 the same road. Numbers are counted from the bits, not stored. What it cannot do is prove anything: `harness verify`
-needs the run. The verdict it names is that of whoever published it.
+needs the run. Verdict and grade are the word of the board that lists the file (`leaderboard.runs.board`); a file that
+none lists is a claim, without grade and pictures.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import base64
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from harness.base.statistics import wilson
 from harness.errors import BadRun
 from harness.evidence.facts import SCHEMA_VERSION
 from harness.evidence.run_info import RunInfo, as_json, parse
-from leaderboard.rows import WORST, Note, Picture, Score
+from harness.trust.diagnosis.names import names
+from leaderboard.rows import CLAIMED, WORST, Note, Picture, Score
+from leaderboard.runs.board import Listed, hash_of
 from leaderboard.runs.record import CLEAN_PLACE, Mistakes, Place, Record, Survivors
 
 ENDING = ".run.json"
@@ -53,17 +56,24 @@ def dump(record: Record) -> str:
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-def read_published(path: Path) -> Record:
+def read_published(path: Path, listed: Mapping[str, Listed] | None = None) -> Record:
     """The record of a published file.
+
+    Args:
+        path: The file.
+        listed: What the board beside it lists, see `leaderboard.runs.board.read_board`; a file that is not there, by
+            the hash of its bytes, is a claim.
 
     Raises:
         BadRun: not a published file, or one that contradicts itself; names the file and what is wrong.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        raw = path.read_bytes()
+        content = json.loads(raw.decode("utf-8"))
         if content["kind"] != KIND or content["schema"] != SCHEMA_VERSION:
             raise ValueError(f"it is a {content['kind']!r:.40} of schema {content['schema']!r:.10}")
-        return _record(path, content, parse(content["info"], path))
+        record = _record(path, content, parse(content["info"], path))
+        return _judged(record, (listed or {}).get(hash_of(raw)), path)
     except OSError as error:
         raise BadRun(f"{path} cannot be read: {error.strerror or error}") from None
     except (KeyError, TypeError, ValueError, AttributeError, zlib.error) as error:
@@ -98,12 +108,32 @@ def _record(path: Path, content: Mapping[str, Any], info: RunInfo) -> Record:
         ids,
         labels,
         {str(label): _mistakes(pairs) for label, pairs in content["mistakes"].items()},
-        tuple(Note(str(f["check"]), str(f["level"]), str(f["message"])) for f in content["findings"]),
+        _findings(content["findings"], info),
         None if content["grade"] is None else str(content["grade"]),
-        str(content["verified"]),
+        CLAIMED,
         tuple(_read_picture(picture) for picture in content["pictures"]),
         str(content["no_pictures"]),
     )
+
+
+def _findings(told: Sequence[Mapping[str, Any]], info: RunInfo) -> tuple[Note, ...]:
+    """The file's, and those that need nothing but its run.json, whether the file has them or not."""
+    notes = [Note(str(f["check"]), str(f["level"]), str(f["message"])) for f in told]
+    here = [Note(finding.check, finding.level, finding.message) for finding in names(info.suite)]
+    return (*notes, *(note for note in here if note not in notes))
+
+
+def _judged(record: Record, entry: Listed | None, path: Path) -> Record:
+    """The record with the board's verdict, or as a claim: no grade, and no image that nobody here has seen."""
+    if entry is None:
+        return replace(record, grade=None, pictures=(), no_pictures="a claim's pictures are not shown")
+    suite, data = record.info.suite, record.info.data
+    if (entry.suite, entry.slice) != (suite.label, data.slice):
+        raise BadRun(
+            f"{path} is of suite {suite.label} on slice {data.slice:.19}, but its board lists it as {entry.suite:.40}"
+            f" on {entry.slice:.19}; publish it again"
+        )
+    return replace(record, verified=entry.verdict, listed=True)
 
 
 def _check_survivors(survivors: Mapping[Place, Survivors], attacks: Sequence[str], grid: Sequence[str]) -> None:

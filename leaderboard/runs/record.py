@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from harness.base.modes import MODES
 from harness.evidence.run_info import RunInfo
-from leaderboard.rows import CLEAN, UNVERIFIED, Note, Picture, Score
+from harness.trust.verify.verdict import NO
+from leaderboard.rows import CLAIMED, CLEAN, UNVERIFIED, Note, Picture, Score
 
 Place = tuple[str, str]
 """Attack id (or ``clean``, ``worst``) and epsilon label."""
@@ -43,11 +44,28 @@ class Record:
     verified: str = UNVERIFIED
     pictures: tuple[Picture, ...] = ()
     no_pictures: str = "pictures were not asked for"
+    listed: bool = False
+    """Whether it is a published file whose verdict is a board's word."""
 
     @property
     def complete(self) -> bool:
         """Whether the run finished and every cell has a number."""
         return self.info.status == "complete" and all(score.status == "ok" for score in self.scores.values())
+
+    @property
+    def claim(self) -> bool:
+        """Whether it is a published file that no board lists."""
+        return self.verified == CLAIMED
+
+    @property
+    def refuted(self) -> bool:
+        """Whether verification found what contradicts it."""
+        return self.verified == NO
+
+    @property
+    def standing(self) -> int:
+        """How far it is believed: 0 refuted, 1 a claim, 2 not verified, 3 verified."""
+        return 0 if self.refuted else 1 if self.claim else 2 if self.verified == UNVERIFIED else 3
 
 
 def worst_is_attack(info: RunInfo) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from harness.base.files import key_of
-from harness.evidence.run_info import RunInfo, as_json
-from leaderboard.rows import WORST, Column, Other, Ranking, Row, Spent, Table
+from harness.evidence.run_info import RunInfo
+from harness.evidence.suite_label import definition, shown_label
+from leaderboard.rows import WORST, Column, Note, Other, Ranking, Row, Spent, Table
 from leaderboard.runs.record import CLEAN_PLACE, Record, worst_is_attack
 from leaderboard.tables.detail import detail_of
 from leaderboard.tables.paired import pairs_of
@@ -19,20 +19,11 @@ TableKey = tuple[str, str, str, int, str, str, str, tuple[str, ...]]
 RowKey = tuple[str, str, int]
 
 
-def definition(info: RunInfo) -> str:
-    """Hash of everything that makes the suite's attacks what they are; versions of tools are told apart by row."""
-    names = ("id", "tool", "method", "kind", "iterative", "components", "params", "resolved", "code")
-    attacks = [
-        {name: content for name, content in as_json(attack).items() if name in names} for attack in info.suite.attacks
-    ]
-    return key_of({"attacks": attacks, "chunk": info.suite.chunk})[:12]
-
-
 def table_key(info: RunInfo) -> TableKey:
     """What two runs must share to stand in one table."""
     suite, data = info.suite, info.data
     grid = tuple(suite.labels)
-    return data.name, data.slice, suite.norm, data.n, suite.label, definition(info), info.mode, grid
+    return data.name, data.slice, suite.norm, data.n, suite.label, definition(suite), info.mode, grid
 
 
 def subjects(records: Iterable[Record]) -> dict[str, str]:
@@ -57,18 +48,34 @@ def age(record: Record) -> tuple[str, str]:
 
 
 def choose(records: Sequence[Record]) -> tuple[list[Record], list[tuple[Record, str]]]:
-    """For each row the newest complete run, or the newest if none is complete; and the others with the reason."""
+    """For each row the run that speaks for it, and the others with the reason.
+
+    Runs before claims and refuted runs, then complete before incomplete, verified before not, and the newest of those.
+    """
     groups: dict[RowKey, list[Record]] = {}
     known = subjects(records)
     for record in records:
         groups.setdefault(row_key(record.info, known), []).append(record)
     chosen, others = [], []
     for _, group in sorted(groups.items()):
-        best = max(group, key=lambda record: (record.complete, age(record)))
+        best = max(group, key=_weight)
         chosen.append(best)
         rest = sorted((record for record in group if record is not best), key=age, reverse=True)
-        others += [(record, "incomplete" if best.complete and not record.complete else "older") for record in rest]
+        others += [(record, _reason(record, best)) for record in rest]
     return chosen, others
+
+
+def _weight(record: Record) -> tuple[Any, ...]:
+    return record.standing > 1, record.complete, record.standing, age(record)
+
+
+def _reason(record: Record, best: Record) -> str:
+    """Why `best` speaks for the row and not `record`."""
+    if record.standing < min(best.standing, 2):
+        return "refuted by verification" if record.refuted else "a claim"
+    if best.complete and not record.complete:
+        return "incomplete"
+    return "not verified" if record.standing < best.standing and age(record) > age(best) else "older"
 
 
 def grouped(records: Sequence[Record]) -> list[list[Record]]:
@@ -79,18 +86,25 @@ def grouped(records: Sequence[Record]) -> list[list[Record]]:
     return [group for _, group in sorted(groups.items())]
 
 
-def make_tables(records: Sequence[Record]) -> list[Table]:
-    """One table for each set of runs that may be compared; the order of `records` does not matter."""
-    return [_table(group) for group in grouped(records)]
+def make_tables(records: Sequence[Record], claims: bool = False) -> list[Table]:
+    """One table for each set of runs that may be compared; the order of `records` does not matter.
+
+    Args:
+        records: The runs.
+        claims: Whether published files that no board lists are ranked, too; refuted runs never are.
+    """
+    return [_table(group, claims) for group in grouped(records)]
 
 
-def _table(group: Sequence[Record]) -> Table:
+def _table(group: Sequence[Record], claims: bool) -> Table:
     chosen, others = choose(group)
     labels = labels_of(chosen)
-    info = chosen[0].info
+    believed = sorted(chosen, key=lambda record: record.standing < 2)  # a claim does not describe the others' table
+    info = believed[0].info
     suite = info.suite
-    ranking, ranks = _rank(chosen)
+    ranking, ranks = _rank(chosen, claims)
     rows = [(_row(record, labels[place], ranks.get(place)), record) for place, record in enumerate(chosen)]
+    rows = [(replace(row, findings=(*row.findings, *_same_weights(row, chosen))), record) for row, record in rows]
     rows.sort(key=lambda pair: _order(pair[0], ranking))
     known = subjects(group)
     by_key = {row_key(record.info, known): label for record, label in zip(chosen, labels, strict=True)}
@@ -99,8 +113,8 @@ def _table(group: Sequence[Record]) -> Table:
         data=info.data.name,
         slice=info.data.slice,
         n=info.data.n,
-        suite=suite.label,
-        definition=definition(info),
+        suite=shown_label(suite),
+        definition=definition(suite),
         mode=info.mode,
         grid=tuple(suite.labels),
         attacks=tuple(Column(a.id, a.tool, a.caveats, a.method, a.iterative, dict(a.params)) for a in suite.attacks),
@@ -112,18 +126,30 @@ def _table(group: Sequence[Record]) -> Table:
             for o, reason in others
         ),
         pairs=tuple(pairs_of([record for _, record in rows])),
-        classes=next((tuple(r.info.classes) for r in chosen if r.info.classes), ()),
+        classes=next((tuple(r.info.classes) for r in believed if r.info.classes), ()),
     )
 
 
-def _rank(records: Sequence[Record]) -> tuple[Ranking | None, dict[int, tuple[int, int]]]:
+def _same_weights(row: Row, chosen: Sequence[Record]) -> list[Note]:
+    """A note if other rows have the weights of this one under another name."""
+    named = sorted({r.info.model.name for r in chosen if r.info.model.sha256 == row.weights} - {row.model})
+    return (
+        [Note("weights", "warn", f"the weights are those of {', '.join(named)}: one model, two names")] if named else []
+    )
+
+
+def _rank(records: Sequence[Record], claims: bool) -> tuple[Ranking | None, dict[int, tuple[int, int]]]:
     """The ranking cell and the rank intervals by place in `records`.
 
     The cell is the worst case at the largest epsilon complete in all rows; rows without a complete worst case at any
-    epsilon are not ranked and do not hold the others back.
+    epsilon are not ranked and do not hold the others back, nor do refuted runs and, unless `claims`, claims.
     """
     grid = records[0].info.suite.labels
-    able = [i for i, record in enumerate(records) if any((WORST, label) in record.survivors for label in grid)]
+    able = [
+        i
+        for i, record in enumerate(records)
+        if record.standing >= (1 if claims else 2) and any((WORST, label) in record.survivors for label in grid)
+    ]
     for label in reversed(grid):
         if able and all((WORST, label) in records[i].survivors for i in able):
             intervals = rank_intervals([records[i].survivors[WORST, label] for i in able])
@@ -139,8 +165,10 @@ def _order(row: Row, ranking: Ranking | None) -> tuple[Any, ...]:
 
 
 def labels_of(records: Sequence[Record]) -> list[str]:
-    """A name for each record that tells it from the others: weights or seed are added where the name does not do."""
-    names = Counter(record.info.model.name for record in records)
+    """A name for each record that tells it from the others: weights or seed are added where the name does not do.
+
+    A claim says that it is one.
+    """
     labels = []
     for record in records:
         name, weights, seed = _shown(record)
@@ -150,7 +178,9 @@ def labels_of(records: Sequence[Record]) -> list[str]:
             extra.append(short_hash(weights))
         if len({key[2] for key in same}) > 1:
             extra.append(f"seed {seed}")
-        labels.append(f"{name} ({', '.join(extra)})" if names[name] > 1 else name)
+        if record.claim:
+            extra.append("claim")
+        labels.append(f"{name} ({', '.join(extra)})" if extra else name)
     return labels
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from harness.base.text import toml_value
 from harness.errors import BadCard
 from harness.inputs.registry import is_plain_name
 from harness.types import Claim, ModelCard
@@ -151,21 +152,3 @@ def _table_lines(name: str, table: Mapping[str, Any]) -> list[str]:
 def _toml_key(key: str) -> str:
     bare = key and all(c.isascii() and (c.isalnum() or c in "-_") for c in key)
     return key if bare else toml_value(key)
-
-
-def toml_value(value: Any) -> str:
-    """`value` as TOML spells it: text, number, truth value, or a list of these."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return f"[{', '.join(toml_value(item) for item in value)}]"
-    escaped = "".join(_escape(c) for c in str(value))
-    return f'"{escaped}"'
-
-
-def _escape(char: str) -> str:
-    if char in '"\\':
-        return "\\" + char
-    return f"\\u{ord(char):04x}" if ord(char) < 32 or ord(char) == 127 else char

@@ -21,8 +21,13 @@ from harness.trust.diagnosis import verdict
 Falls = Mapping[int, str]
 """Sample id to the smallest epsilon label at which it falls; other clean-correct samples survive the whole grid."""
 
+_BUILT_IN = {("pgd-20",): "pgd@1", ("fgsm",): "fgsm@1", ("fgsm", "pgd-20"): "fgsm-pgd@1"}
+"""Built-in suites of these attacks, whose names no other suite may have."""
+
 
 def attack_info(name: str, iterative: bool = True, tool: str = "torchattacks", **params: Any) -> dict[str, Any]:
+    if name.startswith("pgd-") and tool == "torchattacks":  # as the built-in suites have it
+        params = {"steps": int(name[4:]), "step_size": "epsilon/4", "random_start": True, "restarts": 1} | params
     return {
         "id": name, "tool": tool, "tool_version": "3.5.1", "method": name.partition("-")[0], "kind": "budget",
         "iterative": iterative, "components": [], "params": params, "resolved": {}, "caveats": [],
@@ -37,7 +42,7 @@ def write_run(
     n: int = 20,
     wrong: Sequence[int] = (),
     grid: Sequence[str] = ("1/255", "8/255"),
-    suite: str = "pgd@1",
+    suite: str | None = None,
     attacks: Sequence[Mapping[str, Any]] | None = None,
     mode: str = "observed",
     norm: str = "linf",
@@ -64,6 +69,7 @@ def write_run(
     attacks = list(attacks or [attack_info("pgd-20", steps=20)])
     epsilons = [parse_epsilon(label, norm) for label in grid]
     told = info or {}
+    suite = suite or _BUILT_IN.get(tuple(attack["id"] for attack in attacks), "mine@1")
     info = {
         "schema": SCHEMA_VERSION,
         "facts_schema": fact.SCHEMA_VERSION,

@@ -11,6 +11,7 @@ from harness.evidence.run_info import RunInfo
 from harness.trust.diagnosis import between_attacks, within_attack
 from harness.trust.diagnosis.claim import claim
 from harness.trust.diagnosis.grade import grade
+from harness.trust.diagnosis.names import names
 from harness.trust.diagnosis.series import Series, read
 from harness.types import Finding
 
@@ -36,6 +37,7 @@ def verdict(info: RunInfo, facts: pa.Table) -> tuple[list[Finding], str | None]:
 
 def _findings(info: RunInfo, series: list[Series], facts: pa.Table) -> list[Finding]:
     return [
+        *names(info.suite),
         *claim(info, facts),
         *between_attacks.order(series),
         *between_attacks.black_box(series),

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from harness.base.machine import device_name, pick_device
-from harness.errors import BadRun, TornFile, UsageError
+from harness.errors import BadRun, TornFile, UnknownName, UsageError
 from harness.evidence import facts as fact
 from harness.evidence.run_info import RunInfo, parse
 from harness.evidence.store import RunStore
@@ -194,9 +194,10 @@ class _Work:
         told = self.info.suite
         if told.name not in Registry("suites"):
             return
-        known = load_suite(told.name)
-        if known.version != told.version:
-            text = f"suite {told.label} is not known here, only {known.label}: its attacks were not compared"
+        try:
+            known = load_suite(f"{told.name}@{told.version}")
+        except UnknownName:
+            text = f"suite {told.label} is not known here, only other versions: its attacks were not compared"
             self.notes.append(Finding("suite", "info", text))
             return
         here = [(a.id, a.tool, a.method, dict(a.params)) for a in known.attacks]

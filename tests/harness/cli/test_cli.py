@@ -198,7 +198,14 @@ def test_ctrl_c_loses_nothing_and_the_same_command_goes_on(work, presses):
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in finished.items())
 
 
-@pytest.mark.parametrize("words", [["leaderboard", LONG], ["verify", LONG], ["gate", LONG, "--require", "clean>=0.1"]])
-def test_a_path_that_the_system_refuses_is_named_in_one_line(words, capsys):
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["leaderboard", LONG], LONG),
+        (["verify", LONG], f"{LONG}/run.json"),
+        (["gate", LONG, "--require", "clean>=0.1"], LONG),
+    ],
+)
+def test_a_path_that_the_system_refuses_is_named_in_one_line(words, named, capsys):
     assert main(words) == 2
-    assert capsys.readouterr().err == f"harness: {LONG} cannot be used: File name too long\n"
+    assert capsys.readouterr().err == f"harness: {named} cannot be used: File name too long\n"

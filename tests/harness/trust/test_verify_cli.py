@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from importlib.resources import files
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -113,6 +114,24 @@ def test_bad_input_is_one_line_and_exit_2(work, capsys, words, message):
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("harness: ")]
     assert len(lines) == 1
     assert message in lines[0]
+
+
+def test_what_is_not_judged_is_named(work, capsys):
+    Path("results/x.run.json").write_text("{}")
+    Path("results/notes.txt").write_text("all verified")
+    Path("results/deeper/run").mkdir(parents=True)
+    assert verified("results") == 0
+    told = capsys.readouterr().err.splitlines()
+    assert [line for line in told if line.startswith("not judged")] == [
+        "not judged: results/deeper (no run)",
+        "not judged: results/notes.txt (no run)",
+        "not judged: results/x.run.json (a published file proves nothing; verify the run it was made from)",
+    ]
+    Path("only").mkdir()
+    Path("results/x.run.json").rename("only/x.run.json")
+    for given in ("only", "only/x.run.json"):
+        assert verified(given) == 2
+        assert "name the run that a published file was made from" in capsys.readouterr().err
 
 
 def test_a_run_that_cannot_be_read_does_not_take_the_others_along(work, capsys):

@@ -46,7 +46,7 @@ def test_golden(runs, tmp_path: Path) -> None:
     attacks = [runs.attack("fgsm", iterative=False), runs.attack("pgd-20", steps=20)]
     trades = {"defense": "trades", "trained_for": {"norm": "linf", "epsilon": "3/255"}}
     finding = {"check": "P5", "level": "warn", "message": "fgsm is stronger than pgd-20 <here>"}
-    everything = {"n": 200, "attacks": attacks, "suite": "standard@1"}
+    everything = {"n": 200, "attacks": attacks, "suite": "fgsm-pgd@1"}
     runs.write(
         "standard", {"fgsm": dict.fromkeys(range(150), E1), "pgd-20": dict.fromkeys(range(190), E1)}, **everything
     )

@@ -28,7 +28,7 @@ def write_board(runs) -> None:
         runs.attack("fgsm", iterative=False), runs.attack("pgd-2", steps=2), runs.attack("pgd-10", steps=10),
         runs.attack("autoattack", tool="autoattack"),
     ]  # fmt: skip
-    options = {"n": 90, "grid": (E1, E4, E8), "attacks": attacks, "classes": TRAFFIC_SIGNS, "suite": "standard@1"}
+    options = {"n": 90, "grid": (E1, E4, E8), "attacks": attacks, "classes": TRAFFIC_SIGNS, "suite": "mine@1"}
     weak = {a["id"]: dict.fromkeys(range(80), E1) for a in attacks}
     strong = {a["id"]: dict.fromkeys(range(20), E4) for a in attacks}
     middle = {a["id"]: dict.fromkeys(range(40), E4) for a in attacks}
@@ -142,7 +142,7 @@ def test_a_model_has_a_page_and_the_way_back_works(browser, page) -> None:
         assert article.locator("section.run").count() == 2, "both data sets"
         text = article.inner_text()
         assert "Under attack at 8/255, the most dangerous first" in text
-        assert "--model trades --suite standard" in text
+        assert "--model trades --suite mine" in text
         assert "P20" in text
         article.get_by_text("Checklist").first.click()
         assert article.get_by_text("Perform adaptive attacks").first.is_visible()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from repository import ROOT
 
 from harness.errors import BadRun
-from leaderboard import site
+from harness.trust.ledger import content_hash, ledger_path
+from leaderboard import site, wording
 from leaderboard.cli import compare, gate, leaderboard
 from leaderboard.compare import recipes
 from leaderboard.render import markdown
+from leaderboard.runs.board import BOARD, read_board
 from leaderboard.runs.collect import collect
 from leaderboard.runs.published import ENDING, _pack
 from leaderboard.tables.tables import make_tables
@@ -32,13 +36,41 @@ def measure(runs) -> None:
     runs.write("a2s", {"pgd-20": dict.fromkeys(range(20), E8)}, card=card, **options)
 
 
+def judge(folder: Path, value: str = "replayed 5") -> Path:
+    """The run, of which the ledger says `value`."""
+    line = {
+        "content": content_hash(folder), "run": folder.name, "verdict": value, "evidence": "all", "replayed": 5,
+        "at_most": 0.5, "problems": int(value == "no"), "by": None, "device": "cpu", "at": "2025-01-01", "schema": 1,
+    }  # fmt: skip
+    with ledger_path().open("a", encoding="utf-8") as ledger:
+        ledger.write(json.dumps(line) + "\n")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_ledger(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HARNESS_LEDGER", str(tmp_path / "ledger.jsonl"))
+
+
 @pytest.fixture
 def published(runs, tmp_path):
     measure(runs)
-    written, incomplete = site.publish(collect([runs.folder]), tmp_path / site.PUBLISHED)
-    assert len(written) == 2
-    assert not incomplete
+    for run in runs.folder.iterdir():
+        judge(run)
+    done = site.publish(collect([runs.folder]), tmp_path / site.PUBLISHED)
+    assert len(done.written) == 2
+    assert not done.claims
+    assert not done.left_out
     return tmp_path / site.PUBLISHED
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.glob(f"*{ENDING}"))
+
+
+def rows_of(*folders: Path, claims: bool = False) -> dict[str, tuple[Any, str, str | None]]:
+    (table,) = make_tables(collect(folders), claims)
+    return {row.label: (row.rank, row.verified, row.grade) for row in table.rows}
 
 
 def test_a_published_run_gives_the_same_tables(runs, published) -> None:
@@ -65,12 +97,157 @@ def test_incomplete_runs_are_not_published(runs, tmp_path, call, capsys) -> None
 
 
 def test_a_newer_run_of_a_row_takes_the_place_of_the_older(runs, tmp_path) -> None:
-    older = runs.write("a")
-    (old,), _ = site.publish(collect([older]), tmp_path / "out")
-    newer = runs.write("a", finished="2025-01-01T00:00:00+00:00")
-    (new,), _ = site.publish(collect([newer]), tmp_path / "out")
+    older = judge(runs.write("a"))
+    (old,) = site.publish(collect([older]), tmp_path / "out").written
+    newer = judge(runs.write("a", finished="2025-01-01T00:00:00+00:00"), "breaks verified")
+    (new,) = site.publish(collect([newer]), tmp_path / "out").written
     assert not old.exists()
-    assert list((tmp_path / "out").iterdir()) == [new]
+    assert files(tmp_path / "out") == [new]
+    assert [entry.file for entry in read_board(tmp_path / "out").values()] == [new.name]
+    assert rows_of(tmp_path / "out") == {"a": ((1, 1), "breaks verified", collect([newer])[0].grade)}
+
+
+def forge(path: Path, **values: Any) -> Path:
+    """A published file in which the model loses no sample, beside the honest one."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    info = content["info"] | {key: values.pop(key) for key in ("finished", "model") if key in values}
+    clean = next(cell["survivors"] for cell in content["cells"] if cell["epsilon_label"] == "0")
+    cells = [cell | {"survivors": clean} for cell in content["cells"]]
+    forged = content | {"cells": cells, "info": info, "grade": "A", "verified": "replayed 5000", "name": "x"} | values
+    target = path.with_name(f"x{ENDING}")
+    target.write_text(json.dumps(forged), encoding="utf-8")
+    return target
+
+
+def test_a_forged_file_is_a_claim_whatever_it_says_of_itself(published) -> None:
+    honest = rows_of(published)
+    assert {row[1] for row in honest.values()} == {"replayed 5"}
+    forge(files(published)[0], model={"name": "best", "sha256": "sha256:" + "f" * 64})
+    assert rows_of(published) == {**honest, "best (claim)": (None, "claimed", None)}
+    ranked = rows_of(published, claims=True)
+    assert ranked["best (claim)"][0][0] == 1
+    assert ranked["best (claim)"][1:] == ("claimed", None)
+
+
+def test_a_newer_claim_takes_no_row(published) -> None:
+    honest = rows_of(published)
+    forge(files(published)[0], finished="2030-01-01T00:00:00+00:00")
+    assert rows_of(published, claims=True) == honest
+    (table,) = make_tables(collect([published]))
+    assert [(other.run, other.reason) for other in table.others] == [("x", "a claim")]
+    assert "are not ranked" not in wording.ranking_text(table)
+
+
+def test_a_listed_file_that_was_edited_is_a_claim(published) -> None:
+    path = files(published)[0]
+    path.write_text(path.read_text(encoding="utf-8").replace('"odd"', '"even"') + " ", encoding="utf-8")
+    assert sum(verdict == "claimed" for _, verdict, _ in rows_of(published).values()) == 1
+    (table,) = make_tables(collect([published]))
+    assert "Claims, which no board lists" in wording.ranking_text(table)
+
+
+def test_line_endings_of_a_checkout_change_no_verdict(published) -> None:
+    honest = rows_of(published)
+    for path in files(published):
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert rows_of(published) == honest
+
+
+def test_what_was_not_verified_here_is_published_as_a_claim(runs, published, tmp_path, call, capsys) -> None:
+    before = {path: path.read_bytes() for path in published.iterdir()}
+    forge(files(published)[0], finished="2030-01-01T00:00:00+00:00", name="y")
+    submitted = tmp_path / "submitted"
+    submitted.mkdir()
+    (published / f"x{ENDING}").rename(submitted / f"x{ENDING}")
+    newer = runs.write("b", attacks=[runs.attack("fgsm", iterative=False), runs.attack("pgd-20", steps=20)], n=60)
+    assert call(leaderboard, submitted, newer, "--publish", published, "--pictures", "0") == 0
+    assert capsys.readouterr().err.count("published as a claim") == 2
+    assert {path: path.read_bytes() for path in before} == before
+    assert rows_of(published)["b (claim)"][:2] == (None, "claimed")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('"replayed 5"', '"claimed"', "verdict of [[run]] number 1"),
+        ("schema = 1", "schema = 2", "expected 1"),
+        ("[[run]]", "[[run", "no board of this version"),
+        ("pgd@1", "pgd@2", "lists it as fgsm-pgd@2"),
+        ('file = "', 'file = 3 # "', "file of [[run]] number 1 is 3, expected text"),
+    ],
+)
+def test_a_damaged_board_is_refused_in_a_line(published, old: str, new: str, told: str) -> None:
+    path = published / BOARD
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(BadRun) as error:
+        collect([published])
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_gate_and_compare_know_a_claim(runs, published, tmp_path, call, capsys) -> None:
+    mine = next(path for path in runs.folder.iterdir() if path.name.startswith("a2s"))
+    baseline = tmp_path / "baseline"
+    baseline.mkdir()
+    path = next(path for path in files(published) if path.name.startswith("a2s"))
+    (baseline / path.name).write_bytes(path.read_bytes())
+    assert call(gate, mine, "--require", f"no-regression:{baseline}") == 1
+    assert "has only claims and refuted runs of a2s" in capsys.readouterr().out
+    assert call(gate, baseline, "--require", "clean>=0") == 1
+    assert "it is a claim: no board.toml beside it lists the file" in capsys.readouterr().out
+    assert call(compare, "a2s", "standard", baseline, *[run for run in runs.folder.iterdir() if run != mine]) == 0
+    assert "a2s (claim)" in capsys.readouterr().out
+
+
+def test_a_refuted_run_is_neither_ranked_nor_in_the_way(runs, tmp_path, call, capsys) -> None:
+    attacks = {"attacks": [runs.attack("pgd-20", steps=20)], "n": 60}
+    judge(runs.write("a", {"pgd-20": dict.fromkeys(range(30), E1)}, **attacks))
+    judge(runs.write("a", finished="2030-01-01T00:00:00+00:00", **attacks), "no")
+    judge(runs.write("b", **attacks), "no")
+    runs.write("c", **attacks)
+    assert {label: row[:2] for label, row in rows_of(runs.folder).items()} == {
+        "c": ((1, 1), "not verified"), "a": ((2, 2), "replayed 5"), "b": (None, "no")
+    }  # fmt: skip
+    (table,) = make_tables(collect([runs.folder]))
+    assert [(other.label, other.reason) for other in table.others] == [("a", "refuted by verification")]
+    assert call(leaderboard, runs.folder, "--verified-only", "--format", "csv") == 0
+    told = capsys.readouterr()
+    assert {line.split(",")[10] for line in told.out.splitlines()[1:]} == {"a"}
+    assert "left out, for they are not verified: 3 of 4 runs" in told.err
+    assert call(leaderboard, runs.folder, "--publish", tmp_path / "out", "--pictures", "0") == 3
+    assert "not published, for verification refuted it" in capsys.readouterr().err
+    assert not list((tmp_path / "out").glob("b-*"))
+
+
+def test_a_newer_run_that_nobody_verified_does_not_displace_the_verified_one(runs) -> None:
+    judge(runs.write("a", {"pgd-20": dict.fromkeys(range(10), E1)}))
+    newer = runs.write("a", finished="2030-01-01T00:00:00+00:00")
+    (table,) = make_tables(collect([runs.folder]))
+    assert [(row.verified, row.worst[-1].correct) for row in table.rows] == [("replayed 5", 10)]
+    assert [(other.run, other.reason) for other in table.others] == [(newer.name, "not verified")]
+
+
+def test_an_altered_run_is_skipped_and_named(runs, call, capsys) -> None:
+    runs.write("a")
+    bad = runs.write("b")
+    summary = json.loads((bad / "summary.json").read_text(encoding="utf-8"))
+    (bad / "summary.json").write_text(json.dumps(summary | {"n": 999}), encoding="utf-8")
+    assert call(leaderboard, runs.folder, "--format", "csv") == 3
+    told = capsys.readouterr()
+    assert {line.split(",")[10] for line in told.out.splitlines()[1:]} == {"a"}
+    assert told.err.startswith("skipped: run ")
+    assert "summary.json has n = 999, but the facts give 20" in told.err
+    (bad / "summary.json").unlink()
+    for facts in (bad / "facts").iterdir():
+        facts.write_bytes(b"torn")
+    assert call(leaderboard, runs.folder, "--format", "csv") == 3
+    assert bad.name in capsys.readouterr().err
+    with pytest.raises(BadRun, match=bad.name):  # a gate does not look away
+        call(gate, runs.folder, "--require", "clean>=0")
+    with pytest.raises(BadRun, match=bad.name):  # nothing is left to show
+        call(leaderboard, bad)
 
 
 def break_json(content):
@@ -133,7 +310,7 @@ def relabel(content):
     ],
 )  # fmt: skip
 def test_a_damaged_file_is_refused_in_a_line(published, change) -> None:
-    path = sorted(published.iterdir())[1]
+    path = files(published)[1]
     path.write_text(change(json.loads(path.read_text(encoding="utf-8"))), encoding="utf-8")
     with pytest.raises(BadRun) as told:
         collect([published])
@@ -148,7 +325,7 @@ def test_the_pages_are_generated_from_the_files_alone(published, tmp_path, capsy
     for line in text.splitlines():
         if line.startswith("![Curves"):
             assert (tmp_path / line.rpartition("(")[2].rstrip(")")).read_text(encoding="utf-8").startswith("<?xml")
-    assert "![Curves of signs, linf, suite pgd@1, observed]" in text
+    assert "![Curves of signs, linf, suite fgsm-pgd@1, observed]" in text
     assert "Contrastive pre-training against its twin" in text
     assert (tmp_path / "leaderboard.html").is_file()
     assert site.main([str(tmp_path / "nowhere")]) == 2
@@ -183,3 +360,16 @@ def test_the_documented_comparison_of_seeds_comes_from_the_committed_files() -> 
     rows = [line for line in found.splitlines() if line.startswith("| ")]
     assert len(rows) == 7
     assert "\n".join(rows) in text
+
+
+def test_equal_weights_under_two_names_are_marked(runs) -> None:
+    for name in ("a", "b"):
+        runs.write(name, sha256="sha256:" + "e" * 64)
+    runs.write("c")
+    (table,) = make_tables(collect([runs.folder]))
+    told = {row.label: [note.message for note in row.findings if note.check == "weights"] for row in table.rows}
+    assert told == {
+        "a": ["the weights are those of b: one model, two names"],
+        "b": ["the weights are those of a: one model, two names"],
+        "c": [],
+    }

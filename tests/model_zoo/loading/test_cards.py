@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.base.text import toml_value
 from harness.errors import BadCard
 from harness.types import Claim, ModelCard
-from model_zoo.loading.card_file import read_card, toml_value, write_card
+from model_zoo.loading.card_file import read_card, write_card
 
 CARD = ModelCard(
     name="tiny",

@@ -1,0 +1,17 @@
+"""Names that say more than is there: a suite under a built-in name, an attack under another's."""
+
+from __future__ import annotations
+
+from harness.evidence.findings import found
+from harness.evidence.run_info import SuiteInfo
+from harness.evidence.suite_label import difference, shown_label
+from harness.inputs.attack_names import misnamed
+from harness.types import Finding
+
+
+def names(suite: SuiteInfo) -> list[Finding]:
+    """P27: the suite's name and its attacks' ids say what they are; else the table's headings are wrong."""
+    said = [why for attack in suite.attacks if (why := misnamed(attack.id, attack.tool, attack.method, attack.params))]
+    if (why := difference(suite)) is not None:
+        said.append(f"suite {shown_label(suite)}: {why}; give a suite of your own a name of its own")
+    return [found("P27", "error", message) for message in said]
