@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from leaderboard.runs.record import Record
 
 _RESULTS = Path("results")
+SuiteOption = Annotated[
+    str | None, typer.Option("--suite", help="Only runs of this suite: NAME, NAME@VERSION or a suite file.")
+]
+DataOption = Annotated[
+    str | None, typer.Option("--data", help="Only runs on this data set, as for eval or as results name it.")
+]
+NumberOption = Annotated[int | None, typer.Option("--n", min=1, help="Only runs on this many samples.")]
+ModeOption = Annotated[str | None, typer.Option("--mode", help="Only runs in this mode.")]
+AttackOption = Annotated[
+    list[str] | None, typer.Option("--attack", help="Show only this attack, or worst; repeatable.")
+]
 _SUFFIXES = {"tex": "latex", "markdown": "md"}
 
 
@@ -39,30 +50,53 @@ def leaderboard(
     publish: Annotated[
         Path | None, typer.Option(help="Write every complete run as a small file into this folder instead.")
     ] = None,
+    suite: SuiteOption = None,
+    data: DataOption = None,
+    n: NumberOption = None,
+    mode: ModeOption = None,
+    attack: AttackOption = None,
 ) -> int:
     """Rank measured models: a table for each threat model, data slice, suite, epsilon grid and mode."""
     chosen = format_ or _format_of(output)
     render = Registry("renderers").load(chosen)  # first: a typo is told at once
 
-    from leaderboard.runs.collect import collect
-    from leaderboard.tables.tables import make_tables
+    from leaderboard.tables.tables import make_tables, with_attacks
 
     if publish is not None and (format_ or output):
         raise UsageError("--publish writes files of its own; leave out --format and --output")
+    if publish is not None and attack:
+        raise UsageError("--publish writes whole runs; leave out --attack")
     with waiting("reading runs"):
-        records = collect(results or [_RESULTS])
+        records = _records(results, suite, data, n, mode, attack)
         if pictures and (chosen == "html" or publish is not None):
             records = _with_pictures(records, pictures, data_root)
     if publish is not None:
         return _publish(records, publish)
     with waiting("rendering"):
-        text = render(make_tables(records))
+        text = render([with_attacks(table, attack or ()) for table in make_tables(records)])
     if output is None:
         typer.echo(text, nl=False)
     else:
         _write(output, text)
         typer.echo(output)
     return 0
+
+
+def _records(
+    results: list[Path] | None,
+    suite: str | None,
+    data: str | None,
+    n: int | None,
+    mode: str | None,
+    attacks: list[str] | None,
+) -> list[Record]:
+    """The runs in `results` that the options ask for."""
+    from leaderboard.runs.chosen import Filter, check_attacks, select
+    from leaderboard.runs.collect import collect
+
+    records = select(collect(results or [_RESULTS]), Filter(suite, data, n, mode))
+    check_attacks(attacks or (), [attack.id for record in records for attack in record.info.suite.attacks])
+    return records
 
 
 def _with_pictures(records: list[Record], count: int, root: Path | None) -> list[Record]:
@@ -125,20 +159,19 @@ def plot(
     output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write: .png, .svg or .pdf.")] = Path(
         "curves.pdf"
     ),
-    attack: Annotated[list[str] | None, typer.Option(help="Only this attack, or worst; repeatable.")] = None,
-    data: Annotated[str | None, typer.Option(help="Only runs on this data set.")] = None,
-    suite: Annotated[str | None, typer.Option(help="Only runs of this suite, NAME or NAME@VERSION.")] = None,
-    mode: Annotated[str | None, typer.Option(help="Only runs in this mode.")] = None,
+    suite: SuiteOption = None,
+    data: DataOption = None,
+    n: NumberOption = None,
+    mode: ModeOption = None,
+    attack: AttackOption = None,
     steps: Annotated[bool, typer.Option("--steps", help="Accuracy against the number of steps.")] = False,
 ) -> int:
     """Draw security curves (accuracy against epsilon) with their intervals, for a paper."""
-    from leaderboard.figures.choose import Choice, figure
+    from leaderboard.figures.choose import figure
     from leaderboard.figures.plots import check_ending, draw
-    from leaderboard.runs.collect import collect
 
     check_ending(output)
-    choice = Choice(data, suite, mode, tuple(attack or ()), steps)
-    panels, caption = figure(collect(results or [_RESULTS]), choice)
+    panels, caption = figure(_records(results, suite, data, n, mode, attack), attack or (), steps)
     draw(panels, output, caption)
     typer.echo(output)
     return 0
@@ -155,24 +188,28 @@ def compare(
     results: Annotated[
         list[Path] | None, typer.Argument(help="Results folders or single runs (default: results).")
     ] = None,
+    suite: SuiteOption = None,
+    data: DataOption = None,
+    n: NumberOption = None,
+    mode: ModeOption = None,
+    attack: AttackOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every sample that flips.")] = False,
 ) -> int:
     """Compare two models sample by sample: what flips, under which attack, and whether it could be chance."""
     from leaderboard.compare.models import as_data, as_markdown
     from leaderboard.compare.models import compare as run
-    from leaderboard.runs.collect import collect
 
-    records = collect(results or [_RESULTS])
+    records = _records(results, suite, data, n, mode, attack)
     if set("*?") & {*model_a, *model_b}:
         from leaderboard.compare import recipes
 
-        found_recipes = recipes.compare_seeds(records, model_a, model_b)
+        found_recipes = recipes.compare_seeds(records, model_a, model_b, attack or ())
         if as_json:
             print_json(envelope("compare", {"seeds": recipes.as_data(found_recipes)}))
         else:
             typer.echo(recipes.as_markdown(found_recipes), nl=False)
         return 0
-    found = run(records, model_a, model_b)
+    found = run(records, model_a, model_b, attack or ())
     if as_json:
         print_json(envelope("compare", {"comparisons": as_data(found)}))
     else:

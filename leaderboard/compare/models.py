@@ -38,10 +38,14 @@ class Comparison:
     """Cells that one of the two does not have."""
 
 
-def compare(records: Sequence[Record], name_a: str, name_b: str) -> list[Comparison]:
+def compare(records: Sequence[Record], name_a: str, name_b: str, attacks: Sequence[str] = ()) -> list[Comparison]:
     """Compare two models wherever they were measured alike: same slice, suite, epsilon grid and mode.
 
-    A name is that of a model, its label in a leaderboard, or the name of a run's folder.
+    Args:
+        records: The runs.
+        name_a: A model's name, its label in a leaderboard, or the name of a run's folder.
+        name_b: The other one.
+        attacks: Attacks to compare beside clean, ``worst`` among them; empty takes all.
 
     Raises:
         UnknownName: no run of that name.
@@ -59,7 +63,7 @@ def compare(records: Sequence[Record], name_a: str, name_b: str) -> list[Compari
         (a, label_a), (b, label_b) = pair[0], pair[1]
         if a is b:
             raise UsageError(f"{name_a!r} and {name_b!r} both name run {a.folder}; name two different ones")
-        cells, incomplete = paired_cells(a, b)
+        cells, incomplete = paired_cells(a, b, attacks)
         found.append(Comparison(table, label_a, label_b, a, b, tuple(cells), tuple(incomplete)))
     if not found:
         raise UsageError(

@@ -56,10 +56,12 @@ class SeedComparison:
     cells: tuple[SeedCell, ...]
 
 
-def compare_seeds(records: Sequence[Record], pattern_a: str, pattern_b: str) -> list[SeedComparison]:
+def compare_seeds(
+    records: Sequence[Record], pattern_a: str, pattern_b: str, attacks: Sequence[str] = ()
+) -> list[SeedComparison]:
     """Compare all models whose names match `pattern_a` with those that match `pattern_b` (``*`` and ``?``).
 
-    Only cells that are complete in all of them are compared.
+    Only cells that are complete in all of them are compared; `attacks`, where given, are kept beside clean.
 
     Raises:
         UnknownName: no measured model matches a pattern.
@@ -77,7 +79,7 @@ def compare_seeds(records: Sequence[Record], pattern_a: str, pattern_b: str) -> 
             raise UsageError(f"{pattern_a!r} and {pattern_b!r} both match a model; give patterns that do not overlap")
         if len(a) >= 2 and len(b) >= 2:
             (table,) = make_tables(group)
-            found.append(SeedComparison(table, _names(a), _names(b), tuple(_cells(a, b))))
+            found.append(SeedComparison(table, _names(a), _names(b), tuple(_cells(a, b, attacks))))
     if not found:
         raise UsageError(
             f"in no table {pattern_a!r} and {pattern_b!r} have two trainings each; measure more seeds of both alike"
@@ -109,8 +111,8 @@ def _names(records: Sequence[Record]) -> tuple[str, ...]:
     return tuple(record.info.model.name for record in records)
 
 
-def _cells(a: Sequence[Record], b: Sequence[Record]) -> list[SeedCell]:
-    common = [place for place in places(a[0]) if all(place in record.survivors for record in (*a, *b))]
+def _cells(a: Sequence[Record], b: Sequence[Record], attacks: Sequence[str]) -> list[SeedCell]:
+    common = [place for place in places(a[0], attacks) if all(place in record.survivors for record in (*a, *b))]
     found = []
     for place in common:
         rows_a, rows_b = (np.stack([record.survivors[place] for record in side]) for side in (a, b))

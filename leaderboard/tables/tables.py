@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from harness.base.files import key_of
@@ -82,6 +83,24 @@ def grouped(records: Sequence[Record]) -> list[list[Record]]:
 def make_tables(records: Sequence[Record]) -> list[Table]:
     """One table for each set of runs that may be compared; the order of `records` does not matter."""
     return [_table(group) for group in grouped(records)]
+
+
+def with_attacks(table: Table, attacks: Sequence[str]) -> Table:
+    """The table with the columns of `attacks` alone; ranks and the worst case still count every attack of the suite.
+
+    Args:
+        table: The table.
+        attacks: Ids of attacks, or ``worst``; empty keeps all.
+    """
+    if not attacks:
+        return table
+    columns = tuple(column for column in table.attacks if column.attack in attacks)
+    rows = []
+    for row in table.rows:
+        shown = tuple(score for score in row.cells if score.attack in attacks)
+        rows.append(replace(row, cells=shown, unshown=tuple(s for s in row.cells if s.attack not in attacks)))
+    same = table.worst_is_attack and bool(columns)
+    return replace(table, attacks=columns, rows=tuple(rows), worst_is_attack=same)
 
 
 def _table(group: Sequence[Record]) -> Table:
