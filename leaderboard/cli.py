@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,8 @@ from harness.errors import UsageError
 from harness.inputs.registry import Registry
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from leaderboard.runs.record import Record
 
 _RESULTS = Path("results")
@@ -55,10 +58,19 @@ def leaderboard(
     n: NumberOption = None,
     mode: ModeOption = None,
     attack: AttackOption = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(help="latex: rank,model,clean,worst,pgd-20@8/255,... or all (default: what fits a column)."),
+    ] = None,
+    no_intervals: Annotated[bool, typer.Option("--no-intervals", help="latex: the numbers alone.")] = False,
 ) -> int:
     """Rank measured models: a table for each threat model, data slice, suite, epsilon grid and mode."""
     chosen = format_ or _format_of(output)
     render = Registry("renderers").load(chosen)  # first: a typo is told at once
+    if chosen == "latex":
+        render = partial(render, columns=_columns(columns, attack or ()), intervals=not no_intervals)
+    elif columns is not None or no_intervals:
+        raise UsageError(f"--columns and --no-intervals are for --format latex, not {chosen}; leave them out")
 
     from leaderboard.tables.tables import make_tables, with_attacks
 
@@ -80,6 +92,16 @@ def leaderboard(
         _write(output, text)
         typer.echo(output)
     return 0
+
+
+def _columns(text: str | None, attacks: Sequence[str]) -> tuple[str, ...]:
+    """Names of the columns that are asked for; attacks that are stand beside those that always do."""
+    if text is None:
+        return ("rank", "model", "clean", *attacks) if attacks else ()
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise UsageError(f"--columns {text!r} has a name that is empty; write for instance rank,model,clean,worst")
+    return names
 
 
 def _records(

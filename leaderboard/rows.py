@@ -41,6 +41,11 @@ class Note:
     level: str
     message: str
 
+    @property
+    def grave(self) -> bool:
+        """Whether the figures are not what they look like: an error, or a refusal that ``--force`` overruled."""
+        return self.level in ("error", "refuse")
+
 
 UNVERIFIED = "not verified"
 

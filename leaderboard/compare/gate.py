@@ -89,7 +89,7 @@ def newest(records: Sequence[Record]) -> list[Record]:
 
 
 def _judge_errors(subject: _Subject, allow: Sequence[str]) -> Verdict | None:
-    errors = [note for note in subject.record.findings if note.level == "error"]
+    errors = [note for note in subject.record.findings if note.grave]
     if not errors:
         return None
     refused = [note for note in errors if note.check not in allow]

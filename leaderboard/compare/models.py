@@ -109,8 +109,8 @@ def as_data(comparisons: Iterable[Comparison]) -> list[dict[str, Any]]:
             "definition": c.table.definition,
             "mode": c.table.mode,
             "grid": list(c.table.grid),
-            "a": {"label": c.label_a, "run": c.a.folder.name},
-            "b": {"label": c.label_b, "run": c.b.folder.name},
+            "a": {"label": c.label_a, "run": c.a.folder.name, "errors": list(wording.errors(c.a.findings))},
+            "b": {"label": c.label_b, "run": c.b.folder.name, "errors": list(wording.errors(c.b.findings))},
             "cells": [_cell_data(c, cell) for cell in c.cells],
             "incomplete": [{"attack": attack, "epsilon_label": label} for attack, label in c.incomplete],
         }
@@ -150,7 +150,10 @@ def as_markdown(comparisons: Sequence[Comparison]) -> str:
 
 
 def _section(comparison: Comparison, title: str) -> list[str]:
-    a, b = escape(comparison.label_a), escape(comparison.label_b)
+    sides = ((comparison.label_a, comparison.a), (comparison.label_b, comparison.b))
+    both = [(label, wording.errors(record.findings)) for label, record in sides]
+    a, b = (escape(wording.marked(label, checks)) for label, checks in both)
+    marks = wording.marks_text(both)
     rows, flips = [], []
     for cell in comparison.cells:
         name = escape(_name(cell.a.attack, cell.a.epsilon_label))
@@ -180,6 +183,7 @@ def _section(comparison: Comparison, title: str) -> list[str]:
     return [
         f"## A: {a}, B: {b}",
         escape(f"On {title}: run {comparison.a.folder.name} against run {comparison.b.folder.name}.", 400),
+        *([escape(marks, 400)] if marks else []),
         intro,
         grid(_HEADER, rows, left=1),
         *([f"Not complete in both, so not compared: {missing}."] if missing else []),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from harness.errors import UsageError
 from leaderboard import wording
-from leaderboard.figures.curves import security_panels, step_panels
+from leaderboard.figures.curves import caption, security_panels, step_panels
 from leaderboard.figures.plots import Panel
 from leaderboard.rows import WORST, Table
 from leaderboard.runs.chosen import check_attacks
@@ -34,7 +34,7 @@ def figure(records: Sequence[Record], attacks: Sequence[str] = (), steps: bool =
     if not panels:
         what = "attacks that differ in their steps alone" if steps else "complete cells"
         raise UsageError(f"{wording.titles([table])[0]} has no {what} to draw")
-    return panels, f"{wording.titles([table])[0]}, n = {table.n:,}. Bands: 95 % Wilson intervals over images."
+    return panels, caption(table, wording.titles([table])[0])
 
 
 def _the_table(tables: Sequence[Table]) -> Table:

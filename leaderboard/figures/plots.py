@@ -57,6 +57,8 @@ class Curve:
 
     label: str
     points: tuple[Point, ...]
+    mark: str = ""
+    """Behind the label in the legend; the caption says what it means."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,8 @@ def _figure(panels: Sequence[Panel], caption: str) -> Figure:
     labels = list(dict.fromkeys(curve.label for panel in panels for curve in panel.curves))
     width = max(3.3, 2.6 * columns + 0.3)
     room = width - 2 * _MARGIN
-    names = [wrapped(one_line(label, LABEL_LIMIT), 8, room - _HANDLE) for label in labels]
+    marks = {curve.label: f" {curve.mark}" if curve.mark else "" for panel in panels for curve in panel.curves}
+    names = [wrapped(one_line(label, LABEL_LIMIT) + marks[label], 8, room - _HANDLE) for label in labels]
     widest = max(text_width(line, 8) for name in names for line in name.split("\n"))
     across = max(1, min(len(labels), 2 * columns, int(room / (widest + _HANDLE))))
     below = wrapped(one_line(caption, None), 7, room)

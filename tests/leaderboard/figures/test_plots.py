@@ -99,6 +99,16 @@ def test_tables_never_share_a_figure(runs) -> None:
         figure(records, steps=True)
 
 
+def test_a_curve_of_a_run_with_errors_is_marked(runs) -> None:
+    runs.write("m", {}, findings=[{"check": "P7", "level": "error", "message": "gradients are zero"}])
+    runs.write("sound", {})
+    panels, caption = figure(collect([runs.folder]))
+    assert [(curve.label, curve.mark) for curve in panels[0].curves] == [("m", "†"), ("sound", "")]
+    assert caption.endswith("† findings of level error, so that these figures are not to be trusted: m (P7).")
+    (legend,) = plots._figure(panels, caption).legends
+    assert [text.get_text() for text in legend.get_texts()] == ["m †", "sound"]
+
+
 @pytest.mark.parametrize("panels", [1, 2, 3, 4])
 @pytest.mark.parametrize("label", ["trades", "a name of thirty-seven characters, long", "W" * 40])
 def test_nothing_is_clipped(panels: int, label: str) -> None:
