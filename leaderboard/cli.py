@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,9 +14,22 @@ from harness.errors import BadRun, UsageError
 from harness.inputs.registry import Registry
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from leaderboard.runs.record import Record
 
 _RESULTS = Path("results")
+SuiteOption = Annotated[
+    str | None, typer.Option("--suite", help="Only runs of this suite: NAME, NAME@VERSION or a suite file.")
+]
+DataOption = Annotated[
+    str | None, typer.Option("--data", help="Only runs on this data set, as for eval or as results name it.")
+]
+NumberOption = Annotated[int | None, typer.Option("--n", min=1, help="Only runs on this many samples.")]
+ModeOption = Annotated[str | None, typer.Option("--mode", help="Only runs in this mode.")]
+AttackOption = Annotated[
+    list[str] | None, typer.Option("--attack", help="Show only this attack, or worst; repeatable.")
+]
 _SUFFIXES = {"tex": "latex", "markdown": "md"}
 
 
@@ -45,19 +59,34 @@ def leaderboard(
     verified_only: Annotated[
         bool, typer.Option("--verified-only", help="Leave out what was not verified here or by the board's keeper.")
     ] = False,
+    suite: SuiteOption = None,
+    data: DataOption = None,
+    n: NumberOption = None,
+    mode: ModeOption = None,
+    attack: AttackOption = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(help="latex: rank,model,clean,worst,pgd-20@8/255,... or all (default: what fits a column)."),
+    ] = None,
+    no_intervals: Annotated[bool, typer.Option("--no-intervals", help="latex: the numbers alone.")] = False,
 ) -> int:
     """Rank measured models: a table for each threat model, data slice, suite, epsilon grid and mode."""
     chosen = format_ or _format_of(output)
     render = Registry("renderers").load(chosen)  # first: a typo is told at once
+    if chosen == "latex":
+        render = partial(render, columns=_columns(columns, attack or ()), intervals=not no_intervals)
+    elif columns is not None or no_intervals:
+        raise UsageError(f"--columns and --no-intervals are for --format latex, not {chosen}; leave them out")
 
-    from leaderboard.runs.collect import collect
-    from leaderboard.tables.tables import make_tables
+    from leaderboard.tables.tables import make_tables, with_attacks
 
     if publish is not None and (format_ or output):
         raise UsageError("--publish writes files of its own; leave out --format and --output")
+    if publish is not None and attack:
+        raise UsageError("--publish writes whole runs; leave out --attack")
     with waiting("reading runs"):
         skipped: list[BadRun] = []
-        records = collect(results or [_RESULTS], skipped)
+        records = _records(results, skipped, suite, data, n, mode, attack)
         if verified_only:
             records = _verified(records)
         if pictures and (chosen == "html" or publish is not None):
@@ -66,7 +95,7 @@ def leaderboard(
     if publish is not None:
         return max(code, _publish(records, publish))
     with waiting("rendering"):
-        text = render(make_tables(records, claims))
+        text = render([with_attacks(table, attack or ()) for table in make_tables(records, claims)])
     if output is None:
         typer.echo(text, nl=False)
     else:
@@ -89,6 +118,34 @@ def _verified(records: list[Record]) -> list[Record]:
     if others := len(records) - len(found):
         typer.echo(f"left out, for they are not verified: {others} of {len(records)} runs", err=True)
     return found
+
+
+def _columns(text: str | None, attacks: Sequence[str]) -> tuple[str, ...]:
+    """Names of the columns that are asked for; attacks that are stand beside those that always do."""
+    if text is None:
+        return ("rank", "model", "clean", *attacks) if attacks else ()
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise UsageError(f"--columns {text!r} has a name that is empty; write for instance rank,model,clean,worst")
+    return names
+
+
+def _records(
+    results: list[Path] | None,
+    skipped: list[BadRun],
+    suite: str | None,
+    data: str | None,
+    n: int | None,
+    mode: str | None,
+    attacks: list[str] | None,
+) -> list[Record]:
+    """The runs in `results` that the options ask for; those that contradict themselves are added to `skipped`."""
+    from leaderboard.runs.chosen import Filter, check_attacks, select
+    from leaderboard.runs.collect import collect
+
+    records = select(collect(results or [_RESULTS], skipped), Filter(suite, data, n, mode))
+    check_attacks(attacks or (), [attack.id for record in records for attack in record.info.suite.attacks])
+    return records
 
 
 def _with_pictures(records: list[Record], count: int, root: Path | None) -> list[Record]:
@@ -153,21 +210,20 @@ def plot(
     output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write: .png, .svg or .pdf.")] = Path(
         "curves.pdf"
     ),
-    attack: Annotated[list[str] | None, typer.Option(help="Only this attack, or worst; repeatable.")] = None,
-    data: Annotated[str | None, typer.Option(help="Only runs on this data set.")] = None,
-    suite: Annotated[str | None, typer.Option(help="Only runs of this suite, NAME or NAME@VERSION.")] = None,
-    mode: Annotated[str | None, typer.Option(help="Only runs in this mode.")] = None,
+    suite: SuiteOption = None,
+    data: DataOption = None,
+    n: NumberOption = None,
+    mode: ModeOption = None,
+    attack: AttackOption = None,
     steps: Annotated[bool, typer.Option("--steps", help="Accuracy against the number of steps.")] = False,
 ) -> int:
     """Draw security curves (accuracy against epsilon) with their intervals, for a paper."""
-    from leaderboard.figures.choose import Choice, figure
+    from leaderboard.figures.choose import figure
     from leaderboard.figures.plots import check_ending, draw
-    from leaderboard.runs.collect import collect
 
     check_ending(output)
-    choice = Choice(data, suite, mode, tuple(attack or ()), steps)
     skipped: list[BadRun] = []
-    panels, caption = figure(collect(results or [_RESULTS], skipped), choice)
+    panels, caption = figure(_records(results, skipped, suite, data, n, mode, attack), attack or (), steps)
     draw(panels, output, caption)
     typer.echo(output)
     return _tell_skipped(skipped)
@@ -184,26 +240,30 @@ def compare(
     results: Annotated[
         list[Path] | None, typer.Argument(help="Results folders or single runs (default: results).")
     ] = None,
+    suite: SuiteOption = None,
+    data: DataOption = None,
+    n: NumberOption = None,
+    mode: ModeOption = None,
+    attack: AttackOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every sample that flips.")] = False,
 ) -> int:
     """Compare two models sample by sample: what flips, under which attack, and whether it could be chance."""
     from leaderboard.compare.models import as_data, as_markdown
     from leaderboard.compare.models import compare as run
-    from leaderboard.runs.collect import collect
 
     skipped: list[BadRun] = []
-    records = collect(results or [_RESULTS], skipped)
+    records = _records(results, skipped, suite, data, n, mode, attack)
     code = _tell_skipped(skipped)
     if set("*?") & {*model_a, *model_b}:
         from leaderboard.compare import recipes
 
-        found_recipes = recipes.compare_seeds(records, model_a, model_b)
+        found_recipes = recipes.compare_seeds(records, model_a, model_b, attack or ())
         if as_json:
             print_json(envelope("compare", {"seeds": recipes.as_data(found_recipes)}))
         else:
             typer.echo(recipes.as_markdown(found_recipes), nl=False)
         return code
-    found = run(records, model_a, model_b)
+    found = run(records, model_a, model_b, attack or ())
     if as_json:
         print_json(envelope("compare", {"comparisons": as_data(found)}))
     else:

@@ -41,6 +41,11 @@ class Note:
     level: str
     message: str
 
+    @property
+    def grave(self) -> bool:
+        """Whether the figures are not what they look like: an error, or a refusal that ``--force`` overruled."""
+        return self.level in ("error", "refuse")
+
 
 UNVERIFIED = "not verified"
 CLAIMED = "claimed"
@@ -182,20 +187,25 @@ class Row:
     finished: str
     detail: Detail
 
+    unshown: tuple[Score, ...] = ()
+    """Cells of attacks that the reader left out; their cost counts all the same."""
+
     @property
     def complete(self) -> bool:
         """Whether every cell has a number."""
-        return self.status == "complete" and all(score.status == "ok" for score in (self.clean, *self.cells))
+        return self.status == "complete" and all(
+            score.status == "ok" for score in (self.clean, *self.cells, *self.unshown)
+        )
 
     @property
     def forwards(self) -> int:
         """Forward passes of single samples, all attacks together."""
-        return sum(score.forwards for score in self.cells)
+        return sum(score.forwards for score in (*self.cells, *self.unshown))
 
     @property
     def backwards(self) -> int:
         """Backward passes of single samples, all attacks together."""
-        return sum(score.backwards for score in self.cells)
+        return sum(score.backwards for score in (*self.cells, *self.unshown))
 
 
 @dataclass(frozen=True)

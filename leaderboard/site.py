@@ -15,7 +15,7 @@ from pathlib import Path
 
 from harness.errors import FileError, HarnessError
 from leaderboard import wording
-from leaderboard.figures.curves import security_panels, step_panels
+from leaderboard.figures.curves import caption, security_panels, step_panels
 from leaderboard.figures.plots import Panel, draw
 from leaderboard.render import markdown
 from leaderboard.render.html import page
@@ -133,8 +133,7 @@ def generate(root: Path) -> list[Path]:
     for old in set(folder.glob("*.svg")) - {folder / name for name in names.values()}:
         old.unlink()
     for place, name in names.items():
-        caption = f"{wording.titles(tables)[place]}, n = {tables[place].n:,}. Bands: 95 % Wilson intervals over images."
-        draw(_panels(tables[place]), folder / name, caption)
+        draw(_panels(tables[place]), folder / name, caption(tables[place], wording.titles(tables)[place]))
         written.append(folder / name)
     return written
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from harness.base.modes import MODES
 from harness.base.text import percent
 from harness.trust.verify.verdict import NO
-from leaderboard.rows import CLAIMED, CLEAN, Difference, Pair, Row, Score, Table
+from leaderboard.rows import CLAIMED, CLEAN, Difference, Note, Pair, Row, Score, Table
 from leaderboard.text import short_hash
 
 INTERVALS = (
     "Accuracies are in % of all samples, with 95 % Wilson intervals; an interval covers the choice of images, not the"
     " seed of attack or training."
 )
+ACCURACIES = "Accuracies are in % of all samples."
+MARK = "†"
+"""Behind the name of a model whose run has grave findings: its figures are not what they look like."""
 
 
 def titles(tables: Sequence[Table]) -> list[str]:
@@ -64,6 +67,36 @@ def ranking_text(table: Table) -> str:
         f" interval from 1 + rows significantly better to {ranking.rows} - rows significantly worse"
         f" (exact McNemar on the same samples, Holm over {pairs}, {100 * ranking.alpha:g} %).{beside}"
     )
+
+
+def errors(findings: Iterable[Note]) -> tuple[str, ...]:
+    """Checks with findings of level error or refuse, each once."""
+    return tuple(sorted({note.check for note in findings if note.grave}))
+
+
+def marked(label: str, checks: Sequence[str]) -> str:
+    """The label, with `MARK` behind it if there are errors."""
+    return f"{label} {MARK}" if checks else label
+
+
+def marks_text(runs: Iterable[tuple[str, Sequence[str]]]) -> str:
+    """What the mark says of which labels, with their errors; empty if none has any."""
+    told = [f"{label} ({', '.join(checks)})" for label, checks in runs if checks]
+    named = "; ".join(told)
+    return f"{MARK} findings of level error, so that these figures are not to be trusted: {named}." if told else ""
+
+
+def number_text(score: Score) -> str:
+    """``62.1``, or the status of a cell that has no number."""
+    return percent(score.accuracy) if score.status == "ok" else score.status
+
+
+def interval_text(score: Score) -> str:
+    """``[60.0, 64.2]``; empty for a cell that has no number."""
+    if score.status != "ok" or score.ci95 is None:
+        return ""
+    low, high = score.ci95
+    return f"[{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def score_text(score: Score) -> str:

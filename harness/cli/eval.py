@@ -23,6 +23,7 @@ def evaluate_models(
     ],
     suite: Annotated[str, typer.Option(help="Name of a suite, NAME@VERSION, or a suite file (*.toml).")],
     data: Annotated[str, typer.Option(help="Data set: signs, gtsrb, folder:DIR, ...")] = "signs",
+    name: Annotated[str | None, typer.Option(help="What results call the model (default: its own name).")] = None,
     data_root: Annotated[
         Path | None, typer.Option(help="Folder with local copies of data sets (or HARNESS_DATA).")
     ] = None,
@@ -78,6 +79,8 @@ def evaluate_models(
         if mode not in (None, short):
             raise UsageError(f"{option} contradicts --mode {mode}; give one of them")
         mode = short
+    if name is not None:
+        _check_name(name, len(model))
     from harness.inputs.suite import load_suite
 
     seconds = None if budget is None else duration("--budget", budget)
@@ -119,12 +122,14 @@ def evaluate_models(
     )
     ends = None if seconds is None else time.monotonic() + seconds
     runs, failed = [], 0
-    for name in model:
+    for where in model:
         try:
             # What a model prints is no result.
             with redirect_stdout(sys.stderr), LiveReport(quiet=False) as report, interrupts(report):
                 left = None if ends is None else max(ends - time.monotonic(), 1e-3)
-                run = evaluate(find_model(name), chosen, samples, replace(options, budget=left), report)
+                found = find_model(where)
+                found = found if name is None else replace(found, name=name.strip())
+                run = evaluate(found, chosen, samples, replace(options, budget=left), report)
         except HarnessError as error:
             if len(model) == 1:
                 raise
@@ -142,6 +147,13 @@ def evaluate_models(
     if failed:
         return EXIT_USAGE
     return 0 if all(run.complete for run in runs) else 3
+
+
+def _check_name(name: str, models: int) -> None:
+    if models > 1:
+        raise UsageError(f"--name {name!r} can name one model, and {models} are given; measure them one by one")
+    if not name.strip() or not name.isprintable():
+        raise UsageError(f"--name {name!r} is no name; give one line of printable characters")
 
 
 def _batch_size(text: str) -> int | None:

@@ -102,7 +102,7 @@ def _judge_standing(subject: _Subject) -> Verdict | None:
 
 
 def _judge_errors(subject: _Subject, allow: Sequence[str]) -> Verdict | None:
-    errors = [note for note in subject.record.findings if note.level == "error"]
+    errors = [note for note in subject.record.findings if note.grave]
     if not errors:
         return None
     refused = [note for note in errors if note.check not in allow]

@@ -38,10 +38,14 @@ class Comparison:
     """Cells that one of the two does not have."""
 
 
-def compare(records: Sequence[Record], name_a: str, name_b: str) -> list[Comparison]:
+def compare(records: Sequence[Record], name_a: str, name_b: str, attacks: Sequence[str] = ()) -> list[Comparison]:
     """Compare two models wherever they were measured alike: same slice, suite, epsilon grid and mode.
 
-    A name is that of a model, its label in a leaderboard, or the name of a run's folder.
+    Args:
+        records: The runs.
+        name_a: A model's name, its label in a leaderboard, or the name of a run's folder.
+        name_b: The other one.
+        attacks: Attacks to compare beside clean, ``worst`` among them; empty takes all.
 
     Raises:
         UnknownName: no run of that name.
@@ -59,7 +63,7 @@ def compare(records: Sequence[Record], name_a: str, name_b: str) -> list[Compari
         (a, label_a), (b, label_b) = pair[0], pair[1]
         if a is b:
             raise UsageError(f"{name_a!r} and {name_b!r} both name run {a.folder}; name two different ones")
-        cells, incomplete = paired_cells(a, b)
+        cells, incomplete = paired_cells(a, b, attacks)
         found.append(Comparison(table, label_a, label_b, a, b, tuple(cells), tuple(incomplete)))
     if not found:
         raise UsageError(
@@ -105,8 +109,8 @@ def as_data(comparisons: Iterable[Comparison]) -> list[dict[str, Any]]:
             "definition": c.table.definition,
             "mode": c.table.mode,
             "grid": list(c.table.grid),
-            "a": {"label": c.label_a, "run": c.a.folder.name},
-            "b": {"label": c.label_b, "run": c.b.folder.name},
+            "a": {"label": c.label_a, "run": c.a.folder.name, "errors": list(wording.errors(c.a.findings))},
+            "b": {"label": c.label_b, "run": c.b.folder.name, "errors": list(wording.errors(c.b.findings))},
             "cells": [_cell_data(c, cell) for cell in c.cells],
             "incomplete": [{"attack": attack, "epsilon_label": label} for attack, label in c.incomplete],
         }
@@ -146,7 +150,10 @@ def as_markdown(comparisons: Sequence[Comparison]) -> str:
 
 
 def _section(comparison: Comparison, title: str) -> list[str]:
-    a, b = escape(comparison.label_a), escape(comparison.label_b)
+    sides = ((comparison.label_a, comparison.a), (comparison.label_b, comparison.b))
+    both = [(label, wording.errors(record.findings)) for label, record in sides]
+    a, b = (escape(wording.marked(label, checks)) for label, checks in both)
+    marks = wording.marks_text(both)
     rows, flips = [], []
     for cell in comparison.cells:
         name = escape(_name(cell.a.attack, cell.a.epsilon_label))
@@ -176,6 +183,7 @@ def _section(comparison: Comparison, title: str) -> list[str]:
     return [
         f"## A: {a}, B: {b}",
         escape(f"On {title}: run {comparison.a.folder.name} against run {comparison.b.folder.name}.", 400),
+        *([escape(marks, 400)] if marks else []),
         intro,
         grid(_HEADER, rows, left=1),
         *([f"Not complete in both, so not compared: {missing}."] if missing else []),

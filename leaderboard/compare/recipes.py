@@ -54,12 +54,16 @@ class SeedComparison:
     names_a: tuple[str, ...]
     names_b: tuple[str, ...]
     cells: tuple[SeedCell, ...]
+    errors: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Models whose runs have findings of level error, with the checks."""
 
 
-def compare_seeds(records: Sequence[Record], pattern_a: str, pattern_b: str) -> list[SeedComparison]:
+def compare_seeds(
+    records: Sequence[Record], pattern_a: str, pattern_b: str, attacks: Sequence[str] = ()
+) -> list[SeedComparison]:
     """Compare all models whose names match `pattern_a` with those that match `pattern_b` (``*`` and ``?``).
 
-    Only cells that are complete in all of them are compared.
+    Only cells that are complete in all of them are compared; `attacks`, where given, are kept beside clean.
 
     Raises:
         UnknownName: no measured model matches a pattern.
@@ -77,7 +81,7 @@ def compare_seeds(records: Sequence[Record], pattern_a: str, pattern_b: str) -> 
             raise UsageError(f"{pattern_a!r} and {pattern_b!r} both match a model; give patterns that do not overlap")
         if len(a) >= 2 and len(b) >= 2:
             (table,) = make_tables(group)
-            found.append(SeedComparison(table, _names(a), _names(b), tuple(_cells(a, b))))
+            found.append(SeedComparison(table, _names(a), _names(b), tuple(_cells(a, b, attacks)), _errors([*a, *b])))
     if not found:
         raise UsageError(
             f"in no table {pattern_a!r} and {pattern_b!r} have two trainings each; measure more seeds of both alike"
@@ -105,12 +109,17 @@ def _recipe(record: Record) -> tuple[Any, ...]:
     return card.get("defense"), card.get("architecture"), recipe.get("options"), recipe.get("epochs")
 
 
+def _errors(records: Sequence[Record]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    told = [(record.info.model.name, wording.errors(record.findings)) for record in records]
+    return tuple((name, checks) for name, checks in told if checks)
+
+
 def _names(records: Sequence[Record]) -> tuple[str, ...]:
     return tuple(record.info.model.name + " (claim)" * record.claim for record in records)
 
 
-def _cells(a: Sequence[Record], b: Sequence[Record]) -> list[SeedCell]:
-    common = [place for place in places(a[0]) if all(place in record.survivors for record in (*a, *b))]
+def _cells(a: Sequence[Record], b: Sequence[Record], attacks: Sequence[str]) -> list[SeedCell]:
+    common = [place for place in places(a[0], attacks) if all(place in record.survivors for record in (*a, *b))]
     found = []
     for place in common:
         rows_a, rows_b = (np.stack([record.survivors[place] for record in side]) for side in (a, b))
@@ -142,6 +151,7 @@ def as_data(comparisons: Sequence[SeedComparison]) -> list[dict[str, Any]]:
         {
             "data": c.table.data, "slice": c.table.slice, "n": c.table.n, "norm": c.table.norm, "suite": c.table.suite,
             "definition": c.table.definition, "mode": c.table.mode, "a": list(c.names_a), "b": list(c.names_b),
+            "errors": [{"model": name, "checks": list(checks)} for name, checks in c.errors],
             "cells": [
                 {
                     "attack": cell.place[0], "epsilon_label": cell.place[1], "a": list(cell.a), "b": list(cell.b),
@@ -161,14 +171,19 @@ def as_markdown(comparisons: Sequence[SeedComparison]) -> str:
     parts = []
     for c, title in zip(comparisons, wording.titles([c.table for c in comparisons]), strict=True):
         parts += [
-            f"## A: {escape(', '.join(c.names_a), 400)}; B: {escape(', '.join(c.names_b), 400)}",
+            f"## A: {escape(_marked(c, c.names_a), 400)}; B: {escape(_marked(c, c.names_b), 400)}",
             escape(f"On {title}, the same {c.table.n:,} samples.", 400),
+            *([escape(wording.marks_text(c.errors), 400)] if c.errors else []),
             "Means over trainings, each training's accuracy in parentheses. The interval over seeds (Welch's t) covers"
             " how another training would have come out, on these images; the one over images (bootstrap) covers which"
             " images were drawn, for these trainings. Neither covers the other, nor the seed of the attack.",
             grid(_HEADER, [_row(cell) for cell in c.cells], left=1),
         ]
     return "\n\n".join(parts) + "\n"
+
+
+def _marked(comparison: SeedComparison, names: Sequence[str]) -> str:
+    return ", ".join(wording.marked(name, dict(comparison.errors).get(name, ())) for name in names)
 
 
 def _row(cell: SeedCell) -> list[str]:

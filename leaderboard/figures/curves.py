@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from leaderboard import wording
 from leaderboard.figures.plots import Curve, Panel, Point
 from leaderboard.rows import WORST, Column, Row, Score, Table
 
@@ -24,7 +25,7 @@ def security_panels(table: Table, attacks: Sequence[str] = ()) -> list[Panel]:
     for attack in shown:
         if attacks and attack not in attacks:
             continue
-        curves = tuple(Curve(row.label, tuple(map(_point, (row.clean, *_up(row, attack))))) for row in table.rows)
+        curves = tuple(_curve(row, tuple(map(_point, (row.clean, *_up(row, attack))))) for row in table.rows)
         scores = table.rows[0].worst
         ticks, xlabel = epsilon_ticks([(0.0, "0"), *((score.epsilon, score.epsilon_label) for score in scores)])
         title = "worst case" if attack == WORST else attack
@@ -46,7 +47,7 @@ def step_panels(table: Table, attacks: Sequence[str] = ()) -> list[Panel]:
             curves = []
             for row in table.rows:
                 scores = [_up(row, column.attack)[place] for column in family]
-                curves.append(Curve(row.label, tuple(_point(score, x) for score, x in zip(scores, steps, strict=True))))
+                curves.append(_curve(row, tuple(_point(score, x) for score, x in zip(scores, steps, strict=True))))
             title = f"{family[0].tool} {family[0].method} at {label}"
             ticks = {x: f"{x:g}" for x in steps}
             panels.append(Panel(title, _STEPS, tuple(curves), ticks, log=True))
@@ -71,6 +72,17 @@ def epsilon_ticks(grid: Sequence[tuple[float, str]]) -> tuple[dict[float, str], 
     if parts and all(slash and below == parts[0][2] for _, slash, below in parts):
         return {value: label.partition("/")[0] for value, label in grid}, f"epsilon, in 1/{parts[0][2]}"
     return dict(grid), "epsilon"
+
+
+def caption(table: Table, title: str) -> str:
+    """What stands under a figure of this table: what was measured, what the bands are, and which rows are marked."""
+    bands = f"{title}, n = {table.n:,}. Bands: 95 % Wilson intervals over images."
+    marks = wording.marks_text([(row.label, wording.errors(row.findings)) for row in table.rows])
+    return f"{bands} {marks}".strip()
+
+
+def _curve(row: Row, points: tuple[Point, ...]) -> Curve:
+    return Curve(row.label, points, wording.MARK if wording.errors(row.findings) else "")
 
 
 def _up(row: Row, attack: str) -> list[Score]:

@@ -28,6 +28,10 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 LABEL_LIMIT = 40
 """Characters of a curve's name that a legend shows."""
 _COLUMNS = 3
+_MARGIN = 0.1
+"""Inches beside caption and legend."""
+_HANDLE = 0.55
+"""Inches that the legend spends on a curve's line, its padding and the space to the next column."""
 _STYLE: Mapping[str, Any] = {
     "font.size": 9, "axes.titlesize": 9, "legend.fontsize": 8, "xtick.labelsize": 8, "ytick.labelsize": 8,
     "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8,
@@ -53,6 +57,8 @@ class Curve:
 
     label: str
     points: tuple[Point, ...]
+    mark: str = ""
+    """Behind the label in the legend; the caption says what it means."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,32 @@ def check_ending(path: Path) -> str:
     return kind
 
 
+def text_width(text: str, size: float) -> float:
+    """Inches that one line of `text` takes at `size` points."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    width, _, _ = text_to_path.get_text_width_height_descent(text, FontProperties(size=size), ismath=False)
+    return float(width) / 72
+
+
+def wrapped(text: str, size: float, room: float) -> str:
+    """`text` in lines that fit into `room` inches; a word that does not is broken."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if text_width(longer, size) <= room:
+            lines[-1] = longer
+            continue
+        if lines[-1]:
+            lines.append("")
+        for char in word:
+            if lines[-1] and text_width(lines[-1] + char, size) > room:
+                lines.append("")
+            lines[-1] += char
+    return "\n".join(lines)
+
+
 def _figure(panels: Sequence[Panel], caption: str) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.font_manager import FontProperties
@@ -121,15 +153,25 @@ def _figure(panels: Sequence[Panel], caption: str) -> Figure:
     columns = min(len(panels), _COLUMNS)
     rows = -(-len(panels) // columns)
     labels = list(dict.fromkeys(curve.label for panel in panels for curve in panel.curves))
-    legend_rows = -(-len(labels) // max(1, 2 * columns))
     width = max(3.3, 2.6 * columns + 0.3)
-    figure = Figure((width, 2.35 * rows + 0.2 * legend_rows + 0.3), facecolor="white", layout="constrained")
+    room = width - 2 * _MARGIN
+    marks = {curve.label: f" {curve.mark}" if curve.mark else "" for panel in panels for curve in panel.curves}
+    names = [wrapped(one_line(label, LABEL_LIMIT) + marks[label], 8, room - _HANDLE) for label in labels]
+    widest = max(text_width(line, 8) for name in names for line in name.split("\n"))
+    across = max(1, min(len(labels), 2 * columns, int(room / (widest + _HANDLE))))
+    below = wrapped(one_line(caption, None), 7, room)
+    titles = [wrapped(one_line(panel.title, 60), 9, width / columns - 0.7) for panel in panels]
+    height = 2.35 * rows + 0.3 + 0.14 * below.count("\n")
+    height += 0.14 * rows * max(title.count("\n") for title in titles)
+    height += (0.2 + 0.14 * max(name.count("\n") for name in names)) * -(-len(labels) // across)
+    figure = Figure((width, height), facecolor="white", layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
     handles: dict[str, Any] = {}
     for place, axes in enumerate(grid.flat):
         if place >= len(panels):
             axes.set_visible(False)
             continue
+        axes.set_title(titles[place], parse_math=False)
         for curve, handle in _fill(axes, panels[place], labels):
             handles.setdefault(curve.label, handle)
         if place % columns == 0:
@@ -137,19 +179,18 @@ def _figure(panels: Sequence[Panel], caption: str) -> Figure:
     legend = figure.legend(
         [handles[label] for label in labels],
         [str(place) for place in range(len(labels))],  # names come below, as text that is never read as mathematics
-        loc="outside lower center", ncols=min(len(labels), 2 * columns), frameon=False,
+        loc="outside lower center", ncols=across, frameon=False,
     )  # fmt: skip
-    for text, label in zip(legend.get_texts(), labels, strict=True):
+    for text, name in zip(legend.get_texts(), names, strict=True):
         text.set_parse_math(False)
-        text.set_text(one_line(label, LABEL_LIMIT))
+        text.set_text(name)
     if caption:
-        legend.set_title(one_line(caption, None), prop=FontProperties(size=7))
+        legend.set_title(below, prop=FontProperties(size=7))
         legend.get_title().set(color="0.35", parse_math=False)
     return figure
 
 
 def _fill(axes: Axes, panel: Panel, labels: Sequence[str]) -> Iterator[tuple[Curve, Any]]:
-    axes.set_title(one_line(panel.title, 60), parse_math=False)
     axes.set_xlabel(one_line(panel.xlabel, 60), parse_math=False)
     axes.set_ylim(0, 100)
     axes.grid(color="0.9", linewidth=0.6)

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 
+from leaderboard import wording
 from leaderboard.rows import WORST, Row, Score, Table
 from leaderboard.text import one_line
 
@@ -13,14 +14,15 @@ COLUMNS = (
     "data", "slice", "n", "norm", "suite", "definition", "mode", "ranked_at", "rank_low", "rank_high", "model", "label",
     "weights", "seed", "defense", "trained_for", "attack", "tool", "tool_version", "epsilon", "epsilon_label", "status",
     "correct", "accuracy", "ci95_low", "ci95_high", "forwards", "backwards", "run_seconds", "grade", "findings",
-    "verified", "versions", "device", "run", "finished",
+    "verified", "versions", "device", "run", "finished", "errors",
 )  # fmt: skip
 
 
 def render(tables: Sequence[Table]) -> str:
     """The leaderboard as CSV; a number that is not there is an empty field.
 
-    Text that a spreadsheet would take for a formula gets an apostrophe before it.
+    `errors` names the checks with findings of level error: figures beside it are not what they look like. Text that a
+    spreadsheet would take for a formula gets an apostrophe before it.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -45,7 +47,7 @@ def _values(table: Table, row: Row, score: Score) -> Iterator[object]:
     findings = "; ".join(f"{note.level} {note.check}: {note.message}" for note in row.findings)
     versions = " ".join(f"{name}={value}" for name, value in sorted(row.versions.items()))
     yield from (row.seconds, row.grade, findings, row.verified, versions)
-    yield from (row.device, row.run, row.finished)
+    yield from (row.device, row.run, row.finished, " ".join(wording.errors(row.findings)))
 
 
 def _field(value: object) -> object:

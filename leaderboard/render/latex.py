@@ -4,25 +4,39 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import groupby
 
 from leaderboard import wording
-from leaderboard.rows import Row, Table
+from leaderboard.render.latex_columns import Column, check_columns, columns_of, width
+from leaderboard.rows import Row, Score, Table
 from leaderboard.text import one_line
 
 _ESCAPES = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", '"': r"\textquotedbl{}", "`": r"\textasciigrave{}", "–": r"\textendash{}", "…": r"\ldots{}",
+    wording.MARK: r"\dag{}",
 }  # fmt: skip
 _LONG = 400
-_NAMES = ("rank", "model", "defense", "trained for")
-_COSTS = ("fwd", "bwd", "s", "grade", "findings", "verified")
+COLUMN_WIDTH = 240
+"""Points of one column of a paper in two columns (IEEE has 252, ACM 241)."""
 
 
-def render(tables: Sequence[Table]) -> str:
-    """The leaderboard as LaTeX, a floating table for each table."""
+def render(tables: Sequence[Table], columns: Sequence[str] = (), intervals: bool = True) -> str:
+    """The leaderboard as LaTeX, a floating table for each table.
+
+    Args:
+        tables: The tables.
+        columns: Names of columns, see `latex_columns`; empty takes those that fit one column of a paper.
+        intervals: Whether the 95 % interval stands under each number.
+
+    Raises:
+        UnknownName: no table has such a column.
+    """
+    check_columns(columns, tables)
     parts = ["% \\usepackage{booktabs} and \\usepackage[T1]{fontenc} are needed."]
-    parts += [_float(table, title) for table, title in zip(tables, wording.titles(tables), strict=True)]
+    titles = wording.titles(tables)
+    parts += [_float(table, title, columns, intervals) for table, title in zip(tables, titles, strict=True)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -33,46 +47,58 @@ def escape(text: object, limit: int | None = None) -> str:
     return re.sub(r"([-'])(?=\1)", r"\1{}", shown)  # two of them would become a dash or a closing quote
 
 
-def _float(table: Table, title: str) -> str:
-    columns = [(attack.attack, table.grid) for attack in table.attacks]
-    if not table.worst_is_attack:
-        columns.append(("worst case", table.grid))
-    numbers = sum(len(labels) for _, labels in columns)
-    caption = " ".join([f"{title}.", wording.holds_text(table), wording.INTERVALS, wording.worst_text(table)])
-    caption = f"{escape(caption, 2 * _LONG)} {escape(wording.ranking_text(table), _LONG)}"
-    place = 6
-    groups, rules = [], []
-    for name, labels in columns:
-        groups.append(rf"\multicolumn{{{len(labels)}}}{{c}}{{{escape(name)}}}")
-        rules.append(rf"\cmidrule(lr){{{place}-{place + len(labels) - 1}}}")
-        place += len(labels)
-    shown = [escape(label) for _, labels in columns for label in labels]
+def _float(table: Table, title: str, names: Sequence[str], intervals: bool) -> str:
+    columns = columns_of(table, names)
+    environment = "table" if width(table, columns, intervals) <= COLUMN_WIDTH else "table*"
     return "\n".join(
         [
-            r"\begin{table*}",
-            r"\centering\scriptsize",
-            rf"\caption{{{caption} {_versions(table)}}}",
-            rf"\begin{{tabular}}{{rlllr{'r' * numbers}rrrlll}}",
+            rf"\begin{{{environment}}}",
+            r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
+            rf"\caption{{{_caption(table, title, intervals)}}}",
+            rf"\begin{{tabular}}{{{''.join(column.align for column in columns)}}}",
             r"\toprule",
-            " & ".join([" & & & &", *groups, r"& & & & & \\"]),
-            "".join(rules),
-            " & ".join([*_NAMES, "clean", *shown, *_COSTS]) + r" \\",
+            *_groups(columns),
+            " & ".join(escape(column.title) for column in columns) + r" \\",
             r"\midrule",
-            *(_line(table, row) for row in table.rows),
+            *(line for row in table.rows for line in _lines(columns, row, intervals)),
             r"\bottomrule",
             r"\end{tabular}",
-            r"\end{table*}",
+            rf"\end{{{environment}}}",
         ]
     )
 
 
-def _line(table: Table, row: Row) -> str:
-    shown = (row.clean, *row.cells, *(() if table.worst_is_attack else row.worst))
-    named = [wording.rank_text(row), row.label, row.defense or "–", row.trained_for or "–"]
-    cost = [f"{row.forwards:,}", f"{row.backwards:,}", wording.seconds_text(row), row.grade or "–"]
-    cost += [wording.findings_text(row), row.verified]
-    scores = [wording.score_text(score) for score in shown]
-    return " & ".join(escape(text) for text in (*named, *scores, *cost)) + r" \\"
+def _caption(table: Table, title: str, intervals: bool) -> str:
+    told = wording.INTERVALS if intervals else wording.ACCURACIES
+    caption = " ".join([f"{title}.", wording.holds_text(table), told, wording.worst_text(table)])
+    parts = [escape(caption, 2 * _LONG), escape(wording.ranking_text(table), 2 * _LONG)]
+    marks = wording.marks_text([(row.label, wording.errors(row.findings)) for row in table.rows])
+    return " ".join([*parts, *([escape(marks, _LONG)] if marks else []), _versions(table)])
+
+
+def _groups(columns: Sequence[Column]) -> list[str]:
+    """The line above the titles, which names attacks, and its rules; nothing where there is none to name."""
+    shown, rules, place = [], [], 1
+    for group, members in groupby(columns, key=lambda column: column.group):
+        count = len(list(members))
+        if group:
+            shown.append(rf"\multicolumn{{{count}}}{{c}}{{{escape(group)}}}")
+            rules.append(rf"\cmidrule(lr){{{place}-{place + count - 1}}}")
+        else:
+            shown += [""] * count
+        place += count
+    return [" & ".join(shown) + r" \\", "".join(rules)] if rules else []
+
+
+def _lines(columns: Sequence[Column], row: Row, intervals: bool) -> list[str]:
+    values = [column.value(row) for column in columns]
+    first = [escape(wording.number_text(value) if isinstance(value, Score) else value) for value in values]
+    lines = [" & ".join(first) + r" \\"]
+    if intervals:
+        below = [wording.interval_text(value) if isinstance(value, Score) else "" for value in values]
+        below = [rf"\tiny {text}" if text else "" for text in below]
+        lines.append((" & ".join(below) + r" \\[2pt]").lstrip())
+    return lines
 
 
 def _versions(table: Table) -> str:

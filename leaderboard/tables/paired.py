@@ -33,11 +33,17 @@ class PairedCell:
         return self.p_holm <= ALPHA
 
 
-def places(record: Record) -> list[Place]:
-    """Every cell of a run in reading order: clean, the attacks up the grid, the worst case where it says more."""
+def places(record: Record, only: Sequence[str] = ()) -> list[Place]:
+    """Every cell of a run in reading order: clean, the attacks up the grid, the worst case where it says more.
+
+    Args:
+        record: The run.
+        only: Attacks to keep beside clean, ``worst`` among them; empty keeps all.
+    """
     suite = record.info.suite
     attacks = [attack.id for attack in suite.attacks]
-    attacks += [] if worst_is_attack(record.info) else [WORST]
+    attacks += [] if worst_is_attack(record.info) and WORST not in only else [WORST]
+    attacks = [attack for attack in attacks if not only or attack in only]
     return [CLEAN_PLACE, *((attack, label) for attack in attacks for label in suite.labels)]
 
 
@@ -78,13 +84,18 @@ def _difference(cell: PairedCell) -> Difference:
     )
 
 
-def paired_cells(a: Record, b: Record) -> tuple[list[PairedCell], list[Place]]:
+def paired_cells(a: Record, b: Record, attacks: Sequence[str] = ()) -> tuple[list[PairedCell], list[Place]]:
     """The cells that are complete in both of two comparable runs, and the places of the others.
+
+    Args:
+        a: The first run.
+        b: The second run.
+        attacks: As for `places`; p values are corrected over the cells that are kept.
 
     Raises:
         BadRun: the runs hold other samples, though their slice has the same name.
     """
-    common = [place for place in places(a) if place in a.survivors and place in b.survivors]
+    common = [place for place in places(a, attacks) if place in a.survivors and place in b.survivors]
     if common and not (np.array_equal(a.sample_ids, b.sample_ids) and np.array_equal(a.labels, b.labels)):
         raise BadRun(f"runs {a.folder} and {b.folder} name the same data slice but hold other samples; verify both")
     pairs = [compare_pair(a.survivors[place], b.survivors[place]) for place in common]
@@ -100,4 +111,4 @@ def paired_cells(a: Record, b: Record) -> tuple[list[PairedCell], list[Place]]:
         )
         for place, pair, p in zip(common, pairs, adjusted, strict=True)
     ]
-    return cells, [place for place in places(a) if place not in common]
+    return cells, [place for place in places(a, attacks) if place not in common]

@@ -96,6 +96,24 @@ def make_tables(records: Sequence[Record], claims: bool = False) -> list[Table]:
     return [_table(group, claims) for group in grouped(records)]
 
 
+def with_attacks(table: Table, attacks: Sequence[str]) -> Table:
+    """The table with the columns of `attacks` alone; ranks and the worst case still count every attack of the suite.
+
+    Args:
+        table: The table.
+        attacks: Ids of attacks, or ``worst``; empty keeps all.
+    """
+    if not attacks:
+        return table
+    columns = tuple(column for column in table.attacks if column.attack in attacks)
+    rows = []
+    for row in table.rows:
+        shown = tuple(score for score in row.cells if score.attack in attacks)
+        rows.append(replace(row, cells=shown, unshown=tuple(s for s in row.cells if s.attack not in attacks)))
+    same = table.worst_is_attack and bool(columns)
+    return replace(table, attacks=columns, rows=tuple(rows), worst_is_attack=same)
+
+
 def _table(group: Sequence[Record], claims: bool) -> Table:
     chosen, others = choose(group)
     labels = labels_of(chosen)

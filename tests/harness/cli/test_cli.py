@@ -56,6 +56,32 @@ def evaluated(*words, model="mine.py:tiny"):
     return main(["eval", "--model", model, "--suite", "fgsm", "--n", "64", "--device", "cpu", *words])
 
 
+def test_a_name_stands_in_the_results_and_changes_nothing_else(work, capsys):
+    assert evaluated("--json") == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert evaluated("--json", "--name", " our model 7 ") == 0
+    named = json.loads(capsys.readouterr().out)
+    assert (plain["model"], named["model"]) == ("mine:tiny", "our model 7")
+    assert plain["run"].startswith("results/mine-tiny-fgsm-")
+    assert named["run"].startswith("results/our-model-7-fgsm-")
+    assert [cell["broken"] for cell in plain["cells"]] == [cell["broken"] for cell in named["cells"]]
+    assert evaluated("--json") == 0
+    assert json.loads(capsys.readouterr().out)["run"] == plain["run"]
+    assert main(["leaderboard", "results", "--format", "csv", "--attack", "worst"]) == 0
+    assert {line.split(",")[10] for line in capsys.readouterr().out.splitlines()[1:]} == {"mine:tiny", "our model 7"}
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (("--name", " "), "--name ' ' is no name"),
+    (("--name", "a\nb"), "--name 'a\\nb' is no name"),
+    (("--name", "a", "--model", "standard"), "--name 'a' can name one model, and 2 are given"),
+])  # fmt: skip
+def test_a_name_that_is_none_is_refused(work, capsys, words, said):
+    assert evaluated(*words) == 2
+    assert said in capsys.readouterr().err
+    assert not (work / "results").exists()
+
+
 def test_the_main_job_prints_a_table_and_then_json(work, capsys):
     assert evaluated() == 0
     out = capsys.readouterr().out

@@ -122,6 +122,18 @@ def _shift_ids(source, target) -> None:
     facts.write(target, table.set_column(0, facts.SCHEMA.field("sample_id"), ids))
 
 
+def test_a_run_with_errors_is_marked(runs) -> None:
+    runs.write("a", {}, findings=[{"check": "P7", "level": "error", "message": "gradients are zero"}])
+    runs.write("b", {}, findings=[{"check": "P5", "level": "warn", "message": "noise"}])
+    found = compare(collect([runs.folder]), "a", "b")
+    text = as_markdown(found)
+    assert text.startswith("## A: a †, B: b\n")
+    assert "† findings of level error, so that these figures are not to be trusted: a (P7)." in text
+    (data,) = as_data(found)
+    assert (data["a"]["errors"], data["b"]["errors"]) == (["P7"], [])
+    assert "†" not in as_markdown(compare(collect([runs.write("c", {}), runs.write("d", {})]), "c", "d"))
+
+
 def test_command(pair, call, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(cli.compare, "a", "b", pair.folder) == 0
     text = capsys.readouterr().out

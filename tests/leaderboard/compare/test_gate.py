@@ -120,6 +120,12 @@ def test_a_finding_of_level_error_fails_whatever_the_figures(runs) -> None:
     assert not all(v.passed for v in judge(records, [parse("clean>=0")], allow=["P8"]))
 
 
+def test_a_refusal_that_was_overruled_is_an_error(runs) -> None:
+    runs.write("m", {}, findings=[{"check": "P15", "level": "refuse", "message": "other classes"}])
+    (error, _) = judge(collect([runs.folder]), [parse("clean>=0.3")])
+    assert (error.requirement, error.passed) == (NO_ERRORS, False)
+
+
 def test_a_grade_can_be_required(runs) -> None:
     record = replace(collect([runs.write("m", {})])[0], grade="C")
     assert [judge([record], [parse(f"grade>={grade}")])[0].passed for grade in "ABCD"] == [False, False, True, True]

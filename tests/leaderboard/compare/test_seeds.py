@@ -11,7 +11,7 @@ from scipy.stats import ttest_ind
 from harness.base.statistics import welch
 from harness.errors import UnknownName, UsageError
 from leaderboard import cli
-from leaderboard.compare.recipes import bootstrap_mean, compare_seeds
+from leaderboard.compare.recipes import as_data, as_markdown, bootstrap_mean, compare_seeds
 from leaderboard.runs.collect import collect
 from leaderboard.tables.statistics import paired_bootstrap
 
@@ -84,6 +84,17 @@ def test_another_recipe_is_no_further_seed(recipes) -> None:
     with pytest.raises(UsageError, match="different recipes"):
         compare_seeds(collect([recipes.folder]), "a-*", "b-*")
     assert compare_seeds(collect([recipes.folder]), "a-s?", "b-s?")
+
+
+def test_trainings_with_errors_are_marked(runs) -> None:
+    for name in ("a-s0", "a-s1", "b-s0", "b-s1"):
+        errors = [{"check": "P7", "level": "error", "message": "zero"}] if name == "b-s1" else []
+        runs.write(name, {"pgd-20": {0: E8}}, findings=errors)
+    found = compare_seeds(collect([runs.folder]), "a-*", "b-*")
+    text = as_markdown(found)
+    assert text.startswith("## A: a-s0, a-s1; B: b-s0, b-s1 †\n")
+    assert "not to be trusted: b-s1 (P7)." in text
+    assert as_data(found)[0]["errors"] == [{"model": "b-s1", "checks": ["P7"]}]
 
 
 def test_the_command_line(recipes, capsys: pytest.CaptureFixture[str]) -> None:

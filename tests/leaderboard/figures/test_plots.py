@@ -9,9 +9,11 @@ import pytest
 
 from harness.errors import UnknownName, UsageError
 from leaderboard.cli import plot
-from leaderboard.figures.choose import Choice, figure
+from leaderboard.figures import plots
+from leaderboard.figures.choose import figure
 from leaderboard.figures.curves import security_panels, step_panels
 from leaderboard.figures.plots import Curve, Panel, Point, draw
+from leaderboard.runs.chosen import Filter, select
 from leaderboard.runs.collect import collect
 from leaderboard.tables.tables import make_tables
 
@@ -65,12 +67,12 @@ def test_the_same_panels_give_the_same_bytes_and_names_stay_text(tmp_path) -> No
 def test_the_worst_case_is_drawn_where_it_is_asked_for(runs) -> None:
     runs.write("a", {"pgd-20": {0: E1}})
     records = collect([runs.folder])
-    (panel,), _ = figure(records, Choice(attacks=("worst",)))
+    (panel,), _ = figure(records, ("worst",))
     assert panel.title == "worst case"
-    (panel,), _ = figure(records, Choice())
+    (panel,), _ = figure(records)
     assert panel.title == "pgd-20"
     with pytest.raises(UsageError, match="no number of steps"):
-        figure(records, Choice(attacks=("worst",), steps=True))
+        figure(records, ("worst",), steps=True)
 
 
 def test_plot_writes_what_the_ending_says(runs, call, tmp_path) -> None:
@@ -86,13 +88,50 @@ def test_tables_never_share_a_figure(runs) -> None:
     runs.write("a", data="other")
     records = collect([runs.folder])
     with pytest.raises(UsageError, match=r"2 tables fit.*signs.*--data"):
-        figure(records, Choice())
-    _, caption = figure(records, Choice(data="signs"))
+        figure(records)
+    records = select(records, Filter(data="signs"))
+    _, caption = figure(records)
     assert "signs" in caption
     assert "n = 20" in caption
-    with pytest.raises(UsageError, match="no table fits"):
-        figure(records, Choice(suite="nosuch"))
     with pytest.raises(UnknownName):
-        figure(records, Choice(data="signs", attacks=("nosuch",)))
+        figure(records, ("nosuch",))
     with pytest.raises(UsageError, match="steps alone"):
-        figure(records, Choice(data="signs", steps=True))
+        figure(records, steps=True)
+
+
+def test_a_curve_of_a_run_with_errors_is_marked(runs) -> None:
+    runs.write("m", {}, findings=[{"check": "P7", "level": "error", "message": "gradients are zero"}])
+    runs.write("sound", {})
+    panels, caption = figure(collect([runs.folder]))
+    assert [(curve.label, curve.mark) for curve in panels[0].curves] == [("m", "†"), ("sound", "")]
+    assert caption.endswith("† findings of level error, so that these figures are not to be trusted: m (P7).")
+    (legend,) = plots._figure(panels, caption).legends
+    assert [text.get_text() for text in legend.get_texts()] == ["m †", "sound"]
+
+
+@pytest.mark.parametrize("panels", [1, 2, 3, 4])
+@pytest.mark.parametrize("label", ["trades", "a name of thirty-seven characters, long", "W" * 40])
+def test_nothing_is_clipped(panels: int, label: str) -> None:
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    points = (Point(0, 0.9, 0.8, 0.95), Point(1, 0.5, 0.4, 0.6))
+    curves = tuple(Curve(f"{place}{label}", points) for place in range(8))
+    drawn = [Panel(f"torchattacks targeted-pgd-with-restarts {place} at 8/255", "x", curves) for place in range(panels)]
+    caption = "gtsrb-test, linf, suite fgsm-pgd@1, observed, n = 2,000. Bands: 95 % Wilson intervals over images."
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(plots._STYLE)
+        figure = plots._figure(drawn, caption)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        (legend,) = figure.legends
+        texts = [*legend.get_texts(), legend.get_title(), *(axes.title for axes in figure.axes if axes.get_visible())]
+        for text in texts:
+            box = text.get_window_extent()
+            assert box.x0 >= 0, text
+            assert box.y0 >= 0, text
+            assert box.x1 <= figure.bbox.x1, text
+            assert box.y1 <= figure.bbox.y1, text
+        assert legend.get_title().get_text().replace("\n", " ") == caption
+        assert min(axes.bbox.height for axes in figure.axes) > figure.dpi  # no panel is squeezed below an inch
