@@ -110,7 +110,7 @@ def show(
     name = str(record.info.data.name)
     if not private and not may_be_shown(name):
         raise UsageError(f"images of {name!r} are not shown: its card does not say pictures = true; see --private")
-    found = find(record, pictures, Subjects(model, data, data_root))
+    found = find(record, pictures, Subjects([model] if model else [], [data] if data else [], data_root))
     if not found:
         raise UsageError(f"run {run} keeps no witness: nothing broke, or it was measured with --witnesses none")
     draw_gallery(found, record, output)

@@ -72,7 +72,7 @@ def pictures(record: Record, count: int, subjects: Subjects) -> tuple[Picture, .
     from harness.evidence import witnesses
     from harness.inputs.samples import checked
 
-    model, data = subjects.of(record.info.model.name, record.info.data.name)
+    model, data = subjects.of(record.info)
     clean, labels = checked(data, [row["sample_id"] for row in rows])
     if labels.tolist() != [int(record.labels[np.searchsorted(record.sample_ids, row["sample_id"])]) for row in rows]:
         raise BadRun(f"the data set {data.name!r} found here has other labels than the run")
