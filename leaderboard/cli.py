@@ -66,7 +66,7 @@ def leaderboard(
 
 
 def _with_pictures(records: list[Record], count: int, root: Path | None) -> list[Record]:
-    from harness.inputs.of_run import Subjects
+    from harness.trust.verify.subjects import Subjects
     from leaderboard.figures.gallery import with_pictures
 
     subjects = Subjects(root=root)
@@ -98,7 +98,7 @@ def show(
     ] = False,
 ) -> int:
     """Draw what broke: clean image, magnified perturbation and adversarial image, with labels and confidences."""
-    from harness.inputs.of_run import Subjects
+    from harness.trust.verify.subjects import Subjects
     from leaderboard.figures.gallery import may_be_shown
     from leaderboard.figures.gallery import pictures as find
     from leaderboard.figures.gallery_figure import draw_gallery

@@ -14,7 +14,7 @@ from harness.inputs.find import check_names, parted
 from harness.types import Finding
 
 if TYPE_CHECKING:
-    from harness.inputs.of_run import Subjects
+    from harness.trust.verify.subjects import Subjects
     from harness.trust.verify.verdict import Verdict
     from harness.trust.verify.verify import VerifyOptions
 
@@ -54,8 +54,8 @@ def verify_runs(
         import secrets
 
         from harness.base.machine import pick_device
-        from harness.inputs.of_run import Subjects
         from harness.trust.ledger import ledger_path, record
+        from harness.trust.verify.subjects import Subjects
         from harness.trust.verify.verify import VerifyOptions
 
     # A seed that an author can foresee tells him which survivors nobody will look at.

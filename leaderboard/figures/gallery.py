@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from harness.inputs.of_run import Subjects
+    from harness.trust.verify.subjects import Subjects
     from harness.types import LoadedModel
 
 SIDE = 96
