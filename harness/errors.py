@@ -55,6 +55,10 @@ class BadEpsilon(UsageError):
     """An epsilon that is not a number, is negative, or is in the wrong unit."""
 
 
+class SubjectNotFound(UsageError):
+    """Nobody said where the model or the data of a run are."""
+
+
 class UnknownName(UsageError):
     """No plugin of that name."""
 

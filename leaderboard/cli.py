@@ -149,7 +149,7 @@ def _records(
 
 
 def _with_pictures(records: list[Record], count: int, root: Path | None) -> list[Record]:
-    from harness.inputs.of_run import Subjects
+    from harness.trust.verify.subjects import Subjects
     from leaderboard.figures.gallery import with_pictures
 
     subjects = Subjects(root=root)
@@ -183,7 +183,7 @@ def show(
     ] = False,
 ) -> int:
     """Draw what broke: clean image, magnified perturbation and adversarial image, with labels and confidences."""
-    from harness.inputs.of_run import Subjects
+    from harness.trust.verify.subjects import Subjects
     from leaderboard.figures.gallery import may_be_shown
     from leaderboard.figures.gallery import pictures as find
     from leaderboard.figures.gallery_figure import draw_gallery
@@ -195,7 +195,7 @@ def show(
     name = str(record.info.data.name)
     if not private and not may_be_shown(name):
         raise UsageError(f"images of {name!r} are not shown: its card does not say pictures = true; see --private")
-    found = find(record, pictures, Subjects(model, data, data_root))
+    found = find(record, pictures, Subjects([model] if model else [], [data] if data else [], data_root))
     if not found:
         raise UsageError(f"run {run} keeps no witness: nothing broke, or it was measured with --witnesses none")
     draw_gallery(found, record, output)

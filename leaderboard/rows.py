@@ -137,7 +137,7 @@ class Detail:
     """Most dangerous first at each epsilon."""
     checklist: tuple[Answer, ...]
     command: str
-    """Measures the row again."""
+    """Measures the row again; empty where no command line can."""
     facts: Mapping[str, str]
     """How the run was made: name to value, in reading order."""
     spent: tuple[Spent, ...]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from msgspec import structs
 
 from harness.base.text import duration
 from harness.cli import EXIT_USAGE
@@ -97,6 +98,7 @@ def evaluate_models(
     check_names(data=[data])
     with waiting("starting"):
         from harness.cli.report import print_result
+        from harness.evidence.given import Given
         from harness.run.job import Options, evaluate
         from harness.run.progress import LiveReport, interrupts
         from harness.types import Scale
@@ -120,6 +122,13 @@ def evaluate_models(
         unit_timeout=unit_timeout,
         transfer=tuple(transfer or ()),
     )
+    given = Given(
+        name=name,
+        suite=suite,
+        data=data,
+        data_root=None if data_root is None else str(data_root),
+        transfer=tuple(str(place) for place in transfer or ()),
+    )
     ends = None if seconds is None else time.monotonic() + seconds
     runs, failed = [], 0
     for where in model:
@@ -129,7 +138,8 @@ def evaluate_models(
                 left = None if ends is None else max(ends - time.monotonic(), 1e-3)
                 found = find_model(where)
                 found = found if name is None else replace(found, name=name.strip())
-                run = evaluate(found, chosen, samples, replace(options, budget=left), report)
+                here = replace(options, budget=left, given=structs.replace(given, model=where))
+                run = evaluate(found, chosen, samples, here, report)
         except HarnessError as error:
             if len(model) == 1:
                 raise

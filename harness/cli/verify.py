@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,12 +9,12 @@ import typer
 
 from harness.base.text import percent
 from harness.cli.output import envelope, print_json, waiting
-from harness.errors import BadRun, HarnessError, TornFile, UsageError
-from harness.inputs.find import check_names
+from harness.errors import BadRun, HarnessError, SubjectNotFound, TornFile, UsageError
+from harness.inputs.find import check_names, parted
 from harness.types import Finding
 
 if TYPE_CHECKING:
-    from harness.inputs.of_run import Subjects
+    from harness.trust.verify.subjects import Subjects
     from harness.trust.verify.verdict import Verdict
     from harness.trust.verify.verify import VerifyOptions
 
@@ -28,8 +27,14 @@ def verify_runs(
         int | None, typer.Option(metavar="K", help="Attack K randomly drawn survivors again, as recorded.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of the draw (default: a new one, which is printed).")] = None,
-    model: Annotated[str | None, typer.Option(help="The runs' model, where its name is no installed one.")] = None,
-    data: Annotated[str | None, typer.Option(help="The runs' data set, where its name is no installed one.")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[NAME=]WHERE", help="A model of the runs that is no installed name; repeatable."),
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[NAME=]WHERE", help="Data of the runs that are no installed name; repeatable."),
+    ] = None,
     data_root: Annotated[
         Path | None, typer.Option(help="Folder with local copies of data sets (or HARNESS_DATA).")
     ] = None,
@@ -49,19 +54,20 @@ def verify_runs(
     for given in runs:
         for line in _not_judged(given):
             typer.echo(line, err=True)
-    check_names([] if model is None else [model], [] if data is None else [data])
+    check_names([parted(text)[1] for text in model or ()], [parted(text)[1] for text in data or ()])
     with waiting("starting"):
         import secrets
 
         from harness.base.machine import pick_device
-        from harness.inputs.of_run import Subjects
         from harness.trust.ledger import ledger_path, record
+        from harness.trust.verify.subjects import Subjects
         from harness.trust.verify.verify import VerifyOptions
 
     # A seed that an author can foresee tells him which survivors nobody will look at.
     options = VerifyOptions(replay or 0, secrets.randbits(31) if seed is None else seed, device)
     pick_device(device)  # refused once, not for every run
-    subjects = Subjects(model, data, data_root)
+    subjects = Subjects(model or (), data or (), data_root)
+    subjects.load()
     verdicts: list[Verdict] = []
     unread: list[Finding] = []
     for folder in folders:
@@ -71,7 +77,8 @@ def verify_runs(
         except HarnessError as error:
             if len(folders) == 1:
                 raise
-            unread.append(Finding("unreadable", "error", f"{folder}: {error}"))
+            skipped = isinstance(error, SubjectNotFound)
+            unread.append(Finding("skipped" if skipped else "unreadable", "error", f"{folder}: {error}"))
             typer.echo(f"harness: {unread[-1].message}", err=True)
             continue
         record(verdict, content, by, ledger)  # before it is printed: whoever reads may hang up
@@ -90,22 +97,21 @@ def verify_runs(
 
 def _verify(folder: Path, subjects: Subjects, options: VerifyOptions) -> tuple[Verdict, str]:
     """The verdict on one run, and the hash of what it is about."""
+    from harness.evidence.run_info import parse
     from harness.evidence.store import RunStore
     from harness.trust.ledger import content_hash
-    from harness.trust.verify.verify import unreadable, verify
+    from harness.trust.verify.verify import refused, unreadable, verify
 
     hashed = content_hash(folder)  # before it is read: of what was verified, not of what lies there later
     try:
         content = RunStore(folder).read_json("run.json")
     except TornFile as error:
         return unreadable(folder, error), hashed
-    return verify(folder, *subjects.of(_called(content, "model"), _called(content, "data")), options), hashed
-
-
-def _called(content: Mapping[str, Any], part: str) -> str:
-    """What a run.json of which nothing was checked calls its model or its data."""
-    value = content.get(part)
-    return str(value.get("name")) if isinstance(value, Mapping) else str(value)
+    try:
+        info = parse(content)
+    except BadRun as error:
+        return refused(folder, content, error), hashed
+    return verify(folder, *subjects.of(info), options), hashed
 
 
 def _run_folders(given: Path) -> list[Path]:

@@ -20,6 +20,7 @@ from harness.base.files import key_of
 from harness.base.threat import Epsilon, parse_epsilon
 from harness.errors import BadRun, HarnessError
 from harness.evidence.facts import CLEAN
+from harness.evidence.given import Given
 from harness.types import Finding, Kind, Mode, Norm
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -238,6 +239,8 @@ class RunInfo(Struct, frozen=True, kw_only=True):
     """The folder's name: model, suite and the first 12 digits of the key."""
     subject: str | None = None
     """Hash of the model's tensors alone; older runs have none."""
+    given: Given | None = None
+    """How model, suite and data were given."""
     witnesses: Evidence
     """Which are kept."""
     device: Device

@@ -136,3 +136,15 @@ def data_name(text: str) -> tuple[str, str]:
         return "arrays", text
     name, _, argument = text.partition(":")
     return name, argument
+
+
+def parted(text: str) -> tuple[str | None, str]:
+    """``NAME=WHERE`` as its two parts; the name is None where `text` is a place alone.
+
+    An equals sign behind a question mark is an option's, and one in a path that exists is the path's: ``lr=1/m.py:f``.
+    """
+    name, _, where = text.partition("=")
+    paths = [path for end in (text, text.rpartition(":")[0]) for path in (Path(end), *Path(end).parents)]
+    if not name or not where or "?" in name or any("=" in str(path) and path.exists() for path in paths):
+        return None, text
+    return name, where

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.evidence.given import Given
 from harness.inputs.objects import DataLike, ModelLike, as_data, as_model, name_classes
 from harness.inputs.suite import Suite, load_suite
 from harness.run.job import evaluate as run
@@ -88,6 +89,12 @@ def evaluate(
     options = Options(
         Path(results), n, seed, device, batch_size, witnesses, fresh, force, precision=precision, compile=compile,
         budget=budget, transfer=tuple(map(Path, others)), unit_timeout=unit_timeout,
+        given=Given(
+            model=model if isinstance(model, str) and name is None else None,
+            suite=None if isinstance(suite, Suite) else str(suite),
+            data=data if isinstance(data, str) else None,
+            transfer=tuple(map(str, others)),
+        ),
     )  # fmt: skip
     if not progress:
         return Result(run(loaded, chosen, samples, options, Lines()), loaded, samples)

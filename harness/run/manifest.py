@@ -98,6 +98,7 @@ def describe(
         run="",
         run_name="",
         subject=subject(model.module),
+        given=options.given,
         witnesses=cast(Evidence, witnesses),
         device=Device(name=device_name(device), torch=str(device)),
         card=_card_info(model),

@@ -10,6 +10,7 @@ from harness.base.machine import pick_device
 from harness.base.modes import MODES
 from harness.base.torch_state import PRECISIONS
 from harness.errors import UsageError
+from harness.evidence.given import Given
 from harness.inputs.suite import Suite
 from harness.types import Scale
 
@@ -46,6 +47,8 @@ class Options:
     has been measured. No number depends on it; what they break is a finding."""
     unit_timeout: float | None = None
     """Seconds after which a unit (one attack on one chunk at one epsilon) is given up; None never."""
+    given: Given | None = None
+    """What to type for model, suite and data; no number depends on it."""
 
 
 def check(options: Options, suite: Suite) -> None:

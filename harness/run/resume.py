@@ -60,6 +60,7 @@ def take_over(store: RunStore, session: Session) -> Earlier:
         versions=before.versions,
         git=before.git,
         device=before.device,
+        given=here.given or before.given,
         unit_timeout=limit if known is None or limit is None else max(limit, known),
     )
     session.seconds, session.sessions = before.seconds, before.sessions

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from harness.inputs.of_run import Subjects
+    from harness.trust.verify.subjects import Subjects
     from harness.types import LoadedModel
 
 SIDE = 96
@@ -72,7 +72,7 @@ def pictures(record: Record, count: int, subjects: Subjects) -> tuple[Picture, .
     from harness.evidence import witnesses
     from harness.inputs.samples import checked
 
-    model, data = subjects.of(record.info.model.name, record.info.data.name)
+    model, data = subjects.of(record.info)
     clean, labels = checked(data, [row["sample_id"] for row in rows])
     if labels.tolist() != [int(record.labels[np.searchsorted(record.sample_ids, row["sample_id"])]) for row in rows]:
         raise BadRun(f"the data set {data.name!r} found here has other labels than the run")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from harness.base.statistics import wilson
@@ -36,6 +37,7 @@ _IMAGES = ("clean", "perturbation", "adversarial")
 
 def dump(record: Record) -> str:
     """The published file of a record, as text: a line for each part."""
+    given = record.info.given
     content = {
         "kind": KIND,
         "schema": SCHEMA_VERSION,
@@ -50,7 +52,7 @@ def dump(record: Record) -> str:
         "pictures": [_picture(picture) for picture in record.pictures],
         "no_pictures": record.no_pictures,
         # Where the run lies on the publisher's disk is nobody's business.
-        "info": as_json(record.info) | {"run": record.folder.name},
+        "info": as_json(replace(record.info, run=record.folder.name, given=given and given.public)),
     }
     lines = (f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in content.items())
     return "{\n" + ",\n".join(lines) + "\n}\n"

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 
 from harness.base.modes import MODES
+from harness.evidence.given import Given
 from harness.evidence.run_info import AttackInfo, RunInfo
 from harness.inputs.registry import Registry
 from leaderboard.rows import WORST, Answer
@@ -18,20 +19,44 @@ _SERIOUS = ("warn", "error", "refuse")
 
 
 def command(info: RunInfo) -> str:
-    """The line that measures the run again; its words are quoted for a shell."""
-    suite, asked = info.suite, info.asked
-    data = info.data.name
-    name = suite.name
-    if name not in Registry("suites").names():
-        name += ".toml"  # a file, and whoever measured it has it
-    words: list[object] = ["harness", "eval", "--model", info.model.name, "--suite", name]
-    words += ["--data", data.removesuffix("-test"), "--n", info.data.n, "--eps", ",".join(suite.labels)]
-    words += ["--mode", info.mode, "--seed", info.seed]
+    """The line that measures the run again, wherever the files lie that it names; its words are quoted for a shell.
+
+    Empty where no line can: the model, the suite or the data were objects in Python, or an old run does not tell.
+    """
+    suite, asked, given = info.suite, info.asked, info.given.public if info.given else _registered(info)
+    if None in (given.model, given.suite, given.data):
+        return ""
+    words: list[object] = ["harness", "eval", "--model", given.model, "--suite", given.suite, "--data", given.data]
+    if given.name is not None:
+        words += ["--name", given.name]
+    if given.data_root is not None:
+        words += ["--data-root", given.data_root]
+    words += ["--n", info.data.n, "--eps", ",".join(suite.labels), "--mode", info.mode, "--seed", info.seed]
     words += ["--device", asked.device, "--batch-size", asked.batch_size]
-    for option, value in (("--precision", asked.precision), ("--compile", asked.compile)):
-        if value not in (None, "auto"):
+    for option, value, usual in (
+        ("--precision", asked.precision or "auto", "auto"),
+        ("--compile", asked.compile or "auto", "auto"),
+        ("--witnesses", info.witnesses, "all"),
+    ):
+        if value != usual:
             words += [option, value]
+    if isinstance(info.unit_timeout, float):
+        words += ["--unit-timeout", f"{info.unit_timeout:g}"]
+    if info.preflight is not None and info.preflight.forced:
+        words += ["--force"]
+    for place in given.transfer:
+        words += ["--transfer", place]
     return shlex.join(str(word) for word in words)
+
+
+def _registered(info: RunInfo) -> Given:
+    """What to type for a run that does not tell, by the names that are installed."""
+
+    def known(kind: str, name: str) -> str | None:
+        return name if name in Registry(kind) else None
+
+    data = known("datasets", info.data.name) or known("datasets", info.data.name.removesuffix("-test"))
+    return Given(model=known("models", info.model.name), suite=known("suites", info.suite.name), data=data)
 
 
 def checklist(record: Record) -> tuple[Answer, ...]:

@@ -75,8 +75,7 @@ def verify(folder: Path, model: LoadedModel, data: Dataset, options: VerifyOptio
         info = parse(content)
         info.planned  # noqa: B018  # what it says of a run without a plan
     except BadRun as error:
-        problems.add("run", str(error))
-        return _refused(folder, content, problems, device_name(device), time.monotonic() - begun)
+        return refused(folder, content, error)
     work = _Work(store, info, model, problems, notes)
     with ReferenceModel(model, device) as reference:
         work.run(reference, data, options)
@@ -102,13 +101,10 @@ def unreadable(folder: Path, error: TornFile) -> Verdict:
     return Verdict(folder, folder.name, "", (Finding("run", "error", str(error)),))
 
 
-def _refused(folder: Path, content: Mapping[str, Any], problems: Problems, device: str, seconds: float) -> Verdict:
+def refused(folder: Path, content: Mapping[str, Any], error: BadRun) -> Verdict:
     """The verdict on a run whose run.json has not the form of one."""
     name, key, evidence = (str(content.get(told, "")) for told in ("run_name", "key", "witnesses"))
-    return Verdict(
-        folder, name or folder.name, key, tuple(problems.found), evidence=evidence, device=device,
-        seconds=round(seconds, 3),
-    )  # fmt: skip
+    return Verdict(folder, name or folder.name, key, (Finding("run", "error", str(error)),), evidence=evidence)
 
 
 @dataclass

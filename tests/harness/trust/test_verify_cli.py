@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
 
 from harness.cli import main
@@ -93,9 +94,54 @@ def test_a_forged_run_exits_1_and_is_named(work, capsys):
     assert ledger.verified(run).verdict == "no"
 
 
-def test_another_checkpoint_exits_1(work, capsys):
-    assert verified("results", model="mine.py:other") == 1
+def test_another_checkpoint_of_the_run_s_name_exits_1(work, capsys):
+    (run,) = work.glob("results/[!.]*")
+    assert verified("results", model="mine:tiny=mine.py:other") == 1
     assert "model: the run names checkpoint" in capsys.readouterr().out
+    assert ledger.verified(run).verdict == "no"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--model", "mine.py:other"], "model 'mine:tiny', hash sha256:"),
+        (["--model", "mine:other=mine.py:other"], "say where it is with --model NAME=WHERE"),
+        (["--model", "mine.py:tiny", "--data", "few.npz"], "is not that of few.npz"),
+    ],
+)
+def test_a_run_of_another_subject_is_skipped_and_not_refuted(work, capsys, words, said):
+    (run,) = work.glob("results/[!.]*")
+    np.savez("few.npz", images=np.zeros((300, 32, 32, 3), np.uint8), labels=np.arange(300) % 43)
+    info = json.loads((run / "run.json").read_text())
+    info["data"]["name"] = "few-of-mine"  # no installed name vouches for it
+    if "--data" in words:
+        (run / "run.json").write_text(json.dumps(info))
+    assert main(["verify", "results", *words]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert said in told.err
+    assert ledger.verified(run) is None
+
+
+def test_each_run_is_judged_by_the_model_that_has_its_hash(work, capsys):
+    (tiny,) = work.glob("results/[!.]*")
+    words = ["--suite", "fgsm", "--n", "256", "--device", "cpu", "--force", "--results", "results"]
+    assert main(["eval", "--model", "mine.py:other", *words]) == 0
+    (other,) = {*work.glob("results/[!.]*")} - {tiny}
+    capsys.readouterr()
+
+    assert verified("results", "--json") == 2
+    printed = json.loads(capsys.readouterr().out)
+    assert [verdict["run"] for verdict in printed["data"]] == [tiny.name]
+    assert [finding["check"] for finding in printed["findings"]] == ["skipped"]
+    assert ledger.verified(other) is None
+
+    assert verified("results", "--model", "mine.py:other") == 0
+    assert {ledger.verified(run).verdict for run in (tiny, other)} == {"breaks verified"}
+    assert verified("results", "--model", "mine:other=mine.py:other", model="mine:tiny=mine.py:tiny") == 0
+    # Weights that were exchanged behind a name are a contradiction, of this run alone.
+    assert verified("results", "--model", "mine:other=mine.py:tiny", model="mine:tiny=mine.py:tiny") == 1
+    assert [ledger.verified(run).verdict for run in (tiny, other)] == ["breaks verified", "no"]
 
 
 @pytest.mark.parametrize(
@@ -174,7 +220,7 @@ def test_code_that_a_run_names_is_not_run(work, capsys):
     (run,) = work.glob("results/[!.]*")
     (run / "evil.py").write_text(f"open({str(work / 'ran')!r}, 'w')\ndef make():\n    raise SystemExit\n")
     info = json.loads((run / "run.json").read_text())
-    for name in (f"{run}/evil.py:make", "mine.py:tiny", "", 3):
+    for name in (f"{run}/evil.py:make", "mine.py:tiny", ""):
         info["model"]["name"] = name
         (run / "run.json").write_text(json.dumps(info))
         assert main(["verify", str(run)]) == 2

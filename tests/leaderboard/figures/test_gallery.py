@@ -118,7 +118,7 @@ def test_the_page_shows_them_with_text_for_who_does_not_see(run) -> None:
 
 
 def test_show_draws_a_png(run, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("harness.inputs.of_run.Subjects", lambda *_: Found("x"))
+    monkeypatch.setattr("harness.trust.verify.subjects.Subjects", lambda *_: Found("x"))
     assert show(run, tmp_path / "x.png", 2) == 0
     with Image.open(tmp_path / "x.png") as image:
         assert image.width > 1000

@@ -1,11 +1,9 @@
 """The checklist is answered from the run: what was not done is not claimed."""
 
 import pytest
-from msgspec.structs import replace
 
-from harness.evidence.run_info import Asked
 from leaderboard.runs.collect import collect
-from leaderboard.tables.checklist import checklist, command
+from leaderboard.tables.checklist import checklist
 
 TRANSFER = "Try transfer from other models"
 
@@ -46,14 +44,3 @@ def test_the_threat_model_is_that_of_the_attacks(runs, attacks, told):
     runs.write("a", attacks=[runs.attack(name, **params) for name, params in attacks])
     (record,) = collect([runs.folder])
     assert checklist(record)[0].evidence.startswith(told)
-
-
-def test_the_command_asks_what_was_asked(runs):
-    runs.write("a")
-    (record,) = collect([runs.folder])
-    asked = Asked(device="cpu", batch_size=64, precision="bf16", compile="auto")
-    line = command(replace(record.info, asked=asked))
-    assert "--suite pgd " in line
-    assert line.endswith("--device cpu --batch-size 64 --precision bf16")
-    mine = replace(record.info, suite=replace(record.info.suite, name="mine"))
-    assert "--suite mine.toml " in command(mine)

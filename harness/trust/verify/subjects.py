@@ -1,0 +1,138 @@
+"""The models and data that runs are about, found by whom verifies them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.errors import ModelRefused, SubjectNotFound
+from harness.evidence.run_info import RunInfo
+from harness.inputs.find import find_data, find_model, parted
+from harness.inputs.identity import is_model
+from harness.inputs.outputs import fitted
+from harness.inputs.registry import Registry
+from harness.inputs.samples import make_slice
+from harness.types import Dataset, LoadedModel
+
+_Place = tuple[str, str]
+"""As for ``--data``, and the split."""
+
+
+class Subjects:
+    """Finds model and data of runs, and loads each once.
+
+    A run may come from a stranger, so that only names of installed plugins are taken from it: never a path or a file,
+    which could be code that came with the run.
+
+    Args:
+        models: As for ``--model`` of verify: ``WHERE``, which is taken for the runs whose hash it has, or
+            ``NAME=WHERE``, which is taken for the runs that call their model so, whatever hash they name.
+        data: The same of data sets.
+        root: Folder with local copies of data sets.
+    """
+
+    def __init__(self, models: Sequence[str] = (), data: Sequence[str] = (), root: Path | None = None) -> None:
+        self.models, self.data, self.root = [parted(text) for text in models], [parted(text) for text in data], root
+        self._models: dict[str, LoadedModel] = {}
+        self._sets: dict[_Place, Dataset] = {}
+        self._slices: dict[tuple[_Place, int, int], str] = {}
+        self._known: dict[tuple[str, _Place, str], bool] = {}
+
+    def load(self) -> None:
+        """Load what was named, so that a mistake is told once and not for every run.
+
+        Raises:
+            HarnessError: it cannot be loaded.
+        """
+        for _, where in self.models:
+            self._model(where)
+        for _, where in self.data:
+            self._set((where, "test"))
+
+    def of(self, info: RunInfo) -> tuple[LoadedModel, Dataset]:
+        """Model and data of one run; of another hash only where the name vouches for them.
+
+        Raises:
+            SubjectNotFound: nobody said where they are, and no installed plugin has their name.
+            HarnessError: they cannot be loaded.
+        """
+        place = self._data_of(info)
+        return fitted(self._model(self._model_of(info, place)), self._set(place)), self._set(place)
+
+    def _data_of(self, info: RunInfo) -> _Place:
+        told = info.data
+        named, plain = _candidates(self.data, told.name)
+        places = [(where, "test") for where in (*named, *plain)]
+        for place in places:
+            if self._slice(place, info) == told.slice:
+                return place
+        if named:
+            return named[0], "test"
+        if (installed := _data_set(told.name)) is not None:
+            return installed
+        what = f"the run's data {told.name!r:.60}, slice {told.slice:.19}"
+        raise SubjectNotFound(_missing(what, "data", plain))
+
+    def _model_of(self, info: RunInfo, place: _Place) -> str:
+        told = info.model
+        named, plain = _candidates(self.models, told.name)
+        for where in (*named, *plain):
+            if self._is(where, place, info):
+                return where
+        if named:
+            return named[0]
+        if told.name in Registry("models"):
+            return told.name
+        what = f"the run's model {told.name!r:.60}, hash {info.told_subject:.19}"
+        raise SubjectNotFound(_missing(what, "model", plain))
+
+    def _model(self, where: str) -> LoadedModel:
+        if where not in self._models:
+            self._models[where] = find_model(where)
+        return self._models[where]
+
+    def _set(self, place: _Place) -> Dataset:
+        if place not in self._sets:
+            self._sets[place] = find_data(place[0], self.root, place[1])
+        return self._sets[place]
+
+    def _is(self, where: str, place: _Place, info: RunInfo) -> bool:
+        """Whether a model is the run's, by its tensors; one that cannot take the run's data is not."""
+        known = where, place, info.told_subject
+        if known not in self._known:
+            try:
+                model = fitted(self._model(where), self._set(place))
+                self._known[known] = is_model(model, info.model.sha256, info.subject)
+            except ModelRefused:
+                self._known[known] = False
+        return self._known[known]
+
+    def _slice(self, place: _Place, info: RunInfo) -> str | None:
+        """The hash of as many samples of the data set as the run measured; None if it has fewer."""
+        n, chunk = info.data.n, info.suite.chunk
+        if n > len(self._set(place)):
+            return None
+        if (place, n, chunk) not in self._slices:
+            self._slices[place, n, chunk] = make_slice(self._set(place), n, chunk).digest()
+        return self._slices[place, n, chunk]
+
+
+def _candidates(given: Sequence[tuple[str | None, str]], told: str) -> tuple[list[str], list[str]]:
+    """Places that were named for the subject, and places without a name."""
+    return [w for name, w in given if name == told], [w for name, w in given if name is None]
+
+
+def _missing(what: str, option: str, tried: Sequence[str]) -> str:
+    none = f" and is not that of {', '.join(tried):.200}" if tried else ""
+    return f"{what}, is no installed name{none}; say where it is with --{option} NAME=WHERE"
+
+
+def _data_set(named: str) -> _Place | None:
+    """The installed data set and the split that a run's data are named after."""
+    known = Registry("datasets")
+    if named in known:
+        return named, "test"
+    for split in ("test", "val", "train"):
+        if named.endswith(f"-{split}") and (base := named.removesuffix(f"-{split}")) in known:
+            return base, split
+    return None
