@@ -55,6 +55,7 @@ def _check(scale: Scale) -> None:
 def _import() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # by default workers yield to all else on the machine
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
