@@ -38,7 +38,7 @@ _ATTACK_TYPES: Mapping[str, tuple[type, str]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Suite:
     """A suite, checked but with its attacks still unresolved."""
 
@@ -191,7 +191,15 @@ class _Reader:
                 raise self.fail(f"attack id {attack.id!r} stands twice; ids are unique in a suite", "id", place)
             seen.add(attack.id)
         return Suite(
-            raw["name"], raw["version"], norm, grid, mode, chunk, attacks, raw.get("description", ""), "mode" in raw
+            name=raw["name"],
+            version=raw["version"],
+            norm=norm,
+            grid=grid,
+            mode=mode,
+            chunk=chunk,
+            attacks=attacks,
+            description=raw.get("description", ""),
+            mode_is_set="mode" in raw,
         )
 
     def attack(self, table: Any, place: int) -> AttackSpec:

@@ -55,7 +55,7 @@ class Curve:
     points: tuple[Point, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Panel:
     """One pair of axes, accuracy in percent upwards."""
 

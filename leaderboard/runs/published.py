@@ -11,7 +11,7 @@ import base64
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,18 +91,18 @@ def _record(path: Path, content: Mapping[str, Any], info: RunInfo) -> Record:
     if (len(ids), len(labels)) != ((n, n) if survivors else (0, 0)) or (np.diff(ids) <= 0).any() or (labels < 0).any():
         raise ValueError("ids and labels do not fit its n")
     return Record(
-        path.with_name(str(content["name"]).replace("/", "-") or "x"),
-        info,
-        scores,
-        survivors,
-        ids,
-        labels,
-        {str(label): _mistakes(pairs) for label, pairs in content["mistakes"].items()},
-        tuple(Note(str(f["check"]), str(f["level"]), str(f["message"])) for f in content["findings"]),
-        None if content["grade"] is None else str(content["grade"]),
-        str(content["verified"]),
-        tuple(_read_picture(picture) for picture in content["pictures"]),
-        str(content["no_pictures"]),
+        folder=path.with_name(str(content["name"]).replace("/", "-") or "x"),
+        info=info,
+        scores=scores,
+        survivors=survivors,
+        sample_ids=ids,
+        labels=labels,
+        mistakes={str(label): _mistakes(pairs) for label, pairs in content["mistakes"].items()},
+        findings=tuple(Note(str(f["check"]), str(f["level"]), str(f["message"])) for f in content["findings"]),
+        grade=None if content["grade"] is None else str(content["grade"]),
+        verified=str(content["verified"]),
+        pictures=tuple(_read_picture(picture) for picture in content["pictures"]),
+        no_pictures=str(content["no_pictures"]),
     )
 
 
@@ -138,12 +138,20 @@ def _score(cell: Mapping[str, Any], place: Place, epsilon: float, n: int) -> tup
     status = cell["status"]
     if status not in STATUSES or (status == "ok") != (cell["survivors"] is not None):
         raise ValueError(f"{place[0]} at {place[1]} has status {status!r:.20}")
-    cost = int(cell.get("forwards", 0)), int(cell.get("backwards", 0))
+    score = Score(
+        attack=place[0],
+        epsilon=epsilon,
+        epsilon_label=place[1],
+        n=n,
+        status=status,
+        forwards=int(cell.get("forwards", 0)),
+        backwards=int(cell.get("backwards", 0)),
+    )
     if status != "ok":
-        return Score(place[0], epsilon, place[1], n, status, None, None, *cost), None
+        return score, None
     alive = np.unpackbits(_unpack(cell["survivors"], n), count=n).astype(bool)
     correct = int(alive.sum())
-    return Score(place[0], epsilon, place[1], n, status, correct, wilson(correct, n), *cost), alive
+    return replace(score, correct=correct, ci95=wilson(correct, n)), alive
 
 
 def _mistakes(pairs: Any) -> Mistakes:

@@ -30,7 +30,15 @@ NICENESS = "RAY_worker_niceness"
 
 def suite(*attacks, chunk=12):
     attacks = attacks or (AttackSpec("fgsm", "torchattacks", "fgsm", {}), PGD)
-    return Suite("toy", 1, "linf", parse_grid(["2/255", "8/255"], "linf"), "observed", chunk, tuple(attacks))
+    return Suite(
+        name="toy",
+        version=1,
+        norm="linf",
+        grid=parse_grid(["2/255", "8/255"], "linf"),
+        mode="observed",
+        chunk=chunk,
+        attacks=tuple(attacks),
+    )
 
 
 @pytest.fixture(scope="module")
