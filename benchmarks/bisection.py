@@ -60,9 +60,13 @@ def main() -> None:
         for seed in range(arguments.seeds):
             runs, spent = {}, {}
             for mode in MODES:
-                suite = Suite("bisection", 1, "linf", grid, mode, 512, (spec,))
+                suite = Suite(
+                    name="bisection", version=1, norm="linf", grid=grid, mode=mode, chunk=512, attacks=(spec,)
+                )
                 with tempfile.TemporaryDirectory() as folder, Clock(arguments.device) as clock:
-                    options = Options(Path(folder), arguments.n, seed, arguments.device, arguments.batch)
+                    options = Options(
+                        Path(folder), n=arguments.n, seed=seed, device=arguments.device, batch_size=arguments.batch
+                    )
                     runs[mode] = evaluate(model, suite, part.data, options)
                 spent[mode] = clock.seconds
             backwards = {mode: sum(cell["backwards"] for cell in run.summary["cells"]) for mode, run in runs.items()}

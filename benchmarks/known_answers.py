@@ -168,13 +168,13 @@ def answers(case: Case, quick: bool) -> list[Answer]:
     """One answer for each tool and epsilon, and for all tools together."""
     specs = attacks(case.norm, quick)
     suite = Suite(
-        "known",
-        1,
-        case.norm,
-        case.grid,
-        "observed",
-        len(case.images),
-        tuple(spec for some in specs.values() for spec in some),
+        name="known",
+        version=1,
+        norm=case.norm,
+        grid=case.grid,
+        mode="observed",
+        chunk=len(case.images),
+        attacks=tuple(spec for some in specs.values() for spec in some),
     )
     model = LoadedModel(f"{case.name}-{case.norm}", case.model, CLASSES)
     with tempfile.TemporaryDirectory() as folder:

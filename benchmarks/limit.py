@@ -61,11 +61,20 @@ def main() -> None:
                     best = limits.setdefault(str(recipe), {})
                     best[str(size)] = max(best.get(str(size), 0.0), speed)
     spec = AttackSpec("pgd-20", "torchattacks", "pgd", {"steps": 20, "step_size": "epsilon/4", "random_start": True})
-    suite = Suite("limit", 1, "linf", parse_grid(["2/255"]), "observed", 512, (spec,))
+    suite = Suite(
+        name="limit", version=1, norm="linf", grid=parse_grid(["2/255"]), mode="observed", chunk=512, attacks=(spec,)
+    )
     shares = {}
     for precision in ("exact", "float32", "bf16"):
         with own_cache(), tempfile.TemporaryDirectory() as folder:
-            options = Options(Path(folder), arguments.n, 0, device, min(256, arguments.n), precision=precision)
+            options = Options(
+                Path(folder),
+                n=arguments.n,
+                seed=0,
+                device=device,
+                batch_size=min(256, arguments.n),
+                precision=precision,
+            )
             with Clock(device) as clock:
                 run = evaluate(model, suite, part.data, options)
         (cost,) = run.info.compute or ()

@@ -60,7 +60,13 @@ def main() -> None:
         for seed in range(arguments.seeds):
             for precision in ("float32", "bf16"):
                 options = Options(
-                    folder, arguments.n, seed, arguments.device, arguments.batch, "none", precision=precision
+                    folder,
+                    n=arguments.n,
+                    seed=seed,
+                    device=arguments.device,
+                    batch_size=arguments.batch,
+                    witnesses="none",
+                    precision=precision,
                 )
                 run = evaluate(model, suite, data, options)
                 if not run.complete or run.info.planned.precision != precision:

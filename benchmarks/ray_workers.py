@@ -23,6 +23,7 @@ def worker_kills(top: Path, whole: tuple[pa.Table, pa.Table], kills: int, seed: 
     import ray
 
     row, chance = Row("kill -9 of a worker", "ray"), random.Random(seed)
+    os.environ.setdefault("RAY_worker_niceness", "0")
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     number = 0
     while row.trials < kills:

@@ -71,7 +71,7 @@ def main() -> None:
     params = {"steps": arguments.steps, "step_size": "epsilon/4", "random_start": True, "restarts": 1}
     grid = parse_grid(arguments.eps.split(","), "linf")
     spec = AttackSpec(f"pgd-{arguments.steps}", "torchattacks", "pgd", params)
-    suite = Suite("sweep", 1, "linf", grid, arguments.mode, 512, (spec,))
+    suite = Suite(name="sweep", version=1, norm="linf", grid=grid, mode=arguments.mode, chunk=512, attacks=(spec,))
     part = make_slice(find_data(arguments.data, arguments.data_root), arguments.n, suite.chunk)
     rows, plan = [], None
     with own_cache():
@@ -80,7 +80,12 @@ def main() -> None:
                 theirs = bare(model, part, suite, seed, arguments.batch, arguments.device)
             with tempfile.TemporaryDirectory() as folder, Clock(arguments.device) as harness:
                 options = Options(
-                    Path(folder), arguments.n, seed, arguments.device, arguments.batch, precision=arguments.precision
+                    Path(folder),
+                    n=arguments.n,
+                    seed=seed,
+                    device=arguments.device,
+                    batch_size=arguments.batch,
+                    precision=arguments.precision,
                 )
                 run = evaluate(model, suite, part.data, options)
             plan, cells = as_json(run.info.plan), {}

@@ -124,9 +124,9 @@ def main() -> None:
     theirs = dict(zip(part.indices.tolist(), stands.tolist(), strict=True))
     reach = float((adversarial - images).abs().max())
 
-    suite = Suite("bench", 1, "linf", (epsilon,), "observed", 512, (spec,))
+    suite = Suite(name="bench", version=1, norm="linf", grid=(epsilon,), mode="observed", chunk=512, attacks=(spec,))
     with own_cache(), tempfile.TemporaryDirectory() as folder, Clock(arguments.device) as harness:
-        options = Options(Path(folder), arguments.n, 0, arguments.device, arguments.batch)
+        options = Options(Path(folder), n=arguments.n, seed=0, device=arguments.device, batch_size=arguments.batch)
         run = evaluate(model, suite, part.data, options)
     ours = sample_outcomes(run.facts, spec.id, epsilon.value)
     cell = run.summary["cells"][0]

@@ -60,5 +60,13 @@ def case(
 ) -> tuple[LoadedModel, Suite, Made]:
     """Model, suite and data of one run."""
     model = Net(width).eval()
-    suite = Suite("faults", 1, "linf", parse_grid(["2/255", "8/255"], "linf"), "observed", chunk, tuple(attacks))
+    suite = Suite(
+        name="faults",
+        version=1,
+        norm="linf",
+        grid=parse_grid(["2/255", "8/255"], "linf"),
+        mode="observed",
+        chunk=chunk,
+        attacks=tuple(attacks),
+    )
     return LoadedModel("toy", model, CLASSES, SHAPE), suite, Made(Net().eval(), n)

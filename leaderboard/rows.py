@@ -9,7 +9,7 @@ from typing import Any
 CLEAN, WORST = "clean", "worst"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Score:
     """One number with its interval, or the reason why there is none."""
 
@@ -52,7 +52,7 @@ CLAIMED = "claimed"
 """Of a published file that no `board.toml` beside it lists: whoever made it says so, and nobody here looked."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Picture:
     """A sample that was broken, as a gallery shows it; images are PNG files."""
 
@@ -85,7 +85,7 @@ class ClassScore:
     """Up the epsilon grid; None where the worst case is not complete."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Confusion:
     """Samples of one class that are read as another."""
 
@@ -110,7 +110,7 @@ class Answer:
     evidence: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Spent:
     """What one attack cost at one epsilon, from the run's ledger; None where the run did not keep it."""
 
@@ -126,7 +126,7 @@ class Spent:
     """Share of backward passes whose gradient could still change a result."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Detail:
     """What a row's own page says beyond the table."""
 
@@ -146,7 +146,7 @@ class Detail:
     """Why there are none."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """One model in one table."""
 
@@ -208,7 +208,7 @@ class Row:
         return sum(score.backwards for score in (*self.cells, *self.unshown))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Column:
     """One attack of the suite."""
 
@@ -235,7 +235,7 @@ class Ranking:
         return self.rows * (self.rows - 1) // 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Difference:
     """Two rows in one cell, sample by sample: accuracy of a minus accuracy of b."""
 
@@ -274,7 +274,7 @@ class Other:
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Table:
     """Rows that may be compared: one threat model, data slice, suite definition, epsilon grid and mode."""
 

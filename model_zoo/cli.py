@@ -59,8 +59,12 @@ def train(
         from model_zoo.recipe.train import train as run
         from model_zoo.training.loop import Settings
 
-    settings = Settings(epochs, batch_size, lr, weight_decay, seed=seed, precision=precision)
-    recipe = Recipe(defense, options, names, arch, init, settings, augment)
+    settings = Settings(
+        epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay, seed=seed, precision=precision
+    )
+    recipe = Recipe(
+        defense=defense, options=options, data=names, arch=arch, init=init, settings=settings, augment=augment
+    )
     card = run(recipe, output, data_root=data_root, device=device, console=Console(stderr=True))
     typer.echo(card.path)
 

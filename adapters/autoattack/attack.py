@@ -182,4 +182,4 @@ class Custom(AutoAttack):
     def budget(self) -> Budget:
         """As the suite has it."""
         given = {name: self.params[name] for name in self.strength}
-        return replace(Budget(()), **{**given, "components": tuple(given["components"])})
+        return replace(Budget(components=()), **{**given, "components": tuple(given["components"])})

@@ -10,7 +10,7 @@ from harness.types import Norm
 COMPONENTS = ("apgd-ce", "apgd-dlr", "apgd-t", "fab", "fab-t", "square")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Budget:
     """Components in the order they run, and the strength of each."""
 
@@ -40,19 +40,19 @@ def standard(norm: Norm) -> Budget:
     """Version ``standard``: what the name AutoAttack stands for."""
     components = ("apgd-ce", "apgd-t", "fab-t", "square")
     if norm == "l1":
-        return Budget(components, apgd_restarts=5, apgd_targets=5, larger_radii=True)
-    return Budget(components)
+        return Budget(components=components, apgd_restarts=5, apgd_targets=5, larger_radii=True)
+    return Budget(components=components)
 
 
 def plus(norm: Norm) -> Budget:
     """Version ``plus``: six components, five restarts."""
     components = ("apgd-ce", "apgd-dlr", "fab", "square", "apgd-t", "fab-t")
-    return Budget(components, apgd_restarts=5, fab_restarts=5)
+    return Budget(components=components, apgd_restarts=5, fab_restarts=5)
 
 
 def rand(norm: Norm) -> Budget:
     """Version ``rand``, for randomized models: gradients averaged over 20 forwards."""
-    return Budget(("apgd-ce", "apgd-dlr"), eot=20)
+    return Budget(components=("apgd-ce", "apgd-dlr"), eot=20)
 
 
 CONSTANTS: dict[str, float] = {"alpha_max": 0.1, "beta": 0.9, "eta": 1.05, "p_init": 0.8, "rho": 0.75}

@@ -32,7 +32,7 @@ class Single(AutoAttack):
         given = dict(self.params)
         targets, restarts = given.get("target_classes", 1), given["restarts"] if self.restarts_inside else 1
         return Budget(
-            (self.component,),
+            components=(self.component,),
             steps=given.get("steps", 1),
             eot=given.get("eot", 1),
             apgd_targets=targets,

@@ -16,7 +16,7 @@ FOLDER = "costs"
 """Where a run keeps them: one small file for each unit, written before its facts."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cost:
     """Of one unit, on the worker that computed it."""
 

@@ -14,7 +14,7 @@ from harness.base.statistics import wilson
 from harness.evidence.facts import BROKEN, CLEAN, IMPLIED, KNOWN
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cell:
     """One attack (or one component of a cascade) at one epsilon."""
 
@@ -93,12 +93,16 @@ def cells(facts: pa.Table, samples: int | None = None) -> list[Cell]:
     order = {attack: place for place, attack in enumerate(dict.fromkeys(key[0] for key in groups))}
     found = []
     for key in sorted(groups, key=lambda k: (order[k[0]], k[2], k[1] is not None)):
+        attack, component, epsilon, label = key
         rows = np.asarray(groups[key])
         mine = outcomes[rows]
         absent = max(0, (samples or 0) - len(rows))
         found.append(
             Cell(
-                *key,
+                attack=attack,
+                component=component,
+                epsilon=epsilon,
+                epsilon_label=label,
                 n=len(rows) + absent,
                 clean_correct=int((mine != "clean_wrong").sum()) + absent,
                 broken=int(np.isin(mine, BROKEN).sum()),

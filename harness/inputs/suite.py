@@ -39,7 +39,7 @@ _ATTACK_TYPES: Mapping[str, tuple[type, str]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Suite:
     """A suite, checked but with its attacks still unresolved."""
 
@@ -205,7 +205,15 @@ class _Reader:
             if known and (why := misnamed(attack.id, attack.tool, attack.method, attack.params)):
                 raise self.fail(f"{why}; call it what it is", "id", place)
         return Suite(
-            raw["name"], raw["version"], norm, grid, mode, chunk, attacks, raw.get("description", ""), "mode" in raw
+            name=raw["name"],
+            version=raw["version"],
+            norm=norm,
+            grid=grid,
+            mode=mode,
+            chunk=chunk,
+            attacks=attacks,
+            description=raw.get("description", ""),
+            mode_is_set="mode" in raw,
         )
 
     def attack(self, table: Any, place: int) -> AttackSpec:

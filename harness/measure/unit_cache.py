@@ -131,7 +131,12 @@ class UnitCache:
         except (BadRun, OSError, ValueError, TypeError, KeyError):
             return None
         result = UnitResult(
-            found, witnesses, list(cost.findings), unconfirmed=cost.unconfirmed, again=cost.again, reused=True
+            facts=found,
+            witnesses=witnesses,
+            findings=list(cost.findings),
+            unconfirmed=cost.unconfirmed,
+            again=cost.again,
+            reused=True,
         )
         store.write(unit, found, witnesses if self._witnesses else None)
         return result, cost

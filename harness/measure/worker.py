@@ -51,7 +51,7 @@ class Done:
     result: UnitResult | None
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Trail:
     """What the first `place` units of a lane hand to the next one."""
 
@@ -155,7 +155,17 @@ class Worker:
             chunk = self._load(lane.chunk)
             deadline = self.setting.deadline if self._computed else None
             offered = trail.offered if takes(attack, attack.target is not None) else None
-            job = Job(self.setting, attack, spec, grid, chunk, trail.before, trail.stored, deadline, offered)
+            job = Job(
+                setting=self.setting,
+                attack=attack,
+                spec=spec,
+                grid=grid,
+                chunk=chunk,
+                before=trail.before,
+                stored=trail.stored,
+                deadline=deadline,
+                offered=offered,
+            )
             if trail.halves is not None:
                 at = self.suite.grid.index(grid[-1])
                 job = replace(job, before=trail.halves.before(at), implied=trail.halves.implied(at), stored=None)
@@ -173,8 +183,17 @@ class Worker:
         self._computed += 1
         useful = result.useful if MODES[self.setting.mode].judges == "queries" else None
         backwards = int(pc.sum(of_whole(result.facts)["backwards"]).as_py())
-        counts = result.unconfirmed, result.again, result.out_of_memory
-        cost = Cost(*meter.read(), backwards, useful, *counts, findings=tuple(result.findings))
+        seconds, peak = meter.read()
+        cost = Cost(
+            seconds=seconds,
+            peak_memory=peak,
+            backwards=backwards,
+            useful=useful,
+            unconfirmed=result.unconfirmed,
+            again=result.again,
+            out_of_memory=result.out_of_memory,
+            findings=tuple(result.findings),
+        )
         write_cost(self.store.folder, unit.filename, cost)
         self.store.write(unit, result.facts, result.witnesses if self.keep_witnesses else None)
         if self.cache is not None:
@@ -204,7 +223,7 @@ class Worker:
         if self._trail is None or (self._trail.lane, self._trail.place) != (lane, place):
             halves = bisects(self.suite, self.attacks, lane)
             known = Bisection.over(len(self.part.ids(lane.chunk)), len(self.suite.grid)) if halves else None
-            self._trail = Trail(lane, halves=known)
+            self._trail = Trail(lane=lane, halves=known)
             for earlier in range(place):
                 if self.known(lane, earlier) is None:
                     name = self.units(lane)[earlier][0].filename
@@ -261,7 +280,7 @@ class Worker:
             },
         )
         self.store.write(unit, found, None)
-        return Done(unit, found, UnitResult(found, pa.table({})))
+        return Done(unit, found, UnitResult(facts=found, witnesses=pa.table({})))
 
     def _load(self, index: int) -> Chunk:
         """The chunk's images on the device, with the stored clean predictions; the last one stays loaded."""
@@ -275,12 +294,12 @@ class Worker:
             device = reference.device
             predictions = labels.new_tensor(known["clean_pred"].to_pylist())
             self._chunk = Chunk(
-                index,
-                self.part.ids(index),
-                images.to(device),
-                labels.to(device),
-                predictions.to(device),
-                usual_range(reference.logits(images[:RANGED])),
+                index=index,
+                sample_ids=self.part.ids(index),
+                images=images.to(device),
+                labels=labels.to(device),
+                clean_pred=predictions.to(device),
+                usual_range=usual_range(reference.logits(images[:RANGED])),
             )
         return self._chunk
 

@@ -87,15 +87,27 @@ def evaluate(
     name_classes(samples, loaded.num_classes)
     others = [transfer] if isinstance(transfer, (str, Path)) else transfer
     options = Options(
-        Path(results), n, seed, device, batch_size, witnesses, fresh, force, precision=precision, compile=compile,
-        budget=budget, transfer=tuple(map(Path, others)), unit_timeout=unit_timeout,
+        Path(results),
+        n=n,
+        seed=seed,
+        device=device,
+        batch_size=batch_size,
+        witnesses=witnesses,
+        fresh=fresh,
+        force=force,
+        precision=precision,
+        compile=compile,
+        budget=budget,
+        transfer=tuple(map(Path, others)),
+        unit_timeout=unit_timeout,
         given=Given(
-            model=model if isinstance(model, str) and name is None else None,
+            model=model if isinstance(model, str) else None,
+            name=name,
             suite=None if isinstance(suite, Suite) else str(suite),
             data=data if isinstance(data, str) else None,
             transfer=tuple(map(str, others)),
         ),
-    )  # fmt: skip
+    )
     if not progress:
         return Result(run(loaded, chosen, samples, options, Lines()), loaded, samples)
     from harness.run.progress import LiveReport, interrupts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
 from harness.base.machine import pick_device
@@ -22,6 +22,7 @@ class Options:
     """How to run; what to measure is the model, the suite and the data."""
 
     results: Path = Path("results")
+    _: KW_ONLY
     n: int | None = None
     seed: int = 0
     device: str = "auto"

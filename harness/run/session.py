@@ -12,7 +12,7 @@ from harness.evidence.run_info import CellCost, RunInfo, Status
 from harness.types import Finding
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Session:
     """A run between two writes of its run.json."""
 
@@ -31,7 +31,12 @@ class Session:
     @classmethod
     def of(cls, described: RunInfo) -> Session:
         """A session that goes on from what the description has."""
-        return cls(described, list(described.findings), seconds=described.seconds, sessions=described.sessions)
+        return cls(
+            described=described,
+            findings=list(described.findings),
+            seconds=described.seconds,
+            sessions=described.sessions,
+        )
 
     def note(self, finding: Finding) -> bool:
         """Keep a finding; whether it is new."""

@@ -89,11 +89,19 @@ class _Case:
     def broken(self, mode: Mode, keep_rows: bool = False) -> np.ndarray:
         """Which images the harness calls broken, bool [13]."""
         loaded = LoadedModel("plane", self.plane, 5)
-        chunk = Chunk(0, np.arange(len(self.images)), self.images, self.labels, torch.zeros_like(self.labels))
+        chunk = Chunk(
+            index=0,
+            sample_ids=np.arange(len(self.images)),
+            images=self.images,
+            labels=self.labels,
+            clean_pred=torch.zeros_like(self.labels),
+        )
         with ReferenceModel(loaded) as reference:
-            setting = Setting(reference, self.norm, mode, 0, len(self.images), keep_rows)
+            setting = Setting(
+                reference=reference, norm=self.norm, mode=mode, seed=0, batch_size=len(self.images), keep_rows=keep_rows
+            )
             grid = (Epsilon(self.epsilon, f"{self.epsilon:g}"),)
-            result = run_unit(Job(setting, self.attack, self.spec, grid, chunk))
+            result = run_unit(Job(setting=setting, attack=self.attack, spec=self.spec, grid=grid, chunk=chunk))
         for finding in result.findings:
             if finding.level == "error":
                 raise PluginError(finding.message)

@@ -22,7 +22,7 @@ from harness.trust.verify.verdict import NO, Verdict
 SCHEMA_VERSION = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Line:
     """One verification."""
 
@@ -87,16 +87,16 @@ def record(verdict: Verdict, content: str, by: str | None = None, ledger: Path |
     """
     again = verdict.replay
     line = Line(
-        content,
-        verdict.run,
-        verdict.value,
-        verdict.evidence,
-        again.drawn if again else 0,
-        again.at_most if again else None,
-        len(verdict.problems),
-        by,
-        verdict.device,
-        datetime.now(UTC).isoformat(timespec="seconds"),
+        content=content,
+        run=verdict.run,
+        verdict=verdict.value,
+        evidence=verdict.evidence,
+        replayed=again.drawn if again else 0,
+        at_most=again.at_most if again else None,
+        problems=len(verdict.problems),
+        by=by,
+        device=verdict.device,
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     path = ledger or ledger_path()
     try:

@@ -23,7 +23,7 @@ NO_ERRORS = "no findings of level error"
 """What is required of every run, unless ``--allow`` names the check."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """One requirement on one run."""
 
@@ -65,7 +65,16 @@ def judge(
         try:
             verdicts += _judge(requirement, subjects, confident)
         except HarnessError as error:
-            verdicts.append(Verdict(requirement.text, "all", "", "", False, f"cannot be judged: {error}"))
+            verdicts.append(
+                Verdict(
+                    requirement=requirement.text,
+                    subject="all",
+                    table="",
+                    run="",
+                    passed=False,
+                    message=f"cannot be judged: {error}",
+                )
+            )
     return verdicts
 
 
@@ -131,7 +140,14 @@ class _Subject:
     """Name and subject: the same model stands in several tables."""
 
     def verdict(self, requirement: str, passed: bool, message: str) -> Verdict:
-        return Verdict(requirement, self.label, self.table, self.record.folder.name, passed, message)
+        return Verdict(
+            requirement=requirement,
+            subject=self.label,
+            table=self.table,
+            run=self.record.folder.name,
+            passed=passed,
+            message=message,
+        )
 
     def score(self, floor: Floor) -> Score | None:
         """The cell that a floor is about, if the run's suite has it."""

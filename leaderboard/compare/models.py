@@ -24,7 +24,7 @@ _HEADER = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Comparison:
     """Two models in one table."""
 
@@ -64,7 +64,17 @@ def compare(records: Sequence[Record], name_a: str, name_b: str, attacks: Sequen
         if a is b:
             raise UsageError(f"{name_a!r} and {name_b!r} both name run {a.folder}; name two different ones")
         cells, incomplete = paired_cells(a, b, attacks)
-        found.append(Comparison(table, label_a, label_b, a, b, tuple(cells), tuple(incomplete)))
+        found.append(
+            Comparison(
+                table=table,
+                label_a=label_a,
+                label_b=label_b,
+                a=a,
+                b=b,
+                cells=tuple(cells),
+                incomplete=tuple(incomplete),
+            )
+        )
     if not found:
         raise UsageError(
             f"{name_a!r} and {name_b!r} share no table: {name_a!r} has {_where(records, name_a)};"

@@ -29,7 +29,7 @@ def security_panels(table: Table, attacks: Sequence[str] = ()) -> list[Panel]:
         scores = table.rows[0].worst
         ticks, xlabel = epsilon_ticks([(0.0, "0"), *((score.epsilon, score.epsilon_label) for score in scores)])
         title = "worst case" if attack == WORST else attack
-        panels.append(Panel(title, f"{table.norm} {xlabel}", curves, ticks))
+        panels.append(Panel(title=title, xlabel=f"{table.norm} {xlabel}", curves=curves, ticks=ticks))
     return [panel for panel in panels if not panel.empty]
 
 
@@ -50,7 +50,7 @@ def step_panels(table: Table, attacks: Sequence[str] = ()) -> list[Panel]:
                 curves.append(_curve(row, tuple(_point(score, x) for score, x in zip(scores, steps, strict=True))))
             title = f"{family[0].tool} {family[0].method} at {label}"
             ticks = {x: f"{x:g}" for x in steps}
-            panels.append(Panel(title, _STEPS, tuple(curves), ticks, log=True))
+            panels.append(Panel(title=title, xlabel=_STEPS, curves=tuple(curves), ticks=ticks, log=True))
     return [panel for panel in panels if not panel.empty]
 
 

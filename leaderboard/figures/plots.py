@@ -61,7 +61,7 @@ class Curve:
     """Behind the label in the legend; the caption says what it means."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Panel:
     """One pair of axes, accuracy in percent upwards."""
 

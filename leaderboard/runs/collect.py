@@ -108,7 +108,18 @@ def _read(folder: Path, ledger: Mapping[str, Line] | None) -> Record:
     scores = _scores(info, facts)
     ids, labels, survivors, mistakes = _samples(facts.filter(pc.is_null(facts["component"])), scores, folder)
     verified = line.verdict if line else UNVERIFIED
-    return Record(folder, info, scores, survivors, ids, labels, mistakes, notes, grade, verified)
+    return Record(
+        folder=folder,
+        info=info,
+        scores=scores,
+        survivors=survivors,
+        sample_ids=ids,
+        labels=labels,
+        mistakes=mistakes,
+        findings=notes,
+        grade=grade,
+        verified=verified,
+    )
 
 
 def _scores(info: RunInfo, facts: pa.Table) -> dict[Place, Score]:
@@ -138,8 +149,26 @@ def _score(
     attack: str, epsilon: float, label: str, n: int, status: str, correct: int, forwards: int = 0, backwards: int = 0
 ) -> Score:
     if status != "ok":
-        return Score(attack, epsilon, label, n, status, forwards=forwards, backwards=backwards)
-    return Score(attack, epsilon, label, n, status, correct, wilson(correct, n), forwards, backwards)
+        return Score(
+            attack=attack,
+            epsilon=epsilon,
+            epsilon_label=label,
+            n=n,
+            status=status,
+            forwards=forwards,
+            backwards=backwards,
+        )
+    return Score(
+        attack=attack,
+        epsilon=epsilon,
+        epsilon_label=label,
+        n=n,
+        status=status,
+        correct=correct,
+        ci95=wilson(correct, n),
+        forwards=forwards,
+        backwards=backwards,
+    )
 
 
 def _samples(

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from msgspec.structs import replace
+from msgspec import structs
 from numpy.typing import NDArray
 
 from harness.base.statistics import wilson
@@ -52,7 +52,7 @@ def dump(record: Record) -> str:
         "pictures": [_picture(picture) for picture in record.pictures],
         "no_pictures": record.no_pictures,
         # Where the run lies on the publisher's disk is nobody's business.
-        "info": as_json(replace(record.info, run=record.folder.name, given=given and given.public)),
+        "info": as_json(structs.replace(record.info, run=record.folder.name, given=given and given.public)),
     }
     lines = (f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in content.items())
     return "{\n" + ",\n".join(lines) + "\n}\n"
@@ -103,18 +103,18 @@ def _record(path: Path, content: Mapping[str, Any], info: RunInfo) -> Record:
     if (len(ids), len(labels)) != ((n, n) if survivors else (0, 0)) or (np.diff(ids) <= 0).any() or (labels < 0).any():
         raise ValueError("ids and labels do not fit its n")
     return Record(
-        path.with_name(str(content["name"]).replace("/", "-") or "x"),
-        info,
-        scores,
-        survivors,
-        ids,
-        labels,
-        {str(label): _mistakes(pairs) for label, pairs in content["mistakes"].items()},
-        _findings(content["findings"], info),
-        None if content["grade"] is None else str(content["grade"]),
-        CLAIMED,
-        tuple(_read_picture(picture) for picture in content["pictures"]),
-        str(content["no_pictures"]),
+        folder=path.with_name(str(content["name"]).replace("/", "-") or "x"),
+        info=info,
+        scores=scores,
+        survivors=survivors,
+        sample_ids=ids,
+        labels=labels,
+        mistakes={str(label): _mistakes(pairs) for label, pairs in content["mistakes"].items()},
+        findings=_findings(content["findings"], info),
+        grade=None if content["grade"] is None else str(content["grade"]),
+        verified=CLAIMED,
+        pictures=tuple(_read_picture(picture) for picture in content["pictures"]),
+        no_pictures=str(content["no_pictures"]),
     )
 
 
@@ -170,12 +170,20 @@ def _score(cell: Mapping[str, Any], place: Place, epsilon: float, n: int) -> tup
     status = cell["status"]
     if status not in STATUSES or (status == "ok") != (cell["survivors"] is not None):
         raise ValueError(f"{place[0]} at {place[1]} has status {status!r:.20}")
-    cost = int(cell.get("forwards", 0)), int(cell.get("backwards", 0))
+    score = Score(
+        attack=place[0],
+        epsilon=epsilon,
+        epsilon_label=place[1],
+        n=n,
+        status=status,
+        forwards=int(cell.get("forwards", 0)),
+        backwards=int(cell.get("backwards", 0)),
+    )
     if status != "ok":
-        return Score(place[0], epsilon, place[1], n, status, None, None, *cost), None
+        return score, None
     alive = np.unpackbits(_unpack(cell["survivors"], n), count=n).astype(bool)
     correct = int(alive.sum())
-    return Score(place[0], epsilon, place[1], n, status, correct, wilson(correct, n), *cost), alive
+    return replace(score, correct=correct, ci95=wilson(correct, n)), alive
 
 
 def _mistakes(pairs: Any) -> Mistakes:

@@ -23,7 +23,7 @@ Mistakes = tuple[tuple[int, int, int], ...]
 """True class, class it is read as, and how many samples, by class."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Record:
     """One run, counted."""
 

@@ -38,7 +38,7 @@ def reproduce(
     from leaderboard.study import report as study
 
     samples = find_data(data, data_root)
-    options = Options(results, n, device=device, witnesses="none")
+    options = Options(results, n=n, device=device, witnesses="none")
     complete, records = True, []
     for suite in study.SUITES:
         for name in study.MODELS:

@@ -78,7 +78,7 @@ def figures(paper: Mapping[str, Record], steps: Mapping[str, Record]) -> dict[st
             places = [((attack, epsilon), float(count)) for attack, count in counts.items()]
             curves.append(Curve(name, _points(record, places)))
         title = f"PGD at {epsilon} while the steps grow"
-        found["pgd-steps"] = Panel(title, "steps", tuple(curves), ticks, log=True)
+        found["pgd-steps"] = Panel(title=title, xlabel="steps", curves=tuple(curves), ticks=ticks, log=True)
     return {name: panel for name, panel in found.items() if not panel.empty}
 
 
@@ -92,7 +92,7 @@ def _over_epsilon(title: str, records: Mapping[str, Record], attacks: Sequence[s
             name = f"{model}, {attack}" if len(attacks) > 1 else model
             curves.append(Curve(name, _points(record, [(CLEAN_PLACE, 0.0), *places])))
     short = {x: label.removesuffix("/255") for x, label in ticks.items()}
-    return Panel(title, "epsilon, in 1/255", tuple(curves), short)
+    return Panel(title=title, xlabel="epsilon, in 1/255", curves=tuple(curves), ticks=short)
 
 
 def _points(record: Record, places: Sequence[tuple[Place, float]]) -> tuple[Point, ...]:

@@ -68,7 +68,7 @@ def _confusions(record: Record, names: Sequence[str]) -> tuple[Confusion, ...]:
         for sign, read_as, count in record.mistakes.get(label, ()):
             inside = known and max(sign, read_as) < len(names) and sign != read_as
             level, why = danger(names[sign], names[read_as]) if inside else (0, "")
-            here.append(Confusion(label, sign, read_as, count, level, why))
+            here.append(Confusion(epsilon_label=label, label=sign, read_as=read_as, count=count, danger=level, why=why))
         found += sorted(here, key=lambda c: (-c.danger, -c.count, c.label, c.read_as))
     return tuple(found)
 
@@ -78,8 +78,17 @@ def _spent(record: Record) -> tuple[Spent, ...]:
     for (attack, label), score in record.scores.items():
         if attack not in (CLEAN, WORST):
             told = of_cell(record.info, attack, label)
-            numbers = (told.get(name) for name in ("seconds", "peak_memory", "useful_gradients"))
-            found.append(Spent(attack, label, score.forwards, score.backwards, *numbers))
+            found.append(
+                Spent(
+                    attack=attack,
+                    epsilon_label=label,
+                    forwards=score.forwards,
+                    backwards=score.backwards,
+                    seconds=told.get("seconds"),
+                    peak_memory=told.get("peak_memory"),
+                    useful_gradients=told.get("useful_gradients"),
+                )
+            )
     attacks = [str(attack.id) for attack in record.info.suite.attacks]
     return tuple(sorted(found, key=lambda spent: attacks.index(spent.attack)))
 

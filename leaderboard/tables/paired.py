@@ -14,7 +14,7 @@ from leaderboard.runs.record import CLEAN_PLACE, Place, Record, worst_is_attack
 from leaderboard.tables.statistics import ALPHA, Paired, compare_pair, holm
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class PairedCell:
     """One cell that is complete in both runs."""
 
@@ -72,15 +72,15 @@ def _pretrained(a: Record, b: Record) -> bool:
 
 def _difference(cell: PairedCell) -> Difference:
     return Difference(
-        cell.a.attack,
-        cell.a.epsilon_label,
-        cell.paired.difference,
-        cell.paired.interval,
-        cell.paired.only_a,
-        cell.paired.only_b,
-        cell.p_holm,
-        cell.significant,
-        cell.paired.needed,
+        attack=cell.a.attack,
+        epsilon_label=cell.a.epsilon_label,
+        difference=cell.paired.difference,
+        ci95=cell.paired.interval,
+        only_a=cell.paired.only_a,
+        only_b=cell.paired.only_b,
+        p_holm=cell.p_holm,
+        significant=cell.significant,
+        needed=cell.paired.needed,
     )
 
 
@@ -102,12 +102,12 @@ def paired_cells(a: Record, b: Record, attacks: Sequence[str] = ()) -> tuple[lis
     adjusted = holm([pair.p for pair in pairs])
     cells = [
         PairedCell(
-            a.scores[place],
-            b.scores[place],
-            pair,
-            p,
-            a.sample_ids[a.survivors[place] & ~b.survivors[place]],
-            a.sample_ids[b.survivors[place] & ~a.survivors[place]],
+            a=a.scores[place],
+            b=b.scores[place],
+            paired=pair,
+            p_holm=p,
+            only_a=a.sample_ids[a.survivors[place] & ~b.survivors[place]],
+            only_b=a.sample_ids[b.survivors[place] & ~a.survivors[place]],
         )
         for place, pair, p in zip(common, pairs, adjusted, strict=True)
     ]

@@ -86,7 +86,7 @@ def n_to_separate(only_a: int, only_b: int, n: int, power: float = 0.8, alpha: f
     return math.ceil((spread / difference) ** 2)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Paired:
     """Two models on the same samples, in one cell."""
 

@@ -135,7 +135,17 @@ def _table(group: Sequence[Record], claims: bool) -> Table:
         definition=definition(suite),
         mode=info.mode,
         grid=tuple(suite.labels),
-        attacks=tuple(Column(a.id, a.tool, a.caveats, a.method, a.iterative, dict(a.params)) for a in suite.attacks),
+        attacks=tuple(
+            Column(
+                attack=a.id,
+                tool=a.tool,
+                caveats=a.caveats,
+                method=a.method,
+                iterative=a.iterative,
+                params=dict(a.params),
+            )
+            for a in suite.attacks
+        ),
         worst_is_attack=worst_is_attack(info),
         ranking=ranking,
         rows=tuple(row for row, _ in rows),

@@ -30,7 +30,7 @@ LOOKED = 512
 """Images that are looked at for their range, spread over the file."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ArrayImages:
     """Images of any numeric type, in memory or mapped from a file; float32 [n,C,H,W] in [0,1] when they are taken."""
 
@@ -98,7 +98,9 @@ def arrays(request: DataRequest) -> ArrayImages:
         held_out = held_out_rows(len(images))
         rows = rows[held_out] if request.split == "val" else rows[~held_out]
     name = f"arrays-{paths[0].stem}-{request.split}"
-    return ArrayImages(name, images, numbers, tuple(classes), layout, white, rows)
+    return ArrayImages(
+        name=name, images=images, labels=numbers, classes=tuple(classes), layout=layout, white=white, rows=rows
+    )
 
 
 def _from_npz(path: Path, part: str, options: dict[str, str]) -> tuple[NDArray[Any], NDArray[Any], list[str] | None]:

@@ -35,7 +35,7 @@ QUICK_EPSILON = 2 / 255
 """Epsilon of the quick validation attacks where the defense names none."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Everything that determines a training."""
 
@@ -113,7 +113,7 @@ def train(
             data.train,
             recipe.settings,
             augment=augment,
-            validate=Validator(data.val, epsilon),
+            validate=Validator(datasets=data.val, epsilon=epsilon),
             resume=output / RESUME,
             fingerprint=fingerprint,
             progress=report,

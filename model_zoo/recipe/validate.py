@@ -14,7 +14,7 @@ from harness.types import Dataset
 from model_zoo.defenses.inner import perturb
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Validator:
     """Measures a model after each epoch; the attacks are quick looks, not results.
 

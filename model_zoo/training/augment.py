@@ -17,7 +17,7 @@ from torch import Tensor
 from harness.errors import UsageError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Augmentation:
     """Random geometry, light and damage; each image of a batch draws its own. Zero switches a part off."""
 

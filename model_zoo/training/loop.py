@@ -26,7 +26,7 @@ Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 """``loss(model, images, labels)``: the scalar to minimize, as `model_zoo.defenses.base.Defense.loss`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """What the loop itself is told; everything here is recorded in the card."""
 
@@ -114,11 +114,21 @@ def fit(
         TrainingFailed: the loss is not finite.
         UsageError: the data set is smaller than a batch, or the checkpoint is of another training.
     """
-    fitting = _Fit(model, loss, data, settings, augment, validate, resume, fingerprint, progress or Progress(None))
+    fitting = _Fit(
+        model=model,
+        loss=loss,
+        data=data,
+        settings=settings,
+        augment=augment,
+        validate=validate,
+        resume=resume,
+        fingerprint=fingerprint,
+        progress=progress or Progress(None),
+    )
     return fitting.run(list(parameters) if parameters is not None else list(model.parameters()))
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Fit:
     """The state of one training: what `fit` was called with, and how far it has come."""
 

@@ -55,6 +55,7 @@ def _check(scale: Scale) -> None:
 def _import() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # by default workers yield to all else on the machine
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -87,7 +88,7 @@ def _cluster(ray: Any, worker: Worker, scale: Scale) -> Iterator[list[_Hand]]:
         count = scale.workers or _room(ray, cpus, gpus)
         parcel = _send(ray, worker)
         actor = ray.remote(_Actor).options(num_cpus=cpus, num_gpus=gpus, max_restarts=-1, max_task_retries=0)
-        crew.extend(_Hand(actor.remote(), parcel) for _ in range(count))
+        crew.extend(_Hand(actor=actor.remote(), parcel=parcel) for _ in range(count))
         if gpu:
             torch.cuda.empty_cache()  # the driver's share of the card goes to a worker
         yield crew
@@ -178,7 +179,7 @@ def _unpack(reference: Any) -> Parcel:
     return parcel
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class _Hand:
     """A worker as the driver knows it."""
 

@@ -36,7 +36,7 @@ from harness.measure.worker import Done, Worker
 from harness.types import Finding, LoadedModel
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Parcel:
     """A worker without its model's device: everything that is sent, once for each machine."""
 
@@ -86,13 +86,13 @@ def pack(worker: Worker, key: str) -> Parcel:
     bare.setting = setting
     bare.store = RunStore(worker.store.folder.resolve())
     return Parcel(
-        replace(reference.loaded, module=module),
-        bare,
-        reference.device.type,
-        torch.get_num_threads() if reference.device.type == "cpu" else 0,
-        key,
-        versions(),
-        recipe,
+        model=replace(reference.loaded, module=module),
+        worker=bare,
+        device=reference.device.type,
+        threads=torch.get_num_threads() if reference.device.type == "cpu" else 0,
+        key=key,
+        versions=versions(),
+        recipe=recipe,
     )
 
 

@@ -46,7 +46,7 @@ NO_GRADIENT = AttackFailed(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Setting:
     """What all units of a run share."""
 
@@ -67,7 +67,7 @@ class Setting:
     """Puts the model back where an attack changed it."""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class UnitResult:
     """What one unit found."""
 
@@ -86,7 +86,7 @@ class UnitResult:
     out_of_memory: int = 0
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Job:
     """One unit before it runs.
 
@@ -128,7 +128,7 @@ def run_unit(job: Job) -> UnitResult:
 class _Running:
     def __init__(self, job: Job) -> None:
         self.job, self.setting, self.attack, self.chunk = job, job.setting, job.attack, job.chunk
-        self.result = UnitResult(facts.empty(), witnesses.empty())
+        self.result = UnitResult(facts=facts.empty(), witnesses=witnesses.empty())
         self.printed = io.StringIO()
         self.batch_size = job.setting.batch_size
         limit = job.setting.unit_timeout

@@ -33,7 +33,7 @@ COUNTS = ("forwards", "backwards", "dead_gradients")
 INHERITED = ("source", "query_index", "restart", "distance", "margin", "adv_pred")
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Chunk:
     """Consecutive samples of the slice, with what the reference says of them unperturbed."""
 
@@ -51,7 +51,7 @@ class Chunk:
         return (self.clean_pred == self.labels).cpu().numpy()
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Pass:
     """What one component did to the chunk: everything on the CPU, one entry for each chunk row."""
 
@@ -72,11 +72,11 @@ class Pass:
         reason = np.full(n, None, dtype=object)
         reason[correct & ~alive] = "cascade"
         return cls(
-            outcome,
-            reason,
-            {name: np.zeros(n, dtype) for name, dtype in BOARD.items()},
-            torch.zeros_like(chunk.images, device="cpu"),
-            *np.zeros((3, n), np.int64),
+            outcome=outcome,
+            reason=reason,
+            board={name: np.zeros(n, dtype) for name, dtype in BOARD.items()},
+            images=torch.zeros_like(chunk.images, device="cpu"),
+            **{name: np.zeros(n, np.int64) for name in COUNTS},
         )
 
     def note(self, rows: np.ndarray, board: WitnessBoard, observer: ObservedModel) -> None:
@@ -106,14 +106,14 @@ def union(passes: Sequence[Pass]) -> Pass:
     if len(passes) == 1:
         return first
     whole = Pass(
-        first.outcome.copy(),
-        first.reason.copy(),
-        {name: values.copy() for name, values in first.board.items()},
-        first.images,
-        np.sum([done.forwards for done in passes], axis=0),
-        np.sum([done.backwards for done in passes], axis=0),
-        np.sum([done.dead_gradients for done in passes], axis=0),
-        first.targets,
+        outcome=first.outcome.copy(),
+        reason=first.reason.copy(),
+        board={name: values.copy() for name, values in first.board.items()},
+        images=first.images,
+        forwards=np.sum([done.forwards for done in passes], axis=0),
+        backwards=np.sum([done.backwards for done in passes], axis=0),
+        dead_gradients=np.sum([done.dead_gradients for done in passes], axis=0),
+        targets=first.targets,
     )
     for later in passes[1:]:
         better = (later.outcome == "witness") & (whole.outcome != "witness")

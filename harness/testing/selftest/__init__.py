@@ -28,7 +28,7 @@ OBJECTIONS = ("refuse", "error", "warn")
 __all__ = ["EXAMPLES", "Example", "Outcome", "choose", "examine", "run"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What the harness said of one example."""
 
@@ -123,8 +123,16 @@ def examine(example: Example, suite: Suite) -> Outcome:
         except (BadData, ModelRefused) as error:
             if error.check is None:
                 raise
-            return Outcome(example, (error.check,), True, seconds=time.monotonic() - begun)
+            return Outcome(example=example, said=(error.check,), refused=True, seconds=time.monotonic() - begun)
     said = dict.fromkeys(f["check"] for f in summary["findings"] if f["level"] in OBJECTIONS)
     worst = summary["worst_case"][0]["robust_accuracy"]
     clean = summary["clean"]["accuracy"]
-    return Outcome(example, tuple(said), False, clean, worst, summary["grade"], time.monotonic() - begun)
+    return Outcome(
+        example=example,
+        said=tuple(said),
+        refused=False,
+        clean=clean,
+        worst=worst,
+        grade=summary["grade"],
+        seconds=time.monotonic() - begun,
+    )

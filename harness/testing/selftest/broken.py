@@ -83,10 +83,12 @@ BROKEN = (
     # Wired wrongly.
     Example("double-normalized", "normalized twice", lambda: nn.Sequential(Normalize(), classifier("plain")), ("P20",)),
     Example("unnormalized", "normalization forgotten", lambda: trained("plain"), ("P20",)),
-    Example("outside", "images normalized by the data set", lambda: trained("plain"), ("P1",), normalized_outside),
+    Example("outside", "images normalized by the data set", lambda: trained("plain"), ("P1",), data=normalized_outside),
     Example("0-255", "pixels from 0 to 255 expected", lambda: around(lambda x: x / 255), ("P20",)),
     Example("bgr", "channels in reverse order", lambda: around(lambda x: x.flip(1)), ("P20",)),
     Example("shuffled-labels", "classes in another order", lambda: around(after=lambda y: y.roll(1, 1)), ("P3",)),
     Example("fewer-classes", "a logit less than classes", lambda: around(after=lambda y: y[:, :5]), ("P0",)),
-    Example("overclaimed", "less accurate than its card", lambda: classifier("plain"), ("P3",), mislabeled, 0.99),
+    Example(
+        "overclaimed", "less accurate than its card", lambda: classifier("plain"), ("P3",), data=mislabeled, claim=0.99
+    ),
 )

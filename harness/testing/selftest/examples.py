@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 
 from torch import nn
 
@@ -30,6 +30,7 @@ class Example:
     """Builds the module: images [n,3,16,16] in [0,1] to what it calls logits."""
     expects: tuple[str, ...] = ()
     """Checks that must all object: the one that refuses, or those that warn. None: a sound model, to be left alone."""
+    _: KW_ONLY
     data: Callable[[], Patterns] = field(default=images)
     claim: float | None = None
     """Clean accuracy that its card claims."""

@@ -18,7 +18,7 @@ from harness.testing.selftest.patterns import CLASSES, Patterns
 IMAGES, BATCH, SEED = 3000, 64, 100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How one network is trained; without steps on clean images only."""
 
@@ -31,13 +31,13 @@ class Recipe:
 
 
 RECIPES = {
-    "linear": Recipe(4),
-    "perceptron": Recipe(4),
-    "plain": Recipe(4),
-    "robust": Recipe(8, 8 / 255, 5, 8 / 255 / 3, True),
+    "linear": Recipe(epochs=4),
+    "perceptron": Recipe(epochs=4),
+    "plain": Recipe(epochs=4),
+    "robust": Recipe(epochs=8, epsilon=8 / 255, steps=5, step_size=8 / 255 / 3, random_start=True),
     # One full step of 14/255 without a random start: catastrophic overfitting (Wong, Rice and Kolter 2020).
-    "overfitted": Recipe(10, 14 / 255, 1, 14 / 255),
-    "pair": Recipe(4, classes=2),
+    "overfitted": Recipe(epochs=10, epsilon=14 / 255, steps=1, step_size=14 / 255),
+    "pair": Recipe(epochs=4, classes=2),
 }
 
 

@@ -21,7 +21,7 @@ ITERATED = ("pgd", "apgd", "bim", "eotpgd", "upgd")
 """Beginnings of methods that maximize a loss step by step; they must not be beaten by a single step."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Series:
     """One attack at one epsilon; arrays have one entry for each sample, by ascending sample id."""
 
@@ -146,21 +146,21 @@ def _series(info: AttackInfo, table: pa.Table, group: Mapping[str, Any], by_grad
         return rows[name].to_numpy(zero_copy_only=False)
 
     return Series(
-        info,
-        group["component"],
-        group["epsilon"],
-        group["epsilon_label"],
-        column("sample_id"),
-        column("label"),
-        column("outcome"),
-        column("source"),
-        column("reason"),
-        column("query_index").astype(float),
-        column("restart").astype(float),
-        column("forwards").astype(float),
-        column("backwards").astype(float),
-        column("dead_gradients").astype(float),
-        by_gradient,
+        info=info,
+        component=group["component"],
+        epsilon=group["epsilon"],
+        label=group["epsilon_label"],
+        sample_ids=column("sample_id"),
+        labels=column("label"),
+        outcome=column("outcome"),
+        source=column("source"),
+        reason=column("reason"),
+        query=column("query_index").astype(float),
+        restart=column("restart").astype(float),
+        forwards=column("forwards").astype(float),
+        backwards=column("backwards").astype(float),
+        dead=column("dead_gradients").astype(float),
+        by_gradient=by_gradient,
     )
 
 

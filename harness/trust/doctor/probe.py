@@ -30,7 +30,7 @@ FEW_WRONG = 10
 """With fewer wrong predictions than this no other normalization can be significantly better, so none is tried."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Probe:
     """What the model said. Tensors are on the CPU; n images for `logits`, the first m of them for the rest."""
 
@@ -103,10 +103,10 @@ def examine(reference: ReferenceModel, images: Tensor, labels: Tensor, card: Mod
         if is_out_of_memory(error):
             raise
         answers |= {"after": asked(few), "asked": asked.images}
-        return Probe(images, labels, **answers, no_gradient=" ".join(str(error).split())[:200])
+        return Probe(images=images, labels=labels, **answers, no_gradient=" ".join(str(error).split())[:200])
     steps: dict[str, Any] = asked.steps(few, truth, logits[:PROBED], direction)
     answers |= {"after": asked(few), "asked": asked.images}
-    return Probe(images, labels, **answers, **steps, gradient=gradient, slope=slope)
+    return Probe(images=images, labels=labels, **answers, **steps, gradient=gradient, slope=slope)
 
 
 def predictions(reference: ReferenceModel, images: Tensor, piece: int) -> Tensor:

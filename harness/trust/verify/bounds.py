@@ -36,13 +36,13 @@ def bounds(records: Records, proof: Proof, counted: Mapping[str, Any]) -> list[B
             shown = proof.wrong | (holds <= at)
             found.append(
                 Bound(
-                    name,
-                    epsilon.value,
-                    epsilon.label,
-                    cells.get((name, epsilon.value)),
-                    int(broken.sum()),
-                    int((broken & (holds <= at)).sum()),
-                    (n - int(shown.sum())) / n,
+                    attack=name,
+                    epsilon=epsilon.value,
+                    epsilon_label=epsilon.label,
+                    claimed=cells.get((name, epsilon.value)),
+                    broken=int(broken.sum()),
+                    proved=int((broken & (holds <= at)).sum()),
+                    at_most=(n - int(shown.sum())) / n,
                 )
             )
     return found

@@ -26,7 +26,7 @@ from harness.trust.verify.witness import Tau, gap, judge, known_blocks, logit_of
 Steps = NDArray[np.int64]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Proof:
     """What holds here, of samples by ascending id.
 
@@ -63,7 +63,7 @@ def prove(records: Records, store: RunStore, part: Slice, reference: ReferenceMo
     stored = {owner: np.full(n, nowhere) for owner in owners}
     holds = {attack.id: np.full(n, nowhere) for attack in records.attacks}
     logits, labels = _predict(part, reference)
-    proof = Proof(np.zeros(n, bool), np.zeros(n, bool), stored, holds)
+    proof = Proof(right=np.zeros(n, bool), wrong=np.zeros(n, bool), stored=stored, holds=holds)
     tau = Tau.of(logits)
     _clean(records, logits, labels, tau, proof, problems)
     for attack in records.attacks:
@@ -145,7 +145,16 @@ def _clean(records: Records, logits: Tensor, labels: Tensor, tau: Tau, proof: Pr
     problems.rows("clean", "clean", ids, off & (close | ~flipped), "the recorded margin is not the model's")
     for row in np.flatnonzero(flipped & close):
         before = float(rows["margin"][row])
-        proof.marginals.append(Marginal(int(ids[row]), fact.CLEAN, "0", before, float(now[row]), True))
+        proof.marginals.append(
+            Marginal(
+                sample_id=int(ids[row]),
+                attack=fact.CLEAN,
+                epsilon_label="0",
+                recorded=before,
+                here=float(now[row]),
+                flipped=True,
+            )
+        )
     proof.wrong[:] = here != truth
     proof.right[:] = (here == truth) & ~flipped
 

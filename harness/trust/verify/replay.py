@@ -69,12 +69,14 @@ def replay(
     """
     population = survivors(records, right)
     if not population:
-        return Replay(count, seed, 0, 0, REPEATS, (), 0.0)
+        return Replay(asked=count, seed=seed, population=0, drawn=0, repeats=REPEATS, hits=(), at_most=0.0)
     draws = draw(population, count, seed)
     attacks = _attacks(records, {one.place[0] for one in draws}, problems, notes)
     if attacks is None:
-        return Replay(count, seed, len(population), 0, REPEATS, (), 1.0)
-    again = _Again(records, part, reference, attacks, seed, problems)
+        return Replay(
+            asked=count, seed=seed, population=len(population), drawn=0, repeats=REPEATS, hits=(), at_most=1.0
+        )
+    again = _Again(records=records, part=part, reference=reference, attacks=attacks, seed=seed, problems=problems)
     broken = again.broken(draws, 0)
     tries = dict.fromkeys(broken, 0)
     standing = broken
@@ -93,7 +95,15 @@ def replay(
                 f"{hit.attack} at {hit.epsilon_label}: sample {hit.sample_id} is said to have survived, but the"
                 f" recorded attack breaks it in {REPEATS + 1} runs of {REPEATS + 1}",
             )
-    return Replay(count, seed, len(population), len(draws), REPEATS, hits, exact_upper_bound(len(hits), len(draws)))
+    return Replay(
+        asked=count,
+        seed=seed,
+        population=len(population),
+        drawn=len(draws),
+        repeats=REPEATS,
+        hits=hits,
+        at_most=exact_upper_bound(len(hits), len(draws)),
+    )
 
 
 def survivors(records: Records, right: Mask) -> list[Survivor]:
@@ -131,7 +141,15 @@ def _attacks(
     specs = tuple(AttackSpec(a.id, a.tool, a.method, a.params) for a in told)
     grid = tuple(records.grid)
     try:
-        built = Suite(suite.name, suite.version, suite.norm, grid, info.mode, suite.chunk, specs).resolve()
+        built = Suite(
+            name=suite.name,
+            version=suite.version,
+            norm=suite.norm,
+            grid=grid,
+            mode=info.mode,
+            chunk=suite.chunk,
+            attacks=specs,
+        ).resolve()
     except BadSuite as error:
         problems.add("attack", f"the recorded attack cannot be run: {error}")
         return None
@@ -154,7 +172,7 @@ def _attacks(
     return {spec.id: (spec, attack) for spec, attack in zip(specs, built, strict=True)} if same else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Again:
     """Runs the recorded attacks on drawn samples."""
 
@@ -187,13 +205,21 @@ class _Again:
         ids, device = self.records.ids[at], self.reference.device
         images, labels = (tensor.to(device) for tensor in self.part.data.take(ids.tolist()))
         setting = Setting(
-            self.reference,
-            info.suite.norm,
-            info.mode,
-            derive(self.seed, "replay", info.key, attempt, int(at[0])),
-            min(info.planned.batch_size, info.suite.chunk),
+            reference=self.reference,
+            norm=info.suite.norm,
+            mode=info.mode,
+            seed=derive(self.seed, "replay", info.key, attempt, int(at[0])),
+            batch_size=min(info.planned.batch_size, info.suite.chunk),
         )
-        result = run_unit(Job(setting, attack, spec, grid, Chunk(0, ids, images, labels, labels)))
+        result = run_unit(
+            Job(
+                setting=setting,
+                attack=attack,
+                spec=spec,
+                grid=grid,
+                chunk=Chunk(index=0, sample_ids=ids, images=images, labels=labels, clean_pred=labels),
+            )
+        )
         whole = result.facts.filter(pc.is_null(result.facts["component"])).select(["sample_id", "epsilon", "outcome"])
         positions = dict(zip(ids.tolist(), at.tolist(), strict=True))
         outcomes = {(positions[row["sample_id"]], row["epsilon"]): row["outcome"] for row in whole.to_pylist()}

@@ -43,7 +43,7 @@ def samples(ids: Sequence[int]) -> str:
     return f"sample{'s' if len(ids) > 1 else ''} {shown}{more}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Bound:
     """One cell: what the facts claim, and what the evidence proves."""
 
@@ -61,7 +61,7 @@ class Bound:
     """Proved: robust accuracy is at most this, for no attack can undo a witness."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Marginal:
     """A prediction so close that devices may disagree: margin below `MARGINAL` of the logit range."""
 
@@ -90,7 +90,7 @@ class Hit:
     """Whether all of them did: then it was no survivor."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Replay:
     """Survivors attacked again."""
 
@@ -110,7 +110,7 @@ class Replay:
         return sum(hit.false for hit in self.hits)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """What `verify` established of one run; nothing in it is taken on trust."""
 

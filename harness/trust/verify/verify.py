@@ -76,38 +76,39 @@ def verify(folder: Path, model: LoadedModel, data: Dataset, options: VerifyOptio
         info.planned  # noqa: B018  # what it says of a run without a plan
     except BadRun as error:
         return refused(folder, content, error)
-    work = _Work(store, info, model, problems, notes)
+    work = _Work(store=store, info=info, model=model, problems=problems, notes=notes)
     with ReferenceModel(model, device) as reference:
         work.run(reference, data, options)
     return Verdict(
-        folder,
-        info.run_name,
-        info.key,
-        tuple(problems.found),
-        tuple(notes),
-        str(info.witnesses),
-        tuple(work.bounds),
-        tuple(work.proof.marginals) if work.proof else (),
-        work.proof.judged if work.proof else 0,
-        work.survivors,
-        work.replay,
-        device_name(device),
-        round(time.monotonic() - begun, 3),
+        folder=folder,
+        run=info.run_name,
+        key=info.key,
+        problems=tuple(problems.found),
+        notes=tuple(notes),
+        evidence=str(info.witnesses),
+        bounds=tuple(work.bounds),
+        marginals=tuple(work.proof.marginals) if work.proof else (),
+        witnesses=work.proof.judged if work.proof else 0,
+        survivors=work.survivors,
+        replay=work.replay,
+        device=device_name(device),
+        seconds=round(time.monotonic() - begun, 3),
     )
 
 
 def unreadable(folder: Path, error: TornFile) -> Verdict:
     """The verdict on a run whose run.json is no JSON: nothing is proved, and the answer is no."""
-    return Verdict(folder, folder.name, "", (Finding("run", "error", str(error)),))
+    return Verdict(folder=folder, run=folder.name, key="", problems=(Finding("run", "error", str(error)),))
 
 
 def refused(folder: Path, content: Mapping[str, Any], error: BadRun) -> Verdict:
     """The verdict on a run whose run.json has not the form of one."""
     name, key, evidence = (str(content.get(told, "")) for told in ("run_name", "key", "witnesses"))
-    return Verdict(folder, name or folder.name, key, (Finding("run", "error", str(error)),), evidence=evidence)
+    problems = (Finding("run", "error", str(error)),)
+    return Verdict(folder=folder, run=name or folder.name, key=key, problems=problems, evidence=evidence)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Work:
     """One verification and what came of it."""
 

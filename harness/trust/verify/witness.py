@@ -153,7 +153,14 @@ def judge(
     refuse("margin", ~(np.abs(margin - told["margin"]) <= limit), "the recorded margin is not the model's")
     refuse("prediction", gap(logits, told["adv_pred"]) >= limit, "the model predicts another class than recorded")
     marginals = [
-        Marginal(int(ids[row]), place[0], epsilon.label, float(told["margin"][row]), float(margin[row]), not hit[row])
+        Marginal(
+            sample_id=int(ids[row]),
+            attack=place[0],
+            epsilon_label=epsilon.label,
+            recorded=float(told["margin"][row]),
+            here=float(margin[row]),
+            flipped=not hit[row],
+        )
         for row in np.flatnonzero(~bad & (margin < limit))
     ]
     return Judged(at, ~bad & hit, marginals)

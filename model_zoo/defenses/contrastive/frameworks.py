@@ -31,7 +31,7 @@ class Finetuning:
     defense: Defense = field(default_factory=Standard)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Contrastive(Defense):
     """What the three frameworks share: pre-training in `prepare`, and the fine-tuning's loss as their own."""
 

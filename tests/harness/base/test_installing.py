@@ -49,7 +49,7 @@ def test_the_command_that_is_right_here_depends_on_requests(monkeypatch, request
 @pytest.mark.parametrize(
     ("module", "extra", "call"),
     [
-        ("matplotlib", "figures", lambda: draw([Panel("x", "epsilon", ())], Path("x.png"))),
+        ("matplotlib", "figures", lambda: draw([Panel(title="x", xlabel="epsilon", curves=())], Path("x.png"))),
         ("pytorch_metric_learning", "contrastive", lambda: contrastive_loss(True, 0.1)),
     ],
 )

@@ -1,6 +1,8 @@
 """``harness new-defense``: packages that install, whose own tests pass, and whose plugins are short."""
 
 import ast
+import re
+from importlib import import_module
 
 import pytest
 from overlay import Overlay
@@ -68,3 +70,37 @@ def test_the_documented_sizes_are_those_of_the_packages(packages, kind):
     module = packages / f"my-{kind}" / f"my_{kind}" / "__init__.py"
     page = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
     assert f"| {kind} | `harness.{kind}s` | {lines_of_code(module.read_text())} |" in page
+
+
+def imported(text):
+    """Modules and names of our own packages that a source file imports: (module, name or None)."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {(alias.name, None) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {(node.module, alias.name) for alias in node.names}
+    return {(module, name) for module, name in found if module.split(".")[0] in ("harness", "model_zoo")}
+
+
+def test_they_and_the_examples_import_public_names_only(packages):
+    page = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+    (promise,) = re.findall(r"\*\*Public names\*\*.*?\. ", page, re.DOTALL)
+    public = set(re.findall(r"`([a-z_.]+)`", promise))
+    assert public == {
+        "harness",
+        "harness.types",
+        "harness.errors",
+        "harness.attack",
+        "harness.testing",
+        "model_zoo.defenses.base",
+    }
+    sources = {path: imported(path.read_text()) for path in [*packages.rglob("*.py"), *ROOT.glob("examples/*.py")]}
+    names = set().union(*sources.values())
+    assert ("harness", "find_model") in names, "of the model's package"
+    for path, those in sources.items():
+        for module, name in those:
+            assert module in public, f"{path.name} imports from {module}"
+            exported = getattr(import_module(module), "__all__", None)
+            assert name is None or not name.startswith("_"), f"{path.name} imports {module}.{name}"
+            assert None in (name, exported) or name in exported, f"{path.name} imports {module}.{name}"

@@ -40,10 +40,18 @@ def test_the_schemas_are_valid_and_documented(name):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     model = SmallNet()
-    suite = Suite("toy", 1, "linf", parse_grid(["1/255", "8/255"]), "observed", 16, (
-        AttackSpec("fgsm", "torchattacks", "fgsm", {}),
-        AttackSpec("pgd", "torchattacks", "pgd", {"steps": 3, "step_size": "epsilon/2", "random_start": True}),
-    ))  # fmt: skip
+    suite = Suite(
+        name="toy",
+        version=1,
+        norm="linf",
+        grid=parse_grid(["1/255", "8/255"]),
+        mode="observed",
+        chunk=16,
+        attacks=(
+            AttackSpec("fgsm", "torchattacks", "fgsm", {}),
+            AttackSpec("pgd", "torchattacks", "pgd", {"steps": 3, "step_size": "epsilon/2", "random_start": True}),
+        ),
+    )
     return evaluate(loaded(model, 5), suite, labeled(model, 20, wrong=2), Options(tmp_path_factory.mktemp("results")))
 
 
@@ -63,7 +71,13 @@ def test_an_interrupted_run_is_valid_too(tmp_path):
 
     model = SmallNet()
     suite = Suite(
-        "toy", 1, "linf", parse_grid(["1/255"]), "observed", 16, (AttackSpec("f", "torchattacks", "fgsm", {}),)
+        name="toy",
+        version=1,
+        norm="linf",
+        grid=parse_grid(["1/255"]),
+        mode="observed",
+        chunk=16,
+        attacks=(AttackSpec("f", "torchattacks", "fgsm", {}),),
     )
     run = evaluate(loaded(model, 5), suite, labeled(model, 20), Options(tmp_path), Stop())
     validate(as_json(run.info), "run")

@@ -20,7 +20,15 @@ from harness.types import AttackSpec
 
 def suite(mode="observed", chunk=16, grid=("1/255", "8/255")):
     params = {"steps": 5, "step_size": "epsilon/4", "random_start": True}
-    return Suite("toy", 1, "linf", parse_grid(grid), mode, chunk, (AttackSpec("pgd", "torchattacks", "pgd", params),))
+    return Suite(
+        name="toy",
+        version=1,
+        norm="linf",
+        grid=parse_grid(grid),
+        mode=mode,
+        chunk=chunk,
+        attacks=(AttackSpec("pgd", "torchattacks", "pgd", params),),
+    )
 
 
 def test_every_cell_says_what_it_cost(tmp_path):
@@ -66,10 +74,14 @@ def test_useful_gradients_are_those_before_the_witness(tmp_path, monkeypatch):
 
 def test_costs_survive_and_lost_ones_are_not_made_up(tmp_path):
     (tmp_path / "costs").mkdir()
-    cost = Cost(1.5, 1000, 9, 7, 2, 1)
+    cost = Cost(seconds=1.5, peak_memory=1000, backwards=9, useful=7, unconfirmed=2, again=1)
     write_cost(tmp_path, "a@1_255-00000.parquet", cost)
     assert read_cost(tmp_path, "a@1_255-00000.parquet") == cost
-    write_cost(tmp_path, "a@1_255-00001.parquet", Cost(2.0, 4000, 1, 1, 0, 0))
+    write_cost(
+        tmp_path,
+        "a@1_255-00001.parquet",
+        Cost(seconds=2.0, peak_memory=4000, backwards=1, useful=1, unconfirmed=0, again=0),
+    )
     units = [(f"a@1_255-0000{i}.parquet", "a", "1/255") for i in range(2)]
     (entry,) = fold_costs(tmp_path, units)
     assert (entry.seconds, entry.peak_memory, entry.useful, entry.unconfirmed) == (3.5, 4000, 8, 2)

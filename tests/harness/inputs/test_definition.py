@@ -28,7 +28,15 @@ KEYED = ("schema", "facts_schema", "model", "suite", "data", "mode", "seed", "as
 
 def run_of(folder):
     attacks = (AttackSpec("fgsm", "torchattacks", "fgsm", {}),)
-    suite = Suite("toy", 1, "linf", parse_grid(["4/255"], "linf"), "observed", 16, attacks)
+    suite = Suite(
+        name="toy",
+        version=1,
+        norm="linf",
+        grid=parse_grid(["4/255"], "linf"),
+        mode="observed",
+        chunk=16,
+        attacks=attacks,
+    )
     chosen = {"device": "cpu", "batch_size": 16, "force": True, "progress": False}
     return harness.evaluate(fresh("users_net").build(), suite, DATA, name="net", results=folder, **chosen).run
 

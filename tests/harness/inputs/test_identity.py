@@ -57,7 +57,7 @@ class Quantized(SmallNet):
 
 
 def run_of(folder, model, *attacks, name="net", **options):
-    suite = Suite("toy", 1, "linf", GRID, "observed", 16, attacks or (PGD,))
+    suite = Suite(name="toy", version=1, norm="linf", grid=GRID, mode="observed", chunk=16, attacks=attacks or (PGD,))
     chosen = {"device": "cpu", "batch_size": 16, "force": True, "progress": False} | options
     return harness.evaluate(model, suite, DATA, name=name, results=folder, **chosen).run
 

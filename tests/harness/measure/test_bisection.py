@@ -29,7 +29,9 @@ CPU = VerifyOptions(device="cpu")
 
 
 def suite(*attacks, grid=GRID, mode="bisection", chunk=16):
-    return Suite("toy", 1, "linf", parse_grid(grid, "linf"), mode, chunk, attacks)
+    return Suite(
+        name="toy", version=1, norm="linf", grid=parse_grid(grid, "linf"), mode=mode, chunk=chunk, attacks=attacks
+    )
 
 
 def step(model):

@@ -20,11 +20,13 @@ DATA = labeled(MODEL, 48, wrong=3)
 
 
 def suite(*attacks, grid=GRID, mode="observed", chunk=16, norm="linf"):
-    return Suite("toy", 1, norm, parse_grid(grid, norm), mode, chunk, attacks or (PGD,))
+    return Suite(
+        name="toy", version=1, norm=norm, grid=parse_grid(grid, norm), mode=mode, chunk=chunk, attacks=attacks or (PGD,)
+    )
 
 
 def measure(folder, chosen=None, n=32, model=MODEL, data=DATA, **options):
-    run = evaluate(loaded(model, 5), chosen or suite(), data, Options(folder, n, batch_size=16, **options))
+    run = evaluate(loaded(model, 5), chosen or suite(), data, Options(folder, n=n, batch_size=16, **options))
     assert run.complete
     return run
 

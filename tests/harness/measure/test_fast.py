@@ -60,7 +60,15 @@ def reference():
 
 def suite(mode="observed", grid=("8/255", "40/255"), **params):
     params = {"steps": 8, "step_size": "epsilon/4", "random_start": True, **params}
-    return Suite("toy", 1, "linf", parse_grid(grid), mode, 32, (AttackSpec("pgd", "torchattacks", "pgd", params),))
+    return Suite(
+        name="toy",
+        version=1,
+        norm="linf",
+        grid=parse_grid(grid),
+        mode=mode,
+        chunk=32,
+        attacks=(AttackSpec("pgd", "torchattacks", "pgd", params),),
+    )
 
 
 def outcomes(run):

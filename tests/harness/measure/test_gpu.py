@@ -26,7 +26,13 @@ PARAMS = {"steps": 10, "step_size": "epsilon/4", "random_start": True}
 def suite(grid, norm="linf", method="pgd", chunk=64, mode="observed"):
     params = {} if method == "fgsm" else PARAMS
     return Suite(
-        "toy", 1, norm, parse_grid(grid, norm), mode, chunk, (AttackSpec("a", "torchattacks", method, params),)
+        name="toy",
+        version=1,
+        norm=norm,
+        grid=parse_grid(grid, norm),
+        mode=mode,
+        chunk=chunk,
+        attacks=(AttackSpec("a", "torchattacks", method, params),),
     )
 
 

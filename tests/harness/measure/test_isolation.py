@@ -116,7 +116,15 @@ def attack(play):
 
 def measured(tmp_path, *names, timeout=None, folder="results"):
     specs = [AttackSpec(name, "weird", name, {}) for name in names]
-    suite = Suite("toy", 1, "linf", parse_grid(["2/255", "8/255"]), "observed", 16, (*specs, GOOD))
+    suite = Suite(
+        name="toy",
+        version=1,
+        norm="linf",
+        grid=parse_grid(["2/255", "8/255"]),
+        mode="observed",
+        chunk=16,
+        attacks=(*specs, GOOD),
+    )
     options = Options(tmp_path / folder, unit_timeout=timeout)
     return evaluate(loaded(MODEL, 5), suite, TOY, options)
 

@@ -25,20 +25,31 @@ from harness.types import AttackSpec, Scale
 BY = [("attack", "ascending"), ("epsilon", "ascending"), ("sample_id", "ascending")]
 PGD = AttackSpec("pgd", "torchattacks", "pgd", {"steps": 5, "step_size": "epsilon/4", "random_start": True})
 TWO = Scale(workers=2)
+NICENESS = "RAY_worker_niceness"
 
 
 def suite(*attacks, chunk=12):
     attacks = attacks or (AttackSpec("fgsm", "torchattacks", "fgsm", {}), PGD)
-    return Suite("toy", 1, "linf", parse_grid(["2/255", "8/255"], "linf"), "observed", chunk, tuple(attacks))
+    return Suite(
+        name="toy",
+        version=1,
+        norm="linf",
+        grid=parse_grid(["2/255", "8/255"], "linf"),
+        mode="observed",
+        chunk=chunk,
+        attacks=tuple(attacks),
+    )
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    module = pytest.importorskip("ray")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    with warnings.catch_warnings():
+    """The cluster that the executor itself would start."""
+    pytest.importorskip("ray")
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        patch.delenv(NICENESS, raising=False)
+        module = ray._import()
         warnings.simplefilter("ignore")
-        module.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        ray._connect(module, TWO, 1)
         yield module
         module.shutdown()
 
@@ -205,6 +216,19 @@ class Fatal(SmallNet):
         if os.getpid() != state["home"]:
             os.kill(os.getpid(), signal.SIGKILL)
         super().__setstate__(state)
+
+
+@pytest.mark.slow
+def test_workers_are_as_important_as_their_driver(cluster):
+    """Ray's own default is 15 more: beside busy processes they would get next to nothing."""
+    assert cluster.get(cluster.remote(lambda: os.nice(0)).remote()) == os.nice(0)
+
+
+def test_a_niceness_that_the_user_chose_stays(monkeypatch):
+    pytest.importorskip("ray")
+    monkeypatch.setenv(NICENESS, "7")
+    ray._import()
+    assert os.environ[NICENESS] == "7"
 
 
 def test_what_cannot_be_had_is_said_in_one_line(case, tmp_path):

@@ -39,7 +39,13 @@ class Endless:
 def test_memory_does_not_grow_with_the_samples(tmp_path):
     model = Linear(shape=SHAPE)
     suite = Suite(
-        "toy", 1, "linf", parse_grid(["0.001"]), "observed", CHUNK, (AttackSpec("fgsm", "torchattacks", "fgsm", {}),)
+        name="toy",
+        version=1,
+        norm="linf",
+        grid=parse_grid(["0.001"]),
+        mode="observed",
+        chunk=CHUNK,
+        attacks=(AttackSpec("fgsm", "torchattacks", "fgsm", {}),),
     )
     data = Endless(20 * CHUNK, model)
     options = Options(tmp_path, witnesses="none", batch_size=1000, precision="exact")

@@ -29,7 +29,15 @@ from harness.types import AttackSpec
 
 BY = [("attack", "ascending"), ("epsilon", "ascending"), ("sample_id", "ascending")]
 PGD = AttackSpec("pgd", "torchattacks", "pgd", {"steps": 5, "step_size": "epsilon/4", "random_start": True})
-SUITE = Suite("toy", 1, "linf", parse_grid(["2/255", "8/255"], "linf"), "observed", 12, (PGD,))
+SUITE = Suite(
+    name="toy",
+    version=1,
+    norm="linf",
+    grid=parse_grid(["2/255", "8/255"], "linf"),
+    mode="observed",
+    chunk=12,
+    attacks=(PGD,),
+)
 
 
 @pytest.fixture(scope="module")

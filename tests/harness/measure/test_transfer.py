@@ -23,7 +23,15 @@ NAMES = ("first", "second", "third")
 
 
 def suite(*attacks, grid=("2/255", "8/255", "16/255"), mode="worst-case", chunk=16, norm="linf"):
-    return Suite("toy", 1, norm, parse_grid(grid, norm), mode, chunk, attacks or (FGSM, PGD))
+    return Suite(
+        name="toy",
+        version=1,
+        norm=norm,
+        grid=parse_grid(grid, norm),
+        mode=mode,
+        chunk=chunk,
+        attacks=attacks or (FGSM, PGD),
+    )
 
 
 def ordered(run):
@@ -124,7 +132,7 @@ def test_attacks_that_look_for_the_nearest_take_nothing_but_give(tmp_path):
     l2 = AttackSpec("pgdl2", "torchattacks", "pgdl2", {"steps": 5, "step_size": "epsilon/4", "random_start": True})
     chosen = suite(CW, l2, norm="l2", grid=("0.3", "1"), chunk=24)
     run = evaluate(loaded(model, 5), chosen, data, Options(tmp_path, batch_size=24))
-    plain = Suite("toy", 1, "l2", chosen.grid, "observed", 24, (CW,))
+    plain = Suite(name="toy", version=1, norm="l2", grid=chosen.grid, mode="observed", chunk=24, attacks=(CW,))
     alone = evaluate(loaded(model, 5), plain, data, Options(tmp_path, batch_size=24))
     cells = {(c["attack"], c["epsilon_label"]): c for c in run.summary["cells"]}
     for cell in alone.summary["cells"]:

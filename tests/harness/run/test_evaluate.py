@@ -28,7 +28,7 @@ def suite(grid=("1/255", "4/255", "8/255"), norm="linf", method="pgd", chunk=16,
     elif method == "pgdl2":
         params = {"steps": 20, "step_size": "epsilon/4", "random_start": True, **params}
     spec = AttackSpec("attack", "torchattacks", method, params)
-    return Suite("toy", 1, norm, parse_grid(grid, norm), mode, chunk, (spec,))
+    return Suite(name="toy", version=1, norm=norm, grid=parse_grid(grid, norm), mode=mode, chunk=chunk, attacks=(spec,))
 
 
 def outcomes_at(run, label):
@@ -113,8 +113,22 @@ def test_promise_a_observation_never_loses_what_the_bare_tool_breaks(seed):
     chosen = suite(("4/255",), steps=10)
     (attack,) = chosen.resolve()
     with ReferenceModel(loaded(model, 5)) as reference:
-        chunk = Chunk(0, np.arange(48), data.images, data.labels, reference.logits(data.images).argmax(1))
-        job = Job(Setting(reference, "linf", "observed", seed, 48, True), attack, chosen.attacks[0], chosen.grid, chunk)
+        chunk = Chunk(
+            index=0,
+            sample_ids=np.arange(48),
+            images=data.images,
+            labels=data.labels,
+            clean_pred=reference.logits(data.images).argmax(1),
+        )
+        job = Job(
+            setting=Setting(
+                reference=reference, norm="linf", mode="observed", seed=seed, batch_size=48, keep_rows=True
+            ),
+            attack=attack,
+            spec=chosen.attacks[0],
+            grid=chosen.grid,
+            chunk=chunk,
+        )
         found = run_unit(job).facts
         epsilon = chosen.grid[0].value
         bare = bare_pgd(model, data.images, data.labels, epsilon, derive(seed, "attack", None, epsilon, 0, 0))
@@ -256,16 +270,25 @@ def test_a_smaller_n_is_the_beginning_of_a_larger_one(tmp_path):
 def test_a_failing_tool_leaves_a_missing_cell_and_the_others_go_on(tmp_path, monkeypatch):
     model = SmallNet()
     data = labeled(model, 20, wrong=2)
-    both = Suite("toy", 1, "linf", parse_grid(["4/255"]), "observed", 16, (
-        AttackSpec("bad", "test", "x", {}), AttackSpec("good", "torchattacks", "fgsm", {}),
-    ))  # fmt: skip
+    both = Suite(
+        name="toy",
+        version=1,
+        norm="linf",
+        grid=parse_grid(["4/255"]),
+        mode="observed",
+        chunk=16,
+        attacks=(
+            AttackSpec("bad", "test", "x", {}),
+            AttackSpec("good", "torchattacks", "fgsm", {}),
+        ),
+    )
 
     def explode(model, problem):
         model(problem.images)
         raise ValueError("tool\nfell over")
 
     good = both.attacks[1]
-    real = Suite("t", 1, "linf", both.grid, "observed", 16, (good,)).resolve()
+    real = Suite(name="t", version=1, norm="linf", grid=both.grid, mode="observed", chunk=16, attacks=(good,)).resolve()
     monkeypatch.setattr(Suite, "resolve", lambda self: (scripted(explode), *real))
     run = evaluate(loaded(model, 5), both, data, Options(tmp_path))
     bad, fine = run.summary["cells"]
@@ -351,10 +374,18 @@ def test_epsilon_zero_is_clean_accuracy_without_a_tool(tmp_path):
 def test_one_witness_a_sample_is_kept_when_asked(tmp_path):
     model = SmallNet()
     data = labeled(model, 40)
-    two = Suite("toy", 1, "linf", parse_grid(["2/255", "8/255"]), "observed", 16, (
-        AttackSpec("fgsm", "torchattacks", "fgsm", {}),
-        AttackSpec("pgd", "torchattacks", "pgd", {"steps": 5, "step_size": "epsilon/4", "random_start": True}),
-    ))  # fmt: skip
+    two = Suite(
+        name="toy",
+        version=1,
+        norm="linf",
+        grid=parse_grid(["2/255", "8/255"]),
+        mode="observed",
+        chunk=16,
+        attacks=(
+            AttackSpec("fgsm", "torchattacks", "fgsm", {}),
+            AttackSpec("pgd", "torchattacks", "pgd", {"steps": 5, "step_size": "epsilon/4", "random_start": True}),
+        ),
+    )
     every = evaluate(loaded(model, 5), two, data, Options(tmp_path / "all", witnesses="all"))
     worst = evaluate(loaded(model, 5), two, data, Options(tmp_path / "worst", witnesses="worst"))
     none = evaluate(loaded(model, 5), two, data, Options(tmp_path / "none", witnesses="none"))

@@ -54,7 +54,9 @@ class Moody(nn.Module):
 
 
 def suite(*attacks, norm="linf", eps=("8/255",)):
-    return Suite("field", 1, norm, parse_grid(eps, norm), "observed", 512, attacks)
+    return Suite(
+        name="field", version=1, norm=norm, grid=parse_grid(eps, norm), mode="observed", chunk=512, attacks=attacks
+    )
 
 
 def run(module, tmp_path, *attacks, n=12, data=None, classes=5, **choice):

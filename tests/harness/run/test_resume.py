@@ -23,7 +23,15 @@ from harness.types import AttackSpec
 MODEL = SmallNet()
 TOY = labeled(MODEL, 24, wrong=2)
 SPECS = (AttackSpec("scripted", "test", "scripted", {}), AttackSpec("other", "test", "scripted", {}))
-SUITE = Suite("toy", 1, "linf", parse_grid(["2/255", "8/255"], "linf"), "observed", 24, SPECS)
+SUITE = Suite(
+    name="toy",
+    version=1,
+    norm="linf",
+    grid=parse_grid(["2/255", "8/255"], "linf"),
+    mode="observed",
+    chunk=24,
+    attacks=SPECS,
+)
 
 
 def still(model, problem):

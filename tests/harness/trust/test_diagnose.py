@@ -367,7 +367,7 @@ def test_the_summary_carries_findings_and_grade_and_is_json():
 
 
 def suite(*specs, grid=("8/255",), mode="observed"):
-    return Suite("toy", 1, "linf", parse_grid(list(grid)), mode, 64, specs)
+    return Suite(name="toy", version=1, norm="linf", grid=parse_grid(list(grid)), mode=mode, chunk=64, attacks=specs)
 
 
 PGD_SPEC = AttackSpec("pgd", "torchattacks", "pgd", {"steps": 10, "step_size": "epsilon/4", "random_start": True})

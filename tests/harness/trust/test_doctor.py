@@ -306,7 +306,7 @@ def test_randomized_models_are_not_blamed_for_what_noise_does():
 def test_rounding_between_batches_is_no_dependence():
     logits = torch.randn(16, 5, generator=torch.Generator().manual_seed(0))
     images, labels = torch.zeros(16, 3, 8, 8), torch.zeros(16, dtype=torch.int64)
-    near = Probe(images, labels, logits, logits, logits[:8] + 1e-5)
+    near = Probe(images=images, labels=labels, logits=logits, again=logits, alone=logits[:8] + 1e-5)
     assert determinism(near) == []
     assert [f.level for f in determinism(replace(near, alone=logits[:8] + 0.05))] == ["refuse"]
 
@@ -448,7 +448,15 @@ def test_constant_steps_are_held_against_the_largest_ball():
 
 def suite(grid=("4/255",), **params):
     given = {"steps": 5, "step_size": "epsilon/2", "random_start": True, **params}
-    return Suite("toy", 1, "linf", parse_grid(grid), "observed", 32, (AttackSpec("pgd", "torchattacks", "pgd", given),))
+    return Suite(
+        name="toy",
+        version=1,
+        norm="linf",
+        grid=parse_grid(grid),
+        mode="observed",
+        chunk=32,
+        attacks=(AttackSpec("pgd", "torchattacks", "pgd", given),),
+    )
 
 
 def test_a_refused_model_leaves_nothing_behind_and_force_marks_the_row(tmp_path):

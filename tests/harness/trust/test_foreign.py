@@ -15,7 +15,9 @@ from harness.trust.diagnosis.transfer import find_runs
 from harness.types import AttackSpec
 
 PGD = AttackSpec("pgd", "torchattacks", "pgd", {"steps": 5, "step_size": "epsilon/2", "random_start": True})
-SUITE = Suite("toy", 1, "linf", parse_grid(["1/255", "4/255"]), "observed", 64, (PGD,))
+SUITE = Suite(
+    name="toy", version=1, norm="linf", grid=parse_grid(["1/255", "4/255"]), mode="observed", chunk=64, attacks=(PGD,)
+)
 
 
 def measure(module, name, data, folder, suite=SUITE, **options):

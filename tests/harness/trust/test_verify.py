@@ -24,7 +24,15 @@ CPU = VerifyOptions(device="cpu")
 
 
 def suite(*attacks, grid=("2/255", "8/255", "16/255"), norm="linf", mode="observed", chunk=16):
-    return Suite("toy", 1, norm, parse_grid(grid, norm), mode, chunk, attacks or (FGSM, PGD))
+    return Suite(
+        name="toy",
+        version=1,
+        norm=norm,
+        grid=parse_grid(grid, norm),
+        mode=mode,
+        chunk=chunk,
+        attacks=attacks or (FGSM, PGD),
+    )
 
 
 def run_of(folder, chosen, n=40, wrong=4, **options):
@@ -248,7 +256,9 @@ def test_a_cell_that_failed_claims_nothing_and_the_rest_verifies(tmp_path, monke
     def fails(observer, problem):
         raise ValueError("tool fell over")
 
-    real = Suite("toy", 1, "linf", parse_grid(["8/255"]), "observed", 16, (PGD,)).resolve()
+    real = Suite(
+        name="toy", version=1, norm="linf", grid=parse_grid(["8/255"]), mode="observed", chunk=16, attacks=(PGD,)
+    ).resolve()
     monkeypatch.setattr(Suite, "resolve", lambda self: (scripted(fails), *real))
     chosen = suite(AttackSpec("bad", "test", "scripted", {}), PGD, grid=("8/255",))
     run = evaluate(loaded(model, 5), chosen, data, Options(tmp_path, device="cpu"))

@@ -234,8 +234,12 @@ def test_the_command_is_listed_without_torch():
 
 
 def verdict(tmp_path, drawn=0, problems=0):
-    again = Replay(drawn, 1, 500, drawn, 19, (), 0.03) if drawn else None
-    return Verdict(tmp_path, "run", "key", tuple([Finding("ball", "error", "x")] * problems), replay=again)
+    again = (
+        Replay(asked=drawn, seed=1, population=500, drawn=drawn, repeats=19, hits=(), at_most=0.03) if drawn else None
+    )
+    return Verdict(
+        folder=tmp_path, run="run", key="key", problems=tuple([Finding("ball", "error", "x")] * problems), replay=again
+    )
 
 
 def test_the_strongest_verdict_since_the_last_no_counts(tmp_path):

@@ -99,7 +99,9 @@ def honest(tmp_path_factory, model, data):
             if script is not None:
                 flags = {"norm": "linf", **script}
                 patch.setattr(Suite, "resolve", lambda self, flags=flags: (scripted(**flags),))
-            suite = Suite("toy", 1, "linf", parse_grid(grid), "observed", 32, attacks)
+            suite = Suite(
+                name="toy", version=1, norm="linf", grid=parse_grid(grid), mode="observed", chunk=32, attacks=attacks
+            )
             where = tmp_path_factory.mktemp(kind)
             folders[kind] = evaluate(loaded(model, 5), suite, data, Options(where, device="cpu")).folder
         assert verify(folders[kind], loaded(model, 5), data, CPU).problems == ()
@@ -253,7 +255,9 @@ def test_survivors_of_a_larger_epsilon_than_was_run_are_left_to_replay(forge, mo
         "another resolved",
     )
     # The forger mends that too: every parameter of the larger epsilon.
-    suite = Suite("toy", 1, "linf", parse_grid(["32/255"]), "observed", 32, (FGSM, PGD))
+    suite = Suite(
+        name="toy", version=1, norm="linf", grid=parse_grid(["32/255"]), mode="observed", chunk=32, attacks=(FGSM, PGD)
+    )
     resolved = [attack.parameters(32 / 255) for attack in suite.resolve()]
 
     def change(info):

@@ -29,7 +29,9 @@ def pgd(steps=10):
 
 
 def suite(*attacks, grid=("4/255", "12/255"), chunk=128):
-    return Suite("toy", 1, "linf", parse_grid(grid), "observed", chunk, attacks)
+    return Suite(
+        name="toy", version=1, norm="linf", grid=parse_grid(grid), mode="observed", chunk=chunk, attacks=attacks
+    )
 
 
 def again(k, seed=0):

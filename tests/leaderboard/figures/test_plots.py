@@ -57,7 +57,11 @@ def test_attacks_that_differ_in_steps_alone_make_a_curve_against_steps(table) ->
 
 def test_the_same_panels_give_the_same_bytes_and_names_stay_text(tmp_path) -> None:
     points = (Point(1, 0.9, 0.8, 0.95), Point(2, math.nan, math.nan, math.nan), Point(3, 0.5, 0.4, 0.6))
-    panels = [Panel("$\\frac{", "x", (Curve("_hidden $x^", points), Curve("<script>", points[:1])), log=True)]
+    panels = [
+        Panel(
+            title="$\\frac{", xlabel="x", curves=(Curve("_hidden $x^", points), Curve("<script>", points[:1])), log=True
+        )
+    ]
     draw(panels, tmp_path / "a.svg", "$caption")
     draw(panels, tmp_path / "b.svg", "$caption")
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()

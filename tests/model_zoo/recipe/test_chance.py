@@ -43,7 +43,7 @@ def test_little_is_less_than_a_fifth_of_the_way(accuracy, labels, little):
 
 def test_a_training_that_ends_near_chance_says_so(tmp_path):
     said = io.StringIO()
-    recipe = Recipe("standard", data=("signs:128",), settings=Settings(epochs=1, batch_size=64))
+    recipe = Recipe(defense="standard", data=("signs:128",), settings=Settings(epochs=1, batch_size=64))
     card = train(recipe, tmp_path / "out", device="cpu", console=Console(file=said, width=400))
     accuracy = card.claims["signs-val"].accuracy
     line = f"little better than guessing: {100 * accuracy:.1f} % of signs-val are right"

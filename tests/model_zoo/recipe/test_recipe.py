@@ -32,7 +32,7 @@ from model_zoo.training import initial
 from model_zoo.training.clean_accuracy import clean_accuracy
 from model_zoo.training.loop import Settings
 
-RECIPE = Recipe("standard", arch="resnet18", settings=Settings(epochs=1, batch_size=8, lr=1e-3))
+RECIPE = Recipe(defense="standard", arch="resnet18", settings=Settings(epochs=1, batch_size=8, lr=1e-3))
 
 
 @pytest.fixture(scope="module")
@@ -248,13 +248,13 @@ def test_the_command_passes_everything_on(monkeypatch: pytest.MonkeyPatch, tmp_p
     result = CliRunner().invoke(app, line.split(), catch_exceptions=False)
     assert (result.exit_code, result.stdout.strip()) == (0, str(Path("out/card.toml")))
     assert seen["recipe"] == Recipe(
-        "trades",
-        {"beta": "4", "epsilon": "3/255"},
-        ["gtsrb", "signs:34000", "folder:x"],
-        "resnet34",
-        "imagenet",
-        Settings(epochs=3, batch_size=64, lr=0.01, weight_decay=0.0, seed=7),
-        0.0,
+        defense="trades",
+        options={"beta": "4", "epsilon": "3/255"},
+        data=["gtsrb", "signs:34000", "folder:x"],
+        arch="resnet34",
+        init="imagenet",
+        settings=Settings(epochs=3, batch_size=64, lr=0.01, weight_decay=0.0, seed=7),
+        augment=0.0,
     )
     assert (seen["output"], seen["data_root"], seen["device"]) == (Path("out"), tmp_path, "cpu")
 

@@ -39,7 +39,7 @@ def ramp() -> ArrayDataset:
 def test_figures_of_a_linear_model_are_exact() -> None:
     """At epsilon 20/255, the 40 images within 20 steps of the threshold fall, and the ten wrong ones stay wrong."""
     model = Threshold().train()
-    figures = Validator([ramp()], epsilon=20 / 255, attack_rows=200)(model)
+    figures = Validator(datasets=[ramp()], epsilon=20 / 255, attack_rows=200)(model)
     assert figures == {"clean": 0.95, "fgsm": 0.75, "pgd": 0.75, "clean/ramp": 0.95}
     assert model.training
     assert model.scale.grad is None
@@ -47,7 +47,7 @@ def test_figures_of_a_linear_model_are_exact() -> None:
 
 
 def test_validation_disturbs_no_random_state_and_repeats_itself() -> None:
-    validator = Validator([ramp()], epsilon=1e-3, clean_rows=50, attack_rows=20)
+    validator = Validator(datasets=[ramp()], epsilon=1e-3, clean_rows=50, attack_rows=20)
     before = torch.get_rng_state()
     assert validator(Threshold()) == validator(Threshold())
     assert torch.equal(torch.get_rng_state(), before)

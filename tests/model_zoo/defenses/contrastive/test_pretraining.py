@@ -31,7 +31,9 @@ from model_zoo.training.loop import Settings
 from model_zoo.training.progress import Progress
 
 QUICK = {"pretrain_epochs": "2", "embedding": "8", "pretrain_lr": "1e-2"}
-RECIPE = Recipe("a2s", QUICK | {"pretrain_epochs": "1"}, settings=Settings(epochs=1, batch_size=8, lr=1e-3))
+RECIPE = Recipe(
+    defense="a2s", options=QUICK | {"pretrain_epochs": "1"}, settings=Settings(epochs=1, batch_size=8, lr=1e-3)
+)
 
 
 class Interrupted(Exception):
