@@ -8,12 +8,14 @@ import re
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from platformdirs import user_cache_path, user_state_path
 
 from harness.errors import UsageError
+
+if TYPE_CHECKING:  # whoever only reads records asks for folders here, and waits for no torch
+    import torch
 
 
 def revision() -> dict[str, Any] | None:
@@ -53,6 +55,8 @@ def pick_device(name: str) -> torch.device:
     Raises:
         UsageError: no such device, or none here.
     """
+    import torch
+
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
@@ -70,6 +74,8 @@ def pick_device(name: str) -> torch.device:
 def device_name(device: torch.device) -> str:
     """The hardware behind a device, in words."""
     if device.type == "cuda":
+        import torch
+
         return torch.cuda.get_device_name(device)
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -3,11 +3,10 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from repository import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 PUBLISHED = str(ROOT / "leaderboard" / "published")
 DRIVER = """
 import json, sys

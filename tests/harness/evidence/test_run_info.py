@@ -2,17 +2,16 @@
 
 import copy
 import json
-from pathlib import Path
 
 import jsonschema
 import pytest
+from repository import ROOT
 
 from harness.errors import BadRun
 from harness.evidence import run_schema
 from harness.evidence.run_info import as_json, parse, run_name
 from harness.evidence.store import RunStore
 
-ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = sorted(path.parent for path in (ROOT / "tests" / "golden").glob("*/run.json"))
 PUBLISHED = sorted((ROOT / "leaderboard" / "published").glob("*.run.json"))
 BEFORE = [
