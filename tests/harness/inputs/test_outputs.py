@@ -106,7 +106,7 @@ def test_a_model_that_returns_a_dictionary_is_measured_and_verified(tmp_path):
         module, "fgsm", (IMAGES, labels), eps=["8/255"], results=tmp_path, progress=False, force=True
     )
     assert run.complete
-    assert "entry 'logits' is measured as the logits" in run.run.info["card"]["notes"]
+    assert "entry 'logits' is measured as the logits" in run.run.info.card["notes"]
     assert run.verify().ok
 
 
