@@ -5,11 +5,12 @@ All images are 8x8 in four classes, each near its class's own picture; the netwo
 
 from __future__ import annotations
 
+import re
 import shutil
 import struct
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -266,9 +267,8 @@ MAKE: dict[str, Callable[[Path], object]] = {
 """How to make each, by the name that a row uses."""
 
 
-def make(named: str, where: Path) -> None:
-    """Make everything in the folder `where` that the command `named` mentions."""
-    words = {part for word in named.split() for part in word.replace("?", " ").replace(":", " ").replace("=", " ")
-             .replace(",", " ").replace("&", " ").split()}  # fmt: skip
-    for name in words & set(MAKE):
+def make(words: Sequence[str], where: Path) -> None:
+    """Make everything that the words of a command line mention, in the folder `where`."""
+    named = {part for word in words for part in re.split("[?&=:,]", word)}
+    for name in sorted(named & set(MAKE)):
         MAKE[name](where / name)
