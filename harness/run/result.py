@@ -124,7 +124,8 @@ class Result:
         except ModuleNotFoundError:
             raise MissingPackage(f"plots need matplotlib; run: {extra('figures')}") from None
         axes = axes if axes is not None else pyplot.subplots()[1]
-        for name, shown in self._curves().items():
+        curves = self._curves()
+        for name, shown in curves.items():
             x, y, low, high = zip(*((r["epsilon"], r["accuracy"], r["low"], r["high"]) for r in shown), strict=True)
             (line,) = axes.plot(x, y, marker="o", label=name)
             axes.fill_between(x, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
@@ -132,7 +133,8 @@ class Result:
         axes.set_xticks([0, *grid], ["0", *grid.values()])
         axes.set(xlabel=f"{self.summary['norm']} epsilon", ylabel="robust accuracy", ylim=(0, 1))
         axes.set_title(f"{self.summary['model']} on {self.summary['data']}, n={self.summary['n']}")
-        axes.legend()
+        if curves:
+            axes.legend()
         return axes
 
     def verify(self, replay: int = 0, seed: int | None = None, device: str = "auto") -> Verdict:

@@ -168,3 +168,20 @@ def test_a_notebook_without_widgets_shows_lines(tmp_path, monkeypatch):
     first, *_, last = shown[0]
     assert first.startswith("net under fgsm@1 (observed) on tensors, n=40")
     assert last.startswith(f"{UNITS} of {UNITS} units after ")
+
+
+def test_a_part_without_any_number_shows_itself(tmp_path, monkeypatch):
+    """Stopped before the first unit: every way of showing it works, and no number is made up."""
+    done = harness.evaluate(MODEL, SUITE, PAIR, results=tmp_path, progress=False)
+    summary = done.summary
+    summary["clean"] = {"accuracy": None, "ci95": None, "n": 0}
+    summary["cells"], summary["worst_case"] = [], []
+    assert done.clean_accuracy is None
+    assert not list(page(done).iter("svg"))
+    assert "–" in str(done)
+    assert "100.0" not in str(done)
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    pyplot.switch_backend("agg")
+    axes = done.plot()
+    assert axes.get_lines()[:] == []
+    pyplot.close(axes.figure)
