@@ -22,10 +22,18 @@ _PUBLIC = {
     "find_data": "harness.inputs.find",
     "find_model": "harness.inputs.find",
 }
+_MODULES = ("attack", "errors", "testing", "types")
+"""What plugins import; the other rooms are the harness's own."""
 __all__ = ["Result", "__version__", "evaluate", "find_data", "find_model"]
 
 
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
         return getattr(import_module(_PUBLIC[name]), name)
+    if name in _MODULES:
+        return import_module(f"harness.{name}")
     raise AttributeError(f"module 'harness' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_MODULES])

@@ -81,7 +81,9 @@ class BaseAttack:
             )
         allowed = {*self.strength, *self.options, "restarts"}
         if unknown := sorted(set(given) - allowed):
-            raise BadSuite(f"{where}: unknown parameter {unknown[0]!r}; {self.spec.method} takes {sorted(allowed)}")
+            raise BadSuite(
+                f"{where}: unknown parameter {unknown[0]!r}; {self.spec.method} takes {', '.join(sorted(allowed))}"
+            )
         if missing := sorted(set(self.strength) - set(given)):
             raise BadSuite(f"{where}: parameter {missing[0]!r} is missing; no strength is left to a tool's default")
         for name, expected in {"restarts": int, **self.options, **self.strength}.items():

@@ -61,6 +61,7 @@ class DataRequest:
     """What a data-set plugin is called with: ``plugin(request) -> Dataset``."""
 
     split: Literal["train", "val", "test"] = "test"
+    """Which part is asked for; a measurement asks for ``test``."""
     root: Path | None = None
     """Folder with local copies (``--data-root`` or ``HARNESS_DATA``)."""
     argument: str | None = None
@@ -74,7 +75,9 @@ class Claim:
     """A clean accuracy that a card claims on one data set."""
 
     accuracy: float
+    """Share of images that are right, from 0 to 1."""
     n: int
+    """Images it was counted on."""
 
 
 @dataclass(frozen=True)
@@ -82,24 +85,33 @@ class ModelCard:
     """What is known of one checkpoint; `model_zoo.loading.card_file` reads and writes it as TOML."""
 
     name: str
+    """What results call the model."""
     defense: str
+    """The recipe it was trained by; may be empty."""
     architecture: str
+    """A classifier of torchvision, for instance ``resnet18``, or the network's class."""
     num_classes: int
+    """How many logits."""
     input_shape: tuple[int, int, int]
     """C, H, W."""
     mean: tuple[float, ...] = ()
+    """Of each channel, subtracted *inside* the model; empty where nothing is."""
     std: tuple[float, ...] = ()
-    """Per-channel normalization *inside* the model; empty if there is none."""
+    """Of each channel, divided by inside the model after that."""
     trained_for: Mapping[str, Any] = field(default_factory=dict)
     """Threat model of the training: ``{"norm": "linf", "epsilon": "8/255"}``; empty if undefended."""
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    """How it was trained: command, epochs, options, as the training wrote them."""
     data: Mapping[str, Any] = field(default_factory=dict)
+    """What it was trained on, with hashes; ``classes`` are the classes' names, which must not contradict the data's."""
     claims: Mapping[str, Claim] = field(default_factory=dict)
+    """Clean accuracies by name of the data set; the doctor holds the model to them."""
     weights: Mapping[str, Any] = field(default_factory=dict)
     """``file`` (beside the card, or in the zoo's weights folder), ``sha256``, ``bytes``, ``dtype``, maybe ``url``."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """Seed, hardware, duration, versions, license, source."""
     notes: str = ""
+    """Sentences for a reader of the leaderboard."""
     path: Path | None = None
     """Where the card was read from."""
 
@@ -109,11 +121,17 @@ class LoadedModel:
     """A model ready to be measured: takes images in [0,1], returns logits."""
 
     name: str
+    """What results call it."""
     module: nn.Module
+    """Takes float32 [n,C,H,W] in [0,1], returns logits [n,K]; its normalization is inside."""
     num_classes: int
+    """K, the number of logits."""
     input_shape: tuple[int, int, int] | None = None
+    """C, H, W; images of another shape are refused. None where the data decide."""
     weights_sha256: str | None = None
+    """Hash of the weights file and of what else decides the answers; None is counted from the tensors."""
     card: ModelCard | None = None
+    """What is known of it; None for a bare module."""
     guessed: bool = False
     """Whether `num_classes` is a guess, which an image of the data replaces (`harness.inputs.outputs.fitted`)."""
 
@@ -133,9 +151,13 @@ class AttackSpec:
     """One ``[[attack]]`` of a suite, as written there."""
 
     id: str
+    """Name in the suite and in results."""
     tool: str
+    """The part of the attack's name before the dot."""
     method: str
+    """The part behind it."""
     params: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters as the suite has them; ``"epsilon/4"`` is still text."""
 
 
 @dataclass(frozen=True)
@@ -147,15 +169,19 @@ class Problem:
     labels: Tensor
     """True labels, int64 [n]."""
     norm: Norm
+    """Of the ball: ``linf``, ``l2`` or ``l1``."""
     epsilon: float
     """Radius of the ball; for attacks of kind ``minimum`` and ``decision`` the largest of the grid."""
     seed: int
     """Seed for tools that want one; the global generators of torch, numpy and python are already seeded with it."""
     num_classes: int
+    """K of the model's logits [n,K]."""
     batch_size: int
+    """Rows that fit through the model at once, for tools that cut batches themselves."""
     component: str | None = None
-    """Which component of a cascade to run."""
+    """Which component of a cascade to run; None for a plain attack."""
     restart: int = 0
+    """Which restart this is, from 0; `seed` differs with it."""
     targets: Tensor | None = None
     """Target classes, int64 [n], of a targeted attack."""
 

@@ -8,6 +8,9 @@ import typer
 from repository import ROOT
 
 from harness.cli import build
+from harness.evidence.run_schema import fields_table
+from harness.inputs.suite import read_suite
+from harness.types import AttackSpec, Claim, DataRequest, LoadedModel, ModelCard, Problem
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
@@ -50,3 +53,37 @@ def test_make_targets_exist():
 
 def test_the_readme_was_read():
     assert len([page for page, _ in LINES if page.name == "README.md"]) >= 6
+
+
+def test_the_suites_are_those_of_the_table():
+    text = (ROOT / "docs" / "suites.md").read_text(encoding="utf-8").partition("## Built-in suites")[2]
+    rows = {
+        name: (attacks, grid) for name, attacks, grid in re.findall(r"^\| `([\w-]+)` \| (.+) \| (.+) \|$", text, re.M)
+    }
+    suites = [read_suite(path) for path in (ROOT / "harness" / "suites").glob("*.toml")]
+    assert set(rows) == {suite.name for suite in suites}
+    for suite in suites:
+        attacks, grid = rows[suite.name]
+        assert grid == ", ".join(epsilon.label for epsilon in suite.grid)
+        assert suite.norm == "linf"
+        assert re.findall(r"mode `([\w-]+)`", attacks) == ([suite.mode] if suite.mode_is_set else [])
+
+
+@pytest.mark.parametrize("part", [DataRequest, LoadedModel, ModelCard, Claim, AttackSpec, Problem])
+def test_what_a_plugin_is_given_is_on_its_page(part):
+    page = (ROOT / "docs" / "types.md").read_text(encoding="utf-8")
+    _, _, section = page.partition(f"### {part.__name__}\n")
+    table = fields_table({part: ""})
+    assert section.partition("#")[0].endswith(table + "\n" * (part is not Problem))
+    assert all(row.count("|") == 3 and len(row.split("|")[2]) > 5 for row in table.splitlines()[2:])
+
+
+def test_every_page_is_in_the_site_and_can_be_reached():
+    nav = re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.M)
+    assert sorted(nav) == sorted(path.name for path in (ROOT / "docs").glob("*.md")), "each page once"
+    readme, index = ((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/index.md"))
+    for example in (path.name for path in (ROOT / "examples").iterdir() if path.is_file()):
+        assert f"](examples/{example})" in readme
+        assert f"](../examples/{example})" in index
+    missing = [page for page in nav if page != "index.md" and f"docs/{page}" not in readme]
+    assert not missing, "no way from the README"

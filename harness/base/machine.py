@@ -1,4 +1,4 @@
-"""What the harness runs on and from: devices, versions of packages, the checkout's revision, the cache folder."""
+"""What the harness runs on and from: devices, versions of packages, the checkout's revision."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import re
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
+
+if TYPE_CHECKING:  # whoever only reads records waits for no torch
+    import torch
 
 
 def revision() -> dict[str, Any] | None:
@@ -50,6 +51,8 @@ def pick_device(name: str) -> torch.device:
     Raises:
         UsageError: no such device, or none here.
     """
+    import torch
+
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
@@ -67,6 +70,8 @@ def pick_device(name: str) -> torch.device:
 def device_name(device: torch.device) -> str:
     """The hardware behind a device, in words."""
     if device.type == "cuda":
+        import torch
+
         return torch.cuda.get_device_name(device)
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

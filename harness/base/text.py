@@ -27,14 +27,14 @@ def _spell(error: UnicodeError) -> tuple[str, int]:
     return "".join(plain), error.end
 
 
-codecs.register_error("harness.plain", _spell)
+codecs.register_error("harness-plain", _spell)
 
 
 def printable(*streams: Any) -> None:
     """Let streams print any text: a result is not lost to a terminal's encoding."""
     for stream in streams:
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="harness.plain")
+            stream.reconfigure(errors="harness-plain")
 
 
 def duration(option: str, text: str) -> float:

@@ -9,7 +9,7 @@ import ast
 import inspect
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +55,20 @@ def table() -> str:
         "Plan": "plan.", "Device": "device.", "Preflight": "preflight.",
         "Calibration": "calibration.", "CellCost": "compute[].",
     }  # fmt: skip
-    rows = [f"| `{places[part.__name__]}{name}` | {said} |" for part in PARTS for name, said in docs(part)]
+    return fields_table({part: places[part.__name__] for part in PARTS})
+
+
+def fields_table(places: Mapping[type, str]) -> str:
+    """What the fields of classes mean, as Markdown, each behind its class's place in the file."""
+    rows = [f"| `{place}{name}` | {said} |" for part, place in places.items() for name, said in docs(part)]
     return "\n".join(["| field | meaning |", "|---|---|", *rows]) + "\n"
 
 
 def docs(part: type) -> Iterator[tuple[str, str]]:
     """Name in the file and doc line of each field, in the file's order."""
-    names = {one.name: one.encode_name for one in msgspec.structs.fields(part)} if part is not Finding else {}
+    names = (
+        {one.name: one.encode_name for one in msgspec.structs.fields(part)} if issubclass(part, msgspec.Struct) else {}
+    )
     (tree,) = ast.parse(inspect.getsource(part)).body
     assert isinstance(tree, ast.ClassDef)
     for here, after in zip(tree.body, [*tree.body[1:], None], strict=True):

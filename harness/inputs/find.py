@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.base.installing import OURS
 from harness.errors import BadData, HarnessError, PluginError, UnknownName, UsageError
-from harness.inputs.registry import Registry, is_plain_name
+from harness.inputs.registry import Entry, Registry, is_plain_name
 from harness.types import DataRequest, Dataset, LoadedModel, ModelCard
 
 ARRAY_FILES = (".npz", ".npy")
@@ -31,7 +31,7 @@ def check_names(models: Iterable[str] = (), data: Iterable[str] = ()) -> None:
         DuplicateName: two packages register one of them.
     """
     for text in data:
-        Registry("datasets").get(data_name(text)[0])
+        _named(data_name(text)[0])
     registry, ours = Registry("models"), all(entry.package == OURS for entry in Registry("sources").entries())
     for text in models:
         if text in registry:
@@ -114,13 +114,12 @@ def find_data(text: str, root: Path | None = None, split: str = "test", seed: in
         PluginError: the plugin returned something that is not a data set.
     """
     name, argument = data_name(text)
-    registry = Registry("datasets")
-    plugin = registry.load(name)
+    package = _named(name).package
+    plugin = Registry("datasets").load(name)
     if root is None and os.environ.get("HARNESS_DATA"):
         root = Path(os.environ["HARNESS_DATA"])
     if root is not None and not root.is_dir():
         raise UsageError(f"data root {str(root)!r} is not a folder; give one with --data-root or HARNESS_DATA")
-    package = registry.get(name).package
     request = DataRequest(split, root, argument or None, seed)  # type: ignore[arg-type]  # the plugin checks the split
     data = _called(f"data set {name!r} of package {package}", plugin, request)
     if not isinstance(data, Dataset):
@@ -128,6 +127,19 @@ def find_data(text: str, root: Path | None = None, split: str = "test", seed: in
     if not len(data):
         raise BadData(f"data set {data.name!r} has no samples")
     return data
+
+
+def _named(name: str) -> Entry:
+    """The data set's entry; who forgot what kind of data a path is gets told.
+
+    Raises:
+        UnknownName, DuplicateName: see `Registry.get`.
+    """
+    registry = Registry("datasets")
+    kind = "folder" if Path(name).is_dir() else "csv" if name.endswith(".csv") else None
+    if kind is not None and name not in registry:
+        raise UnknownName("dataset", name, registry.names(), hint=f"({kind}:{name} reads what lies there)")
+    return registry.get(name)
 
 
 def data_name(text: str) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,9 +17,9 @@ from harness.inputs.labels import as_labels
 from harness.inputs.outputs import answer, fitted, with_logits
 from harness.types import Dataset, LoadedModel
 
-ModelLike = nn.Module | LoadedModel | str
+ModelLike = nn.Module | LoadedModel | str | Path
 """A module, a loaded model, or what ``--model`` takes."""
-DataLike = str | Dataset | tuple[Any, Any] | Iterable[Any]
+DataLike = str | Path | Dataset | tuple[Any, Any] | Iterable[Any]
 """What ``--data`` takes, a data set, ``(images, labels)``, or a loader of such batches."""
 
 
@@ -57,18 +58,21 @@ class Samples:
         return _pair(self.collate([self.samples[int(index)] for index in indices]), self.name)
 
 
-def as_data(data: DataLike, name: str | None = None) -> Dataset:
+def as_data(data: DataLike, name: str | None = None, root: Path | None = None) -> Dataset:
     """`data` as a data set; tensors and loaders have no class names yet, see `name_classes`.
 
     A `DataLoader` in order or shuffled is read through its data set, so that samples keep their numbers; one with a
-    sampler of its own, or any other iterable of ``(images, labels)``, is read once into memory.
+    sampler of its own, or any other iterable of ``(images, labels)``, is read once into memory. `root` is for data sets
+    by name, as `find_data` has it.
 
     Raises:
         UsageError: not a kind of data this function knows.
         BadData: images are no float32 [n,C,H,W], labels do not fit them, or there are none.
     """
-    if isinstance(data, str):
-        return find_data(data)
+    if isinstance(data, str | Path):
+        return find_data(str(data), root)
+    if root is not None:
+        raise UsageError(f"data_root {str(root)!r} is for data sets by name; the data given is a {type(data).__name__}")
     found = _as_data(data, name)
     if not len(found):
         raise BadData(f"data {found.name!r} has no samples")
@@ -128,8 +132,8 @@ def as_model(model: ModelLike, data: Dataset, name: str | None = None) -> Loaded
         UsageError: no kind of model.
         ModelRefused: the module fails on an image of `data`, or there are no plain logits [1,K] in what it returns.
     """
-    if isinstance(model, str):
-        model = find_model(model)
+    if isinstance(model, str | Path):
+        model = find_model(str(model))
     if isinstance(model, LoadedModel):
         return fitted(model, data)
     if not isinstance(model, nn.Module):

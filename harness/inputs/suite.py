@@ -142,7 +142,9 @@ def read_suite(path: Path) -> Suite:
     """Read a suite file; see `load_suite`."""
     try:
         text = path.read_text(encoding="utf-8-sig")  # some editors write a byte order mark
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise BadSuite(f"suite file {path} cannot be read: {error.strerror or error}") from None
+    except ValueError as error:  # no text
         raise BadSuite(f"suite file {path} cannot be read: {error}") from None
     try:
         raw = tomllib.loads(text)

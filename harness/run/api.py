@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.base.text import duration
 from harness.evidence.given import Given
 from harness.inputs.objects import DataLike, ModelLike, as_data, as_model, name_classes
 from harness.inputs.suite import Suite, load_suite
 from harness.run.job import evaluate as run
 from harness.run.options import Options
-from harness.run.progress import Lines
+from harness.run.progress import Lines, LiveReport, interrupts
 from harness.run.result import Result
+from harness.types import Scale
 
 __all__ = ["Result", "evaluate"]
+
+INTERRUPTED = "interrupted; what was finished is on disk, the same call goes on from there"
 
 
 def evaluate(
@@ -22,9 +26,10 @@ def evaluate(
     data: DataLike = "signs",
     *,
     n: int | None = None,
-    eps: Sequence[str | float] | None = None,
+    eps: Sequence[str | float] | str | float | None = None,
     name: str | None = None,
     data_name: str | None = None,
+    data_root: str | Path | None = None,
     device: str = "auto",
     batch_size: int | None = None,
     seed: int = 0,
@@ -35,23 +40,31 @@ def evaluate(
     force: bool = False,
     precision: str = "auto",
     compile: str = "auto",
-    budget: float | None = None,
+    budget: float | str | None = None,
     transfer: str | Path | Sequence[str | Path] = (),
     unit_timeout: float | None = None,
+    executor: str = "local",
+    workers: int | None = None,
+    gpus_per_worker: float | None = None,
+    ray_address: str | None = None,
     progress: bool = True,
 ) -> Result:
     """Attack `model` with `suite` on `data`; the same call again continues, or only reads what is on disk.
+
+    Ctrl-C, or a notebook's stop button, finishes what is running, shows what is known so far and raises
+    `KeyboardInterrupt`; a second one stops at once. Finished units are on disk in either case.
 
     Args:
         model: A `torch.nn.Module` that takes float32 [n,C,H,W] in [0,1] and returns logits [n,K], with its
             normalization inside, or anything ``harness eval --model`` takes. Its modes and gradients come back.
         suite: Name of a suite, a suite file, or a `Suite`.
         data: ``(images, labels)`` with images float32 [n,C,H,W] in [0,1], a `DataLoader` or another iterable of such
-            batches, a `harness.types.Dataset`, or anything ``harness eval --data`` takes.
+            batches, a `harness.types.Dataset`, or anything ``harness eval --data`` takes, as text or as a path.
         n: Measure a fixed random n of the samples; None for all.
-        eps: Epsilons in input units instead of the suite's, for instance ``["2/255", 0.05]``.
+        eps: Epsilons in input units instead of the suite's, for instance ``["2/255", 0.05]`` or ``"2/255,8/255"``.
         name: What results call the model; default: its class.
         data_name: What results call the data.
+        data_root: Folder with local copies of data sets that are given by name; None takes ``HARNESS_DATA``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
         batch_size: Rows through the network at once; None finds it by measuring.
         seed: Seed of the attacks.
@@ -63,10 +76,15 @@ def evaluate(
         precision: What attacks differentiate: ``auto`` the fastest float32 copy, ``exact`` the model itself, or a copy
             in ``float32``, ``tf32`` or ``bf16``. The float32 model confirms every witness.
         compile: ``on`` compiles the copy; ``off`` and ``auto`` do not.
-        budget: Seconds after which the run stops; the result says what is missing, the same call goes on.
+        budget: Seconds, or text such as ``"1h30m"``, after which the run stops; the result says what is missing, the
+            same call goes on.
         transfer: Runs, or folders of runs, of other models on the same samples, whose witnesses are offered to this
             model afterwards; what they break is a finding.
         unit_timeout: Give up an attack on a chunk of samples at an epsilon after this many seconds; None never.
+        executor: Who computes: ``local``, or ``ray`` for several GPUs or machines.
+        workers: ray: how many; None for as many as fit.
+        gpus_per_worker: ray: GPUs for each worker, or a share of one.
+        ray_address: ray: a running cluster, for instance ``auto``.
         progress: Show progress, on standard error or in the notebook.
 
     Raises:
@@ -79,13 +97,15 @@ def evaluate(
     """
     chosen = suite if isinstance(suite, Suite) else load_suite(str(suite))
     if eps is not None:
-        chosen = chosen.with_grid(eps)
+        chosen = chosen.with_grid(_grid(eps))
     if mode is not None:
         chosen = chosen.with_mode(mode)
-    samples = as_data(data, data_name)
+    seconds = duration("budget", budget) if isinstance(budget, str) else budget
+    samples = as_data(data, data_name, None if data_root is None else Path(data_root))
     loaded = as_model(model, samples, name)
     name_classes(samples, loaded.num_classes)
     others = [transfer] if isinstance(transfer, (str, Path)) else transfer
+    scale = Scale(workers, gpus_per_worker, ray_address)
     options = Options(
         Path(results),
         n=n,
@@ -95,9 +115,11 @@ def evaluate(
         witnesses=witnesses,
         fresh=fresh,
         force=force,
+        executor=executor,
+        scale=scale,
         precision=precision,
         compile=compile,
-        budget=budget,
+        budget=seconds,
         transfer=tuple(map(Path, others)),
         unit_timeout=unit_timeout,
         given=Given(
@@ -105,15 +127,23 @@ def evaluate(
             name=name,
             suite=None if isinstance(suite, Suite) else str(suite),
             data=data if isinstance(data, str) else None,
+            data_root=None if data_root is None else str(data_root),
             transfer=tuple(map(str, others)),
         ),
     )
-    if not progress:
-        return Result(run(loaded, chosen, samples, options, Lines()), loaded, samples)
-    from harness.run.progress import LiveReport, interrupts
-
-    with LiveReport() as report, interrupts(report):
-        done = run(loaded, chosen, samples, options, report)
+    try:
+        with LiveReport() if progress else Lines() as report, interrupts(report):
+            result = Result(run(loaded, chosen, samples, options, report), loaded, samples)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(INTERRUPTED) from None
     if report.interrupted:
-        raise KeyboardInterrupt
-    return Result(done, loaded, samples)
+        report.say(str(result))
+        raise KeyboardInterrupt(INTERRUPTED)
+    return result
+
+
+def _grid(eps: Sequence[str | float] | str | float) -> list[str | float]:
+    """What ``--eps`` takes, a single epsilon, or several."""
+    if isinstance(eps, str):
+        return [part for part in eps.split(",") if part.strip()]
+    return [eps] if isinstance(eps, float | int) else list(eps)

@@ -25,6 +25,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from harness.base.text import in_words
 from harness.evidence import facts as fact
 from harness.evidence.run_info import RunInfo
 from harness.evidence.suite_label import shown_label
@@ -32,7 +33,10 @@ from harness.measure.worker import Done
 
 
 class LiveReport:
-    """Progress, time left and robust accuracy so far, on stderr or in a notebook; elsewhere a plain line a minute."""
+    """Progress, time left and robust accuracy so far, on stderr or in a notebook with ipywidgets.
+
+    Elsewhere plain lines: one a minute in a log, one every ten seconds and one at the end in a notebook.
+    """
 
     def __init__(self, quiet: bool = False) -> None:
         # This very stream: while an attack runs, sys.stderr collects what it prints.
@@ -47,7 +51,8 @@ class LiveReport:
         self._starting = self.console.status("loading and checking the model")
         self._info: RunInfo | None = None
         self._counts: dict[tuple[str, str], list[int]] = {}
-        self._said = time.monotonic()
+        self._begun = self._said = time.monotonic()
+        self._patience = 10 if self.console.is_jupyter else 60  # a log is read later, a notebook now
         self._finished = self._total = 0
 
     def __enter__(self) -> LiveReport:
@@ -87,9 +92,12 @@ class LiveReport:
             self._progress.advance(self._task)
         if self._live is not None:
             self._live.update(self._view())
-        elif time.monotonic() - self._said > 60:
+        elif time.monotonic() - self._said > self._patience or (
+            self.console.is_jupyter and self._finished == self._total
+        ):
             self._said = time.monotonic()
-            self.console.print(f"{self._finished} of {self._total} units", highlight=False)
+            passed = in_words(self._said - self._begun)
+            self.console.print(f"{self._finished} of {self._total} units after {passed}", highlight=False)
 
     def say(self, line: str) -> None:
         """Print a line, whole."""
@@ -113,33 +121,6 @@ class LiveReport:
             counted = [self._counts.get((attack.id, label), [0, 0]) for label in grid]
             table.add_row(Text(attack.id), *(f"{100 * s / n:.1f} (n={n})" if n else "…" for s, n in counted))
         return Group(table, self._progress)
-
-
-@contextmanager
-def interrupts(report: LiveReport) -> Iterator[None]:
-    """The first Ctrl-C finishes the unit and stops, the second stops at once; units on disk stay in either case.
-
-    SIGTERM, by which batch systems announce the end of a job, counts like Ctrl-C.
-    """
-
-    def pressed(_signal: int, _frame: object) -> None:
-        if report.interrupted:
-            raise KeyboardInterrupt
-        report.interrupted = True
-        report.console.print("finishing what is running, then stopping; Ctrl-C again stops at once")
-
-    before = {}
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, pressed)
-    except ValueError:  # not the main thread: nobody presses Ctrl-C here
-        yield
-        return
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class Reporter(Protocol):
@@ -179,6 +160,46 @@ class Silent:
 class Lines(Silent):
     """No progress; only where the numbers come from, if not from this very start, on standard error."""
 
+    def __init__(self) -> None:
+        self.interrupted = False
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
     def say(self, line: str) -> None:
         """Print the line."""
         print(line, file=sys.stderr)
+
+    def stop(self) -> bool:
+        """Whether Ctrl-C was pressed."""
+        return self.interrupted
+
+
+@contextmanager
+def interrupts(report: LiveReport | Lines) -> Iterator[None]:
+    """The first Ctrl-C finishes the unit and stops, the second stops at once; units on disk stay in either case.
+
+    SIGTERM, by which batch systems announce the end of a job, counts like Ctrl-C.
+    """
+
+    def pressed(_signal: int, _frame: object) -> None:
+        if report.interrupted:
+            raise KeyboardInterrupt
+        report.interrupted = True
+        report.say("finishing what is running, then stopping; Ctrl-C again stops at once")
+
+    before = {}
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, pressed)
+    except ValueError:  # not the main thread: nobody presses Ctrl-C here
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:  # one that Python did not install cannot be put back
+                signal.signal(number, handler)

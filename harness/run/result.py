@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from harness.base.threat import parse_epsilon
 from harness.errors import MissingPackage, UsageError
 from harness.evidence import facts as fact
 from harness.run.job import Run
+from harness.run.notebook import as_html
 from harness.types import Dataset, LoadedModel
 
 if TYPE_CHECKING:
@@ -51,9 +51,10 @@ class Result:
         return self.run.complete
 
     @property
-    def clean_accuracy(self) -> float:
-        """Share of the samples that are classified correctly unperturbed."""
-        return float(self.summary["clean"]["accuracy"])
+    def clean_accuracy(self) -> float | None:
+        """Share of the samples that are classified correctly unperturbed; None where none was looked at yet."""
+        share: float | None = self.summary["clean"]["accuracy"]
+        return share
 
     def robust_accuracy(self, epsilon: str | float, attack: str | None = None) -> float | None:
         """Share of all samples that are right and of which no witness inside the ball is known.
@@ -123,11 +124,8 @@ class Result:
         except ModuleNotFoundError:
             raise MissingPackage(f"plots need matplotlib; run: {extra('figures')}") from None
         axes = axes if axes is not None else pyplot.subplots()[1]
-        clean, *records = self._records()
-        attacks = dict.fromkeys(record["attack"] for record in records)
-        # The worst case of a single attack is that attack, or nearly so: one line is enough.
-        for name in [name for name in attacks if name != WORST] if len(attacks) == 2 else attacks:
-            shown = [clean, *(r for r in records if r["attack"] == name and r["accuracy"] is not None)]
+        curves = self._curves()
+        for name, shown in curves.items():
             x, y, low, high = zip(*((r["epsilon"], r["accuracy"], r["low"], r["high"]) for r in shown), strict=True)
             (line,) = axes.plot(x, y, marker="o", label=name)
             axes.fill_between(x, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
@@ -135,7 +133,8 @@ class Result:
         axes.set_xticks([0, *grid], ["0", *grid.values()])
         axes.set(xlabel=f"{self.summary['norm']} epsilon", ylabel="robust accuracy", ylim=(0, 1))
         axes.set_title(f"{self.summary['model']} on {self.summary['data']}, n={self.summary['n']}")
-        axes.legend()
+        if curves:
+            axes.legend()
         return axes
 
     def verify(self, replay: int = 0, seed: int | None = None, device: str = "auto") -> Verdict:
@@ -171,20 +170,30 @@ class Result:
         return "\n".join([self._title(), *("  ".join(words) for words in self._rows()), *self._notes()])
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
-        head, *body = self._rows()
-        rows = ["".join(f"<th>{escape(word)}</th>" for word in head)]
-        rows += ["".join(f"<td>{escape(word)}</td>" for word in words) for words in body]
-        table = "".join(f"<tr>{row}</tr>" for row in rows)
-        notes = "".join(f"<p>{escape(note)}</p>" for note in self._notes())
-        return f"<p>{escape(self._title())}</p><table>{table}</table>{notes}"
+        """What a notebook shows: the table, a curve, and what was noticed."""
+        return as_html(self._title(), self._rows(), self._curves(), self._notes())
 
     def _title(self) -> str:
         summary = self.summary
-        return f"{summary['model']} under {summary['suite']} on {summary['data']}, n={summary['n']}"
+        words = f"{summary['model']} under {summary['suite']} on {summary['data']}, n={summary['n']}"
+        return f"{words}, {summary['norm']}, mode {summary['mode']}: grade {summary['grade'] or '–'}"
 
     def _notes(self) -> list[str]:
-        return [f"{entry['level']}: {entry['check']}: {entry['message']}" for entry in self.summary["findings"]]
+        notes = [f"{entry['level']}: {entry['check']}: {entry['message']}" for entry in self.summary["findings"]]
+        if self.run.info.status != "complete":
+            notes.append(f"{self.run.info.status}: the same call goes on from what is on disk")
+        return [*notes, f"evidence in {self.folder}"]
+
+    def _curves(self) -> dict[str, list[dict[str, Any]]]:
+        """The measured points of each line of the picture, by its name; each begins at the clean accuracy."""
+        clean, *records = self._records()
+        if clean["accuracy"] is None:
+            return {}
+        names = list(dict.fromkeys(record["attack"] for record in records))
+        if len(names) == 2:  # the worst case of a single attack is that attack, or nearly so: one line is enough
+            names.remove(WORST)
+        measured = [record for record in records if record["accuracy"] is not None]
+        return {name: [clean, *(point for point in measured if point["attack"] == name)] for name in names}
 
     def _records(self) -> list[dict[str, Any]]:
         """The rows of `metrics`."""
@@ -205,12 +214,13 @@ class Result:
         cells = {(cell["attack"], cell["epsilon_label"]): cell for cell in summary["cells"]}
         shown = [["accuracy, %", "clean", *grid]]
         clean = percent(summary["clean"]["accuracy"], summary["clean"]["ci95"])
-        for name in dict.fromkeys(attack for attack, _ in cells):
+        for name in (entry.id for entry in self.run.info.suite.attacks):
             found = [cells.get((name, label), {"status": "missing"}) for label in grid]
             shown.append([name, clean, *(_text(cell) for cell in found)])
         if len(shown) > 2:
-            worst = [percent(row["robust_accuracy"], row["ci95"]) for row in summary["worst_case"]]
-            shown.append([WORST, clean, *worst])
+            worst = {row["epsilon_label"]: row for row in summary["worst_case"]}
+            rows = (worst.get(label, {}) for label in grid)
+            shown.append([WORST, clean, *(percent(row.get("robust_accuracy"), row.get("ci95")) for row in rows)])
         return shown
 
 

@@ -33,7 +33,8 @@ def state_dict_model(text: str) -> LoadedModel | None:
     ``arch`` is a classifier of torchvision, ``timm/NAME``, or ``file.py:function`` with a function that returns the
     network with random weights. ``mean`` and ``std`` are put inside the model; leave them out where the network
     normalizes itself. ``key`` names the entry of the file that holds the state dict (``key=outer.inner`` for one inside
-    another), ``prefix`` what stands before the names of the network's tensors; both only where there is a choice.
+    another), ``prefix`` what stands before the names of the network's tensors; both only where there is a choice. With
+    ``shape``, images of another one are refused; without it torchvision's networks are built for 3x32x32.
 
     A file that holds a whole program (`model_zoo.loading.program`) needs no ``arch``.
 
@@ -63,18 +64,19 @@ def state_dict_model(text: str) -> LoadedModel | None:
         raise UsageError(
             f"model {text!r} is a file of weights; add its architecture: {file}?arch=resnet18&num_classes=10"
         )
-    shape = shape or (3, 32, 32)
     classes = int(number(given.get("num_classes", "10"), "num_classes"))
     found = entries(read_weights(path) if kind == "safetensors" else read_tensors(path), path, given.get("key"))
     names = [name for tensors in found.values() for name in tensors]
-    network = _network(given["arch"], classes, shape, architectures.has_auxiliary(names))
+    network = _network(given["arch"], classes, shape or (3, 32, 32), architectures.has_auxiliary(names))
     load_strictly(network, fitting(found, network, path, given.get("prefix")), f"weights {path}")
     model = architectures.Normalized(network, mean, std) if mean or std else network
     model.eval()  # what it returns is not asked: some overrides return nothing
     # Without these options models keep the identity they always had.
     chosen = [given["key"]] if given.get("key") else []
     chosen += [f"prefix={given['prefix']}"] if given.get("prefix") else []
-    return LoadedModel(path.stem, model, classes, shape, _identity(path, given["arch"], mean, std, *chosen))
+    sha256 = _identity(path, given["arch"], mean, std, *chosen)
+    counted = "num_classes" not in given and ".py:" in given["arch"]  # the file knows, the 10 above is a guess
+    return LoadedModel(path.stem, model, classes, shape, sha256, guessed=counted)
 
 
 def _identity(path: Path, *settings: object) -> str:

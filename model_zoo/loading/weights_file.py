@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,12 +94,21 @@ def read_tensors(path: Path) -> Any:
         BadWeights: unreadable, or loading it would run code.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251  # runs no code
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles that are none of torch's; they are refused below
+            return torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251  # runs no code
     except Exception as error:  # the unpickler raises whatever the bytes make it raise
-        reason = " ".join(str(error).split())[:160]
         raise BadWeights(
-            f"weights {path} cannot be read as tensors alone ({reason}); save model.state_dict()"
+            f"weights {path} cannot be read as tensors alone ({_cause(error)}); save model.state_dict()"
         ) from None
+
+
+def _cause(error: Exception) -> str:
+    """What torch says at the end of a page of advice."""
+    text = " ".join(str(error).split()).partition("Check the documentation of torch.load")[0].strip()
+    if held := re.search(r"Unsupported global: GLOBAL (\S+)", text):
+        return f"they hold {held[1]}, whose code would run"
+    return (text.rpartition("WeightsUnpickler error: ")[2] or type(error).__name__)[:160]
 
 
 @contextmanager

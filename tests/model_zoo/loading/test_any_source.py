@@ -90,8 +90,10 @@ def test_a_state_dict_for_cifar_and_safetensors(work):
 
     network = build("squeezenet1_1", 10, (3, 32, 32))
     safetensors.torch.save_file(network.state_dict(), "squeeze.safetensors")
-    model = find_model("squeeze.safetensors?arch=squeezenet1_1&num_classes=10")
-    assert model.input_shape == (3, 32, 32)
+    text = "squeeze.safetensors?arch=squeezenet1_1&num_classes=10"
+    assert find_model(f"{text}&shape=3x32x32").input_shape == (3, 32, 32)
+    model = find_model(text)
+    assert model.input_shape is None  # nobody said so: the data's are tried
     assert measured(model, (3, 32, 32), 10, work).complete
 
 
