@@ -49,6 +49,15 @@ class Recipe:
     settings: Settings = field(default_factory=Settings)
     augment: float = 1.0
     """Strength of the augmentation; 0 for none."""
+    cutout: float = 0.0
+    """Side of the square that is cut out of every image, as a share of the image's side; 0 for none."""
+
+
+def recipe_of(options: Mapping[str, Any]) -> Recipe:
+    """The recipe that options of ``harness train`` make, by the keys of a recipe's TOML (`model_zoo.recipe.named`)."""
+    rest = dict(options)
+    parts = {key: rest.pop(key) for key in ("defense", "data", "arch", "init", "augment", "cutout") if key in rest}
+    return Recipe(options=rest.pop("set", {}), settings=Settings(**rest), **parts)
 
 
 @dataclass(frozen=True)
@@ -86,7 +95,7 @@ def train(
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"output folder {output} cannot be made: {error.strerror}; give another one") from None
-    augment = Augmentation.of_strength(recipe.augment) if recipe.augment else None
+    augment = _augmentation(recipe)
     report = Progress(console, recipe.settings.epochs, recipe.defense)
     report.say(f"data: {', '.join(recipe.data)}")
     data = _load_data(recipe, data_root)
@@ -134,7 +143,7 @@ def train(
             **{
                 k: v for k, v in asdict(recipe.settings).items() if k not in ("seed", "precision", "checkpoint_seconds")
             },
-            "optimizer": "AdamW, one cycle",
+            "optimizer": f"AdamW, {'one cycle' if recipe.settings.schedule == 'cycle' else 'constant rate'}",
             "options": defense.options(),
             "augmentation": asdict(augment) if augment else "none",
             "quick_validation": {"epsilon": spell(epsilon), "pgd_steps": Validator.steps},
@@ -206,6 +215,19 @@ def _start(recipe: Recipe, data: Data) -> tuple[nn.Module, tuple[float, ...], tu
     return model, mean, std, initial.initialize(architectures.unwrap(model), recipe.arch, recipe.init)
 
 
+def _augmentation(recipe: Recipe) -> Augmentation | None:
+    """What the recipe does to the images of a batch; None for nothing.
+
+    Raises:
+        UsageError: the strength or the cutout is out of range.
+    """
+    if not 0 <= recipe.cutout < 1:
+        raise UsageError(f"cutout is {recipe.cutout}; give a share of the image's side below 1, such as 0.25")
+    if not recipe.augment and not recipe.cutout:
+        return None
+    return replace(Augmentation.of_strength(recipe.augment), cutout=recipe.cutout)
+
+
 def _fingerprint(recipe: Recipe, defense: Defense, data: Data, source: str | None) -> str:
     """All that determines the training besides the loop's settings: a checkpoint of another one is refused."""
     parts = {
@@ -215,6 +237,7 @@ def _fingerprint(recipe: Recipe, defense: Defense, data: Data, source: str | Non
         "arch": recipe.arch,
         "init": source,
         "augment": recipe.augment,
+        **({"cutout": recipe.cutout} if recipe.cutout else {}),
     }
     return json.dumps(parts, sort_keys=True)
 

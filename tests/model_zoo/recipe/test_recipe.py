@@ -64,7 +64,7 @@ def test_the_folder_holds_card_weights_and_history(finished: Path) -> None:
     card = read_card(finished / "card.toml")
     assert (card.name, card.defense, card.num_classes, card.input_shape) == ("mine", "fgsm", 3, (3, 8, 8))
     assert card.trained_for == {"norm": "linf", "epsilon": "4/255"}
-    assert card.recipe["options"] == {"epsilon": 4 / 255, "clean_share": 0.5}
+    assert card.recipe["options"] == {"epsilon": 4 / 255, "clean_share": 0.5, "label_smoothing": 0.0}
     assert (card.recipe["epochs"], card.recipe["init"], card.provenance["seed"]) == (6, "random", 0)
     assert card.weights["sha256"] == sha256_of(finished / "weights.safetensors")
     assert {row["n"] for name, row in card.data.items() if name not in ("sets", "classes")} == {24, 9}
