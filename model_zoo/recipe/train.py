@@ -16,6 +16,7 @@ from torch import nn
 from harness.errors import BadData, HarnessError, PluginError, UsageError
 from harness.inputs.find import data_name
 from harness.inputs.registry import Registry, stranger
+from harness.inputs.seen import sets_of, sources_of
 from harness.types import Claim, DataRequest, Dataset, ModelCard
 from model_zoo.datasets.base import Concatenated, content_hash
 from model_zoo.defenses.base import Defense, TrainingContext, load_defense
@@ -28,7 +29,7 @@ from model_zoo.training import checkpoint, initial
 from model_zoo.training.augment import Augmentation
 from model_zoo.training.clean_accuracy import clean_accuracy
 from model_zoo.training.loop import Settings, fit
-from model_zoo.training.output import CARD, RESUME, finish, provenance, save_weights
+from model_zoo.training.output import CARD, RESUME, finish, provenance, save_seen, save_weights
 from model_zoo.training.progress import Progress
 
 QUICK_EPSILON = 2 / 255
@@ -103,6 +104,7 @@ def train(
     model.to(target)
     epsilon = number(defense.trained_for.get("epsilon", QUICK_EPSILON))
     fingerprint = _fingerprint(recipe, defense, data, source)
+    start = initial.start_card(recipe.init)
     card = ModelCard(
         name=output.resolve().name,
         defense=recipe.defense,
@@ -111,7 +113,7 @@ def train(
         input_shape=data.shape,
         mean=mean,
         std=std,
-        data={"sets": list(recipe.data), "classes": list(data.train.classes), **data.hashes},
+        data={"sets": list(recipe.data), "classes": list(data.train.classes), **data.hashes, **_before(start, data)},
     )
     with report, _named(recipe.defense):
         context = TrainingContext(data.train, recipe.settings, augment, output, report, fingerprint, card, recipe.init)
@@ -138,6 +140,7 @@ def train(
     card = replace(
         card,
         trained_for=defense.trained_for,
+        data={**card.data, "seen": save_seen(data.train, start, output)},
         recipe={
             "init": source or "random",
             **{
@@ -197,8 +200,21 @@ def _load_data(recipe: Recipe, root: Path | None) -> Data:
                 f"data set {text}: the classes of training ({_few(part.classes)}) and validation"
                 f" ({_few(val.classes)}) differ, so their labels mean different things; give both the same"
             )
-    hashes = {part.name: {"n": len(part), "sha256": content_hash(part)} for part in [*parts, *held_out]}
+    hashes = {part.name: _described(part) for part in [*parts, *held_out]}
     return Data(Concatenated(parts), held_out, hashes)
+
+
+def _described(part: Dataset) -> dict[str, Any]:
+    """A set for the card."""
+    sources = sources_of(part)
+    return {"n": len(part), "sha256": content_hash(part), **({"sources": dict(sources)} if sources else {})}
+
+
+def _before(start: ModelCard | None, data: Data) -> dict[str, Any]:
+    """The sets that the weights of the start have seen and this training does not name: the card's ``data.start``."""
+    sets = sets_of(start) if start is not None else {}
+    other = {name: table for name, table in sets.items() if table != data.hashes.get(name)}
+    return {"start": other} if other else {}
 
 
 def _few(names: Sequence[str]) -> str:
@@ -233,7 +249,7 @@ def _fingerprint(recipe: Recipe, defense: Defense, data: Data, source: str | Non
     parts = {
         "defense": recipe.defense,
         "options": defense.options(),
-        "data": data.hashes,
+        "data": {name: {"n": table["n"], "sha256": table["sha256"]} for name, table in data.hashes.items()},
         "arch": recipe.arch,
         "init": source,
         "augment": recipe.augment,
