@@ -19,7 +19,7 @@ from model_zoo.defenses.pgd import PGD
 from model_zoo.defenses.standard import Standard
 from model_zoo.defenses.trades import TRADES, divergence
 
-ALL = (Standard(), FGSM(), FastFGSM(), NFGSM(), PGD(), TRADES())
+ALL = (Standard(), FGSM(), FastFGSM(), NFGSM(), PGD(), TRADES(), TRADES(awp=0.01))
 
 
 class Line(nn.Module):
@@ -202,6 +202,7 @@ def test_options_are_parsed() -> None:
         (NFGSM, {"noise": "-1"}, "noise"),
         (PGD, {"label_smoothing": "1"}, "label_smoothing"),
         (TRADES, {"beta": "-1"}, "beta"),
+        (TRADES, {"awp": "1"}, "awp"),
         (Standard, {"label_smoothing": "1"}, "label_smoothing"),
     ],
 )
