@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
 from harness.types import Claim, ModelCard
 
 
@@ -50,7 +50,11 @@ def main(
     data_root: Annotated[Path | None, typer.Option(envvar="HARNESS_DATA")] = None,
 ) -> None:
     """Measure clean accuracy on test sets and write it into the card."""
-    card = add_claims(path, data.split(","), data_root)
+    try:
+        card = add_claims(path, data.split(","), data_root)
+    except HarnessError as error:
+        typer.echo(f"harness: {error}", err=True)
+        raise typer.Exit(2) from None
     for name, claim in card.claims.items():
         typer.echo(f"{card.name}  {name}  {100 * claim.accuracy:.2f} %  n={claim.n}")
 

@@ -27,6 +27,7 @@ from model_zoo.loading.card_file import read_card
 from model_zoo.loading.from_card import MODEL_CARDS, WEIGHTS
 from model_zoo.loading.sources import resolve
 from model_zoo.loading.weights_file import sha256_of
+from model_zoo.recipe import claims
 from model_zoo.recipe.claims import add_claims
 from model_zoo.recipe.train import Recipe, _named, load_dataset, train
 from model_zoo.training import initial
@@ -97,6 +98,19 @@ def test_the_claim_is_the_accuracy_of_the_file_that_is_loaded(finished: Path, im
     assert claim.n == 9
 
 
+def test_the_card_says_how_the_loop_was_set(images: Path, tmp_path: Path) -> None:
+    settings = replace(RECIPE.settings, schedule="constant", ema=0.9)
+    card = train(
+        replace(RECIPE, data=[f"folder:{images}"], settings=settings, cutout=0.25), tmp_path / "x", device="cpu"
+    )
+    told = read_card(tmp_path / "x" / "card.toml").recipe
+    assert told == card.recipe
+    assert (told["schedule"], told["ema"], told["optimizer"]) == ("constant", 0.9, "AdamW, constant rate")
+    assert told["augmentation"]["cutout"] == 0.25
+    with pytest.raises(UsageError, match=r"cutout is 1\.5; give a share"):
+        train(replace(RECIPE, data=[f"folder:{images}"], cutout=1.5), tmp_path / "y", device="cpu")
+
+
 def test_a_finished_folder_is_not_overwritten(finished: Path) -> None:
     with pytest.raises(UsageError, match="already holds a finished training"):
         train(RECIPE, finished)
@@ -129,6 +143,10 @@ def test_what_was_trained_on_is_listed_and_handed_on(finished: Path, images: Pat
             assert [(f.level, f.figure) for f in found] == [("refuse", 1.0)]
             with pytest.raises(UsageError, match=r"next makes no claim on folder-\w+-test: training images: 24 of 24"):
                 add_claims(tmp_path / "next", [f"folder:{place}"])
+        app = typer.Typer()
+        app.command()(claims.main)
+        told = CliRunner().invoke(app, [str(tmp_path / "next"), "--data", f"folder:{images}"])
+        assert (told.exit_code, told.output.count("\n")) == (2, 1)
         mine = read_card(finished / "card.toml")
         assert training_images(mine, load_dataset(f"folder:{other}", "test", None)) == []
         assert "start" not in mine.data
