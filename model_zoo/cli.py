@@ -11,11 +11,17 @@ from harness.cli.output import waiting
 from harness.errors import UsageError
 from harness.inputs.find import check_names
 from harness.inputs.registry import Registry
+from model_zoo.recipe.named import read_recipe, recipe_names
 
 
 def train(
-    defense: Annotated[str, typer.Option(help="Training recipe; see `harness list defenses`.")],
+    context: typer.Context,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for card, weights and history.")],
+    defense: Annotated[str | None, typer.Option(help="How to train; see `harness list defenses`.")] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="A named recipe or a TOML file of these options, which others given here change."),
+    ] = None,
     data: Annotated[
         list[str] | None, typer.Option(help="Data set, or several with commas; repeatable: gtsrb,signs:34000.")
     ] = None,
@@ -24,8 +30,12 @@ def train(
     ] = "resnet18",
     epochs: Annotated[int, typer.Option(help="Passes over the training data.")] = 10,
     batch_size: Annotated[int, typer.Option(help="Images in one step.")] = 128,
-    lr: Annotated[float, typer.Option(help="Peak learning rate of the one-cycle schedule.")] = 1e-3,
+    lr: Annotated[float, typer.Option(help="Learning rate; the peak of a cycle.")] = 1e-3,
     weight_decay: Annotated[float, typer.Option(help="AdamW's weight decay.")] = 0.05,
+    schedule: Annotated[str, typer.Option(help="Learning rate: cycle (up, then down to 0) or constant.")] = "cycle",
+    ema: Annotated[
+        float, typer.Option(help="Keep a moving average of the weights with this decay, such as 0.999; 0: do not.")
+    ] = 0.0,
     init: Annotated[
         str | None,
         typer.Option(help="`imagenet`, another training's output folder, or a checkpoint of the zoo by its name."),
@@ -37,6 +47,9 @@ def train(
         int, typer.Option(help="Seed of weights, order, augmentation and rendered data; a split stays as it is.")
     ] = 0,
     augment: Annotated[float, typer.Option(help="Strength of the random augmentation; 0 for none.")] = 1.0,
+    cutout: Annotated[
+        float, typer.Option(help="Gray out a square of this share of each image's side; 0: do not.")
+    ] = 0.0,
     data_root: Annotated[
         Path | None, typer.Option(envvar="HARNESS_DATA", help="Folder with local copies of data sets.")
     ] = None,
@@ -46,27 +59,44 @@ def train(
     ] = "auto",
 ) -> None:
     """Train a model and write its card, weights and history; started again, it goes on where it was."""
-    Registry("defenses").get(defense)  # before torch is imported: a typo is told at once
-    names = [name.strip() for text in data or ["signs"] for name in text.split(",")]
-    if not all(names):
-        raise UsageError(f"--data {','.join(data or [])!r} has an empty name; write for instance gtsrb,signs:34000")
-    check_names(data=names)
+    given = {
+        "defense": defense, "data": data, "arch": arch, "epochs": epochs, "batch_size": batch_size, "lr": lr,
+        "weight_decay": weight_decay, "schedule": schedule, "ema": ema, "init": init, "augment": augment,
+        "cutout": cutout, "seed": seed,
+    }  # fmt: skip
     options = parse_options(set_ or [])
+    if recipe is not None:
+        named = read_recipe(recipe)
+        if defense not in (None, named["defense"]):
+            raise UsageError(
+                f"recipe {recipe} is of {named['defense']}, and --defense {defense} another; leave one out"
+            )
+        options = named.pop("set", {}) | options
+        given |= {key: value for key, value in named.items() if not _on_command_line(context, key)}
+    if given["defense"] is None:
+        raise UsageError(
+            "give --defense (see `harness list defenses`) or --recipe, one of " + ", ".join(recipe_names())
+        )
+    Registry("defenses").get(str(given["defense"]))  # before torch is imported: a typo is told at once
+    texts = given.pop("data") or ["signs"]
+    names = [name.strip() for text in texts for name in text.split(",")]  # type: ignore[union-attr]
+    if not all(names):
+        raise UsageError(f"--data {','.join(texts)!r} has an empty name; write for instance gtsrb,signs:34000")  # type: ignore[arg-type]
+    check_names(data=names)
     with waiting("starting"):
         from rich.console import Console
 
-        from model_zoo.recipe.train import Recipe
+        from model_zoo.recipe.train import recipe_of
         from model_zoo.recipe.train import train as run
-        from model_zoo.training.loop import Settings
 
-    settings = Settings(
-        epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay, seed=seed, precision=precision
-    )
-    recipe = Recipe(
-        defense=defense, options=options, data=names, arch=arch, init=init, settings=settings, augment=augment
-    )
-    card = run(recipe, output, data_root=data_root, device=device, console=Console(stderr=True))
+    made = recipe_of({**given, "set": options, "data": names, "precision": precision})
+    card = run(made, output, data_root=data_root, device=device, console=Console(stderr=True))
     typer.echo(card.path)
+
+
+def _on_command_line(context: typer.Context, key: str) -> bool:
+    source = context.get_parameter_source(key)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def parse_options(pairs: list[str]) -> dict[str, str]:

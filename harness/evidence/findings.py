@@ -29,10 +29,11 @@ CHECKS: Mapping[str, str] = {
     "P25": "tools disagree",
     "P26": "transfer",
     "P27": "names",
+    "P28": "training images",
 }
 """Code to title. Numbers are never given another meaning; those missing belong to checks that are made elsewhere."""
 
-PREFLIGHT = ("P0", "P1", "P2", "P3", "P4", "P5", "P6", "P7", "P15", "P20", "P21")
+PREFLIGHT = ("P0", "P1", "P2", "P3", "P4", "P5", "P6", "P7", "P15", "P20", "P21", "P28")
 """What the doctor checks of a model on a data set; before a run, P14 of its suite as well."""
 REFUSED = 1e-6
 """p value below which a mismatch is not put down to the sample."""

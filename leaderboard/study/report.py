@@ -38,16 +38,18 @@ class Difference:
     p_holm: float
 
 
-def by_model(records: Sequence[Record], suite: str) -> dict[str, Record]:
-    """The run that speaks for each of the study's models under `suite`, in the study's order.
+def by_model(records: Sequence[Record], suite: str, regimes: Mapping[str, str] | None = None) -> dict[str, Record]:
+    """The run that speaks for each of the study's regimes under `suite`, in the study's order.
 
-    Runs that cannot stand in one table (other data, other n, an edited suite) are not mixed: the largest group counts.
+    `regimes` says of which regime a model is; without it, the zoo's checkpoints are named as their regimes. Runs that
+    cannot stand in one table (other data, other n, an edited suite) are not mixed: the largest group counts.
     """
     groups = [group for group in grouped(records) if group[0].info.suite.name == suite]
     best: dict[str, Record] = {}
     for group in groups:
         chosen, _ = choose(group)
-        found = {record.info.model.name: record for record in chosen}
+        names = {record.info.model.name: record for record in chosen}
+        found = names if regimes is None else {regimes[name]: names[name] for name in names if name in regimes}
         if len(found.keys() & set(MODELS)) > len(best):
             best = {name: found[name] for name in MODELS if name in found}
     return best

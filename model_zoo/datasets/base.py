@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -47,7 +47,12 @@ class ArrayDataset:
     """
 
     def __init__(
-        self, name: str, images: NDArray[np.uint8], labels: NDArray[np.integer], classes: Sequence[str]
+        self,
+        name: str,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.integer],
+        classes: Sequence[str],
+        sources: Mapping[str, int] | None = None,
     ) -> None:
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
             raise BadData(
@@ -61,6 +66,8 @@ class ArrayDataset:
         self.classes = tuple(classes)
         self.images = torch.from_numpy(np.ascontiguousarray(images))
         self.labels = torch.from_numpy(labels.astype(np.int64))
+        self.sources = dict(sources or {})
+        """The sets that the images were drawn from, where they have names of their own, with the number of images."""
 
     def __len__(self) -> int:
         return len(self.labels)

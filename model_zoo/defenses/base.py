@@ -114,6 +114,12 @@ def check_ball(epsilon: float, steps: int = 1, step_size: float = 1.0) -> None:
     require(0 < step_size <= 2, f"step_size is {step_size}; give a share of [0,1] such as 2/255")
 
 
+def check_shares(clean_share: float, label_smoothing: float) -> None:
+    """Refuse a share of clean images or of the uniform distribution that is none."""
+    require(0 <= clean_share < 1, f"clean_share is {clean_share}; give 0 to below 1")
+    require(0 <= label_smoothing < 1, f"label_smoothing is {label_smoothing}; give 0 to below 1")
+
+
 def _type_name(kind: Any) -> str:
     """A field's type as a word, whether its module postpones the evaluation of annotations or not."""
     return kind if isinstance(kind, str) else str(getattr(kind, "__name__", kind))

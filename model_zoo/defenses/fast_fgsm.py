@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from model_zoo.defenses.base import Defense, check_ball, require
+from model_zoo.defenses.base import Defense, check_ball, check_shares, require
 from model_zoo.defenses.pgd import adversarial_cross_entropy
 
 
@@ -18,11 +18,12 @@ class FastFGSM(Defense):
     alpha: float = 1.25
     """Step size in units of epsilon; the paper's 10/8."""
     clean_share: float = 0.0
+    label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         check_ball(self.epsilon)
         require(0 < self.alpha <= 2, f"alpha is {self.alpha}; give the step in units of epsilon, such as 1.25")
-        require(0 <= self.clean_share < 1, f"clean_share is {self.clean_share}; give 0 to below 1")
+        check_shares(self.clean_share, self.label_smoothing)
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Mean cross-entropy on the perturbed batch."""
@@ -35,4 +36,5 @@ class FastFGSM(Defense):
             step_size=self.alpha * self.epsilon,
             random_start=True,
             clean_share=self.clean_share,
+            label_smoothing=self.label_smoothing,
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from model_zoo.defenses.base import Defense, check_ball, require
+from model_zoo.defenses.base import Defense, check_ball, check_shares
 from model_zoo.defenses.pgd import adversarial_cross_entropy
 
 
@@ -16,10 +16,11 @@ class FGSM(Defense):
 
     epsilon: float = 8 / 255
     clean_share: float = 0.5
+    label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         check_ball(self.epsilon)
-        require(0 <= self.clean_share < 1, f"clean_share is {self.clean_share}; give 0 to below 1")
+        check_shares(self.clean_share, self.label_smoothing)
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Mean cross-entropy on the partly perturbed batch."""
@@ -32,4 +33,5 @@ class FGSM(Defense):
             step_size=self.epsilon,
             random_start=False,
             clean_share=self.clean_share,
+            label_smoothing=self.label_smoothing,
         )

@@ -39,8 +39,29 @@ def perturb(
     if random_start:
         current = torch.min(torch.max(images + torch.empty_like(images).uniform_(-epsilon, epsilon), low), high)
     for _ in range(steps):
-        current = current.detach().requires_grad_()
-        with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(objective(current), [current])
-        current = torch.min(torch.max(current.detach() + step_size * gradient.sign(), low), high)
+        current = torch.min(torch.max(_ascended(objective, current, step_size), low), high)
     return current.detach()
+
+
+def noisy_step(objective: Callable[[Tensor], Tensor], images: Tensor, *, noise: float, step_size: float) -> Tensor:
+    """One signed gradient step from a noisy image, in the box but in no ball: at most `noise` + `step_size` away.
+
+    Args:
+        objective: As for `perturb`.
+        images: Float images in [0,1].
+        noise: The noise is uniform in [-noise, noise]; it stays in the result.
+        step_size: Length of the step in every pixel.
+
+    Returns:
+        Detached images [n,C,H,W] in [0,1].
+    """
+    images = images.detach()
+    start = (images + torch.empty_like(images).uniform_(-noise, noise)).clamp_(0, 1)
+    return _ascended(objective, start, step_size).clamp_(0, 1)
+
+
+def _ascended(objective: Callable[[Tensor], Tensor], images: Tensor, step_size: float) -> Tensor:
+    current = images.detach().requires_grad_()
+    with torch.enable_grad():
+        (gradient,) = torch.autograd.grad(objective(current), [current])
+    return current.detach() + step_size * gradient.sign()

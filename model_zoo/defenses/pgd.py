@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.base.torch_state import eval_mode
-from model_zoo.defenses.base import Defense, check_ball, require
+from model_zoo.defenses.base import Defense, check_ball, check_shares
 from model_zoo.defenses.inner import perturb
 
 
@@ -23,11 +23,13 @@ def adversarial_cross_entropy(
     step_size: float,
     random_start: bool,
     clean_share: float,
+    label_smoothing: float = 0.0,
 ) -> Tensor:
     """Mean cross-entropy of a batch whose first `clean_share` stays clean and whose rest is made adversarial.
 
     Batches are shuffled, so in expectation this is clean_share * clean loss + (1 - clean_share) * adversarial loss at
-    the price of one pass. The perturbation is crafted in eval mode (see `eval_mode`).
+    the price of one pass. The perturbation is crafted in eval mode (see `eval_mode`), against the true labels alone;
+    `label_smoothing` is of the loss that trains.
     """
     clean = round(clean_share * len(images))
     targets = labels[clean:]
@@ -39,7 +41,8 @@ def adversarial_cross_entropy(
         adversarial = perturb(
             objective, images[clean:], epsilon=epsilon, steps=steps, step_size=step_size, random_start=random_start
         )
-    return F.cross_entropy(model(torch.cat([images[:clean], adversarial])), labels)
+    logits = model(torch.cat([images[:clean], adversarial]))
+    return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
 
 
 @dataclass(frozen=True)
@@ -52,10 +55,11 @@ class PGD(Defense):
     random_start: bool = True
     clean_share: float = 0.0
     """Share of each batch that stays clean."""
+    label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         check_ball(self.epsilon, self.steps, self.step_size)
-        require(0 <= self.clean_share < 1, f"clean_share is {self.clean_share}; give 0 to below 1")
+        check_shares(self.clean_share, self.label_smoothing)
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Mean cross-entropy on the (partly) perturbed batch."""
@@ -68,4 +72,5 @@ class PGD(Defense):
             step_size=self.step_size,
             random_start=self.random_start,
             clean_share=self.clean_share,
+            label_smoothing=self.label_smoothing,
         )

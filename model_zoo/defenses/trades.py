@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from harness.base.torch_state import eval_mode
 from model_zoo.defenses.base import Defense, check_ball, require
 from model_zoo.defenses.inner import perturb
+from model_zoo.defenses.worst_weights import Call, worst_weights
 
 
 def divergence(logits: Tensor, reference: Tensor, reduction: str = "batchmean") -> Tensor:
@@ -31,11 +32,14 @@ class TRADES(Defense):
     steps: int = 2
     step_size: float = 2 / 255
     label_smoothing: float = 0.0
+    awp: float = 0.0
+    """Size of the adversarial weight perturbation (`model_zoo.defenses.worst_weights`); 0 for none."""
 
     def __post_init__(self) -> None:
         check_ball(self.epsilon, self.steps, self.step_size)
         require(self.beta >= 0, f"beta is {self.beta}; give a weight of at least 0")
         require(0 <= self.label_smoothing < 1, f"label_smoothing is {self.label_smoothing}; give 0 to below 1")
+        require(0 <= self.awp < 1, f"awp is {self.awp}; give 0 for none, or a share of the weights' norm such as 0.005")
 
     def perturb(self, model: nn.Module, images: Tensor) -> Tensor:
         """The images [n,C,H,W] in the ball that move the model's own output furthest; needs no labels."""
@@ -53,7 +57,11 @@ class TRADES(Defense):
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy on the clean images + beta * KL(clean || adversarial), both in train mode, in one pass."""
-        adversarial = self.perturb(model, images)
-        clean_logits, adversarial_logits = model(torch.cat([images, adversarial])).chunk(2)
-        natural = F.cross_entropy(clean_logits, labels, label_smoothing=self.label_smoothing)
-        return natural + self.beta * divergence(adversarial_logits, clean_logits)
+        both = torch.cat([images, self.perturb(model, images)])
+
+        def total(call: Call) -> Tensor:
+            clean_logits, adversarial_logits = call(both).chunk(2)
+            natural = F.cross_entropy(clean_logits, labels, label_smoothing=self.label_smoothing)
+            return natural + self.beta * divergence(adversarial_logits, clean_logits)
+
+        return total(worst_weights(model, total, self.awp) if self.awp else model)

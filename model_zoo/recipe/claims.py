@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from harness.errors import HarnessError, UsageError
 from harness.types import Claim, ModelCard
 
 
@@ -20,7 +21,9 @@ def add_claims(path: Path, data: Sequence[str], data_root: Path | None = None) -
 
     Raises:
         BadCard, BadWeights, BadData: as the parts say.
+        UsageError: a set holds images that the model was trained on.
     """
+    from harness.trust.doctor.training_images import training_images
     from model_zoo.loading.card_file import read_card, write_card
     from model_zoo.loading.from_card import load_card
     from model_zoo.recipe.train import load_dataset
@@ -31,6 +34,9 @@ def add_claims(path: Path, data: Sequence[str], data_root: Path | None = None) -
     measured = {}
     for text in data:
         dataset = load_dataset(text, "test", data_root)
+        for finding in training_images(card, dataset):
+            if finding.level == "refuse":
+                raise UsageError(f"{card.name} makes no claim on {dataset.name}: {finding.message}")
         measured[dataset.name] = Claim(*clean_accuracy(model, dataset))
     card = replace(card, claims={**card.claims, **measured})
     if card.path is not None:
@@ -44,7 +50,11 @@ def main(
     data_root: Annotated[Path | None, typer.Option(envvar="HARNESS_DATA")] = None,
 ) -> None:
     """Measure clean accuracy on test sets and write it into the card."""
-    card = add_claims(path, data.split(","), data_root)
+    try:
+        card = add_claims(path, data.split(","), data_root)
+    except HarnessError as error:
+        typer.echo(f"harness: {error}", err=True)
+        raise typer.Exit(2) from None
     for name, claim in card.claims.items():
         typer.echo(f"{card.name}  {name}  {100 * claim.accuracy:.2f} %  n={claim.n}")
 

@@ -16,6 +16,7 @@ from torch import nn
 from harness.errors import BadData, HarnessError, PluginError, UsageError
 from harness.inputs.find import data_name
 from harness.inputs.registry import Registry, stranger
+from harness.inputs.seen import sets_of, sources_of
 from harness.types import Claim, DataRequest, Dataset, ModelCard
 from model_zoo.datasets.base import Concatenated, content_hash
 from model_zoo.defenses.base import Defense, TrainingContext, load_defense
@@ -28,7 +29,7 @@ from model_zoo.training import checkpoint, initial
 from model_zoo.training.augment import Augmentation
 from model_zoo.training.clean_accuracy import clean_accuracy
 from model_zoo.training.loop import Settings, fit
-from model_zoo.training.output import CARD, RESUME, finish, provenance, save_weights
+from model_zoo.training.output import CARD, RESUME, finish, provenance, save_seen, save_weights
 from model_zoo.training.progress import Progress
 
 QUICK_EPSILON = 2 / 255
@@ -49,6 +50,15 @@ class Recipe:
     settings: Settings = field(default_factory=Settings)
     augment: float = 1.0
     """Strength of the augmentation; 0 for none."""
+    cutout: float = 0.0
+    """Side of the square that is cut out of every image, as a share of the image's side; 0 for none."""
+
+
+def recipe_of(options: Mapping[str, Any]) -> Recipe:
+    """The recipe that options of ``harness train`` make, by the keys of a recipe's TOML (`model_zoo.recipe.named`)."""
+    rest = dict(options)
+    parts = {key: rest.pop(key) for key in ("defense", "data", "arch", "init", "augment", "cutout") if key in rest}
+    return Recipe(options=rest.pop("set", {}), settings=Settings(**rest), **parts)
 
 
 @dataclass(frozen=True)
@@ -86,7 +96,7 @@ def train(
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"output folder {output} cannot be made: {error.strerror}; give another one") from None
-    augment = Augmentation.of_strength(recipe.augment) if recipe.augment else None
+    augment = _augmentation(recipe)
     report = Progress(console, recipe.settings.epochs, recipe.defense)
     report.say(f"data: {', '.join(recipe.data)}")
     data = _load_data(recipe, data_root)
@@ -94,6 +104,7 @@ def train(
     model.to(target)
     epsilon = number(defense.trained_for.get("epsilon", QUICK_EPSILON))
     fingerprint = _fingerprint(recipe, defense, data, source)
+    start = initial.start_card(recipe.init)
     card = ModelCard(
         name=output.resolve().name,
         defense=recipe.defense,
@@ -102,7 +113,7 @@ def train(
         input_shape=data.shape,
         mean=mean,
         std=std,
-        data={"sets": list(recipe.data), "classes": list(data.train.classes), **data.hashes},
+        data={"sets": list(recipe.data), "classes": list(data.train.classes), **data.hashes, **_before(start, data)},
     )
     with report, _named(recipe.defense):
         context = TrainingContext(data.train, recipe.settings, augment, output, report, fingerprint, card, recipe.init)
@@ -129,12 +140,13 @@ def train(
     card = replace(
         card,
         trained_for=defense.trained_for,
+        data={**card.data, "seen": save_seen(data.train, start, output)},
         recipe={
             "init": source or "random",
             **{
                 k: v for k, v in asdict(recipe.settings).items() if k not in ("seed", "precision", "checkpoint_seconds")
             },
-            "optimizer": "AdamW, one cycle",
+            "optimizer": f"AdamW, {'one cycle' if recipe.settings.schedule == 'cycle' else 'constant rate'}",
             "options": defense.options(),
             "augmentation": asdict(augment) if augment else "none",
             "quick_validation": {"epsilon": spell(epsilon), "pgd_steps": Validator.steps},
@@ -188,8 +200,21 @@ def _load_data(recipe: Recipe, root: Path | None) -> Data:
                 f"data set {text}: the classes of training ({_few(part.classes)}) and validation"
                 f" ({_few(val.classes)}) differ, so their labels mean different things; give both the same"
             )
-    hashes = {part.name: {"n": len(part), "sha256": content_hash(part)} for part in [*parts, *held_out]}
+    hashes = {part.name: _described(part) for part in [*parts, *held_out]}
     return Data(Concatenated(parts), held_out, hashes)
+
+
+def _described(part: Dataset) -> dict[str, Any]:
+    """A set for the card."""
+    sources = sources_of(part)
+    return {"n": len(part), "sha256": content_hash(part), **({"sources": dict(sources)} if sources else {})}
+
+
+def _before(start: ModelCard | None, data: Data) -> dict[str, Any]:
+    """The sets that the weights of the start have seen and this training does not name: the card's ``data.start``."""
+    sets = sets_of(start) if start is not None else {}
+    other = {name: table for name, table in sets.items() if table != data.hashes.get(name)}
+    return {"start": other} if other else {}
 
 
 def _few(names: Sequence[str]) -> str:
@@ -206,15 +231,29 @@ def _start(recipe: Recipe, data: Data) -> tuple[nn.Module, tuple[float, ...], tu
     return model, mean, std, initial.initialize(architectures.unwrap(model), recipe.arch, recipe.init)
 
 
+def _augmentation(recipe: Recipe) -> Augmentation | None:
+    """What the recipe does to the images of a batch; None for nothing.
+
+    Raises:
+        UsageError: the strength or the cutout is out of range.
+    """
+    if not 0 <= recipe.cutout < 1:
+        raise UsageError(f"cutout is {recipe.cutout}; give a share of the image's side below 1, such as 0.25")
+    if not recipe.augment and not recipe.cutout:
+        return None
+    return replace(Augmentation.of_strength(recipe.augment), cutout=recipe.cutout)
+
+
 def _fingerprint(recipe: Recipe, defense: Defense, data: Data, source: str | None) -> str:
     """All that determines the training besides the loop's settings: a checkpoint of another one is refused."""
     parts = {
         "defense": recipe.defense,
         "options": defense.options(),
-        "data": data.hashes,
+        "data": {name: {"n": table["n"], "sha256": table["sha256"]} for name, table in data.hashes.items()},
         "arch": recipe.arch,
         "init": source,
         "augment": recipe.augment,
+        **({"cutout": recipe.cutout} if recipe.cutout else {}),
     }
     return json.dumps(parts, sort_keys=True)
 

@@ -40,6 +40,9 @@ class Augmentation:
     """Largest standard deviation of Gaussian noise."""
     erasing: float = 0.2
     """Share of images in which a small rectangle is overwritten."""
+    cutout: float = 0.0
+    """Side of the square that is grayed out in every image, as a share of the image's side (DeVries & Taylor 2017,
+    arXiv 1708.04552). `of_strength` leaves it out."""
 
     @classmethod
     def of_strength(cls, strength: float) -> Self:
@@ -64,6 +67,8 @@ class Augmentation:
             images = images + torch.randn_like(images) * strength
         if self.erasing:
             images = _erase(images, self.erasing)
+        if self.cutout:
+            images = _cut_out(images, self.cutout)
         return images.clamp_(0, 1)
 
     def _move(self, images: Tensor) -> Tensor:
@@ -105,6 +110,20 @@ def _blur(images: Tensor, share: float) -> Tensor:
     kernel = torch.outer(weights, weights).expand(images.shape[1], 1, 3, 3)
     padded = F.pad(images[rows], (1, 1, 1, 1), mode="replicate")
     return images.index_copy(0, rows, F.conv2d(padded, kernel, groups=images.shape[1]))
+
+
+def _cut_out(images: Tensor, side: float) -> Tensor:
+    """A square of `side` image sides, centered anywhere in the image and so partly outside at times, becomes gray."""
+    n, _, height, width = images.shape
+
+    def span(length: int) -> Tensor:
+        cut = max(1, round(side * length))
+        start = torch.randint(0, length, (n, 1), device=images.device) - cut // 2
+        at = torch.arange(length, device=images.device)
+        return (at >= start) & (at < start + cut)
+
+    inside = span(height)[:, None, :, None] & span(width)[:, None, None, :]
+    return images.masked_fill(inside, 0.5)
 
 
 def _erase(images: Tensor, share: float) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from harness.errors import BadWeights, UsageError
 from harness.inputs.registry import is_plain_name
-from harness.types import Dataset
+from harness.types import Dataset, ModelCard
 from model_zoo.loading.architectures import last_linear
 from model_zoo.loading.card_file import read_card
 from model_zoo.loading.from_card import MODEL_CARDS, verified_weights
@@ -28,8 +28,7 @@ def statistics(data: Dataset, init: str | None, rows: int = 5000) -> tuple[tuple
     """
     if init == IMAGENET:
         return IMAGENET_MEAN, IMAGENET_STD
-    if init is not None and (path := card_path(init)).exists():
-        card = read_card(path)
+    if (card := start_card(init)) is not None:
         return card.mean, card.std
     step = max(1, len(data) // rows)
     images, _ = data.take(range(0, len(data), step))
@@ -69,6 +68,13 @@ def card_path(init: str) -> Path:
     if folder.is_dir() or not is_plain_name(init):
         return folder / "card.toml"
     return MODEL_CARDS / f"{init}.toml"
+
+
+def start_card(init: str | None) -> ModelCard | None:
+    """The card of the weights that `init` names; None for random and ImageNet's weights, and where there is none."""
+    if init is None or init == IMAGENET or not card_path(init).exists():
+        return None
+    return read_card(card_path(init))
 
 
 def _weights(init: str) -> Path:

@@ -17,11 +17,13 @@ from harness.errors import TrainingFailed, UsageError
 from harness.types import Dataset
 from model_zoo.speedups.tiny_maps import dense_convolutions
 from model_zoo.training import checkpoint
+from model_zoo.training.average import Average
 from model_zoo.training.progress import Progress
 
 LARGEST_SEED = 2**32 - 1
 """What numpy's and torch's generators can be seeded with, also where an epoch's number is mixed in."""
 PRECISIONS = ("auto", "float32", "bfloat16")
+SCHEDULES = ("cycle", "constant")
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 """``loss(model, images, labels)``: the scalar to minimize, as `model_zoo.defenses.base.Defense.loss`."""
 
@@ -33,7 +35,7 @@ class Settings:
     epochs: int = 10
     batch_size: int = 128
     lr: float = 1e-3
-    """Peak of the one-cycle schedule."""
+    """Peak of the cycle, or the constant rate."""
     weight_decay: float = 0.05
     """AdamW's, on matrices and kernels only."""
     warmup: float = 0.15
@@ -43,6 +45,10 @@ class Settings:
     """``float32``, ``bfloat16`` (autocast), or ``auto``: bfloat16 where the device computes it natively."""
     checkpoint_seconds: float = 180.0
     """At least this long between two checkpoints within an epoch; one is always written at its end."""
+    schedule: str = "cycle"
+    """``cycle``: up and down once, see `one_cycle`; ``constant``: `lr` at every step."""
+    ema: float = 0.0
+    """Decay of the averaged weights that are validated and kept (see `model_zoo.training.average`); 0 for none."""
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 2:
@@ -55,10 +61,29 @@ class Settings:
             raise UsageError(f"seed is {self.seed}; give a whole number from 0 to {LARGEST_SEED}")
         if self.precision not in PRECISIONS:
             raise UsageError(f"precision is {self.precision!r}; give one of {', '.join(PRECISIONS)}")
+        if self.schedule not in SCHEDULES:
+            raise UsageError(f"schedule is {self.schedule!r}; give one of {', '.join(SCHEDULES)}")
+        if not 0 <= self.ema < 1:
+            raise UsageError(f"ema is {self.ema}; give 0 for none, or a decay below 1 such as 0.999")
 
     def on(self, device: torch.device) -> Settings:
         """These settings with ``auto`` replaced by the precision that it means on `device`."""
         return replace(self, precision=native_precision(device)) if self.precision == "auto" else self
+
+    def share(self, step: int, total: int) -> float:
+        """Learning rate at `step` of `total`, as a share of `lr`."""
+        return 1.0 if self.schedule == "constant" else one_cycle(step, total, self.warmup)
+
+    def text(self) -> str:
+        """All settings, for the checkpoint of a training; what came later is left out at its default.
+
+        So checkpoints from before `schedule` and `ema` still go on.
+        """
+        values = asdict(self)
+        for later in ("schedule", "ema"):
+            if values[later] == getattr(Settings, later):
+                del values[later]
+        return str(values)
 
 
 def native_precision(device: torch.device) -> str:
@@ -163,12 +188,15 @@ class _Fit:
         self.cuda = self.device.type == "cuda"
         self.optimizer = _adamw(parameters, settings)
         checkpoint.seed_everything(settings.seed)
+        self.average = Average(self.model, settings.ema) if settings.ema else None
         self._restore()
         self.started = self.saved = time.monotonic()
         self.model.to(memory_format=torch.channels_last)
         with nullcontext() if self.cuda else dense_convolutions(self.model):
             while self.epoch < settings.epochs:
                 self._run_epoch()
+        if self.average is not None:
+            self.average.keep()
         self.model.eval()
         return self.history
 
@@ -188,7 +216,8 @@ class _Fit:
         row = {"epoch": float(self.epoch + 1), "loss": self.loss_sum / self.batches}
         if self.validate is not None:
             self.model.eval()
-            row |= self.validate(self.model)
+            with self.average.in_place() if self.average is not None else nullcontext():
+                row |= self.validate(self.model)
         row["seconds"] = self._elapsed()
         self.history.append(row)
         self.progress.epoch(row)
@@ -197,7 +226,7 @@ class _Fit:
 
     def _step(self, rows: list[int]) -> float:
         step = self.epoch * self.batches + self.batch
-        share = one_cycle(step, self.settings.epochs * self.batches, self.settings.warmup)
+        share = self.settings.share(step, self.settings.epochs * self.batches)
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.lr * share
         images, labels = (tensor.to(self.device, non_blocking=True) for tensor in self.data.take(rows))
@@ -216,13 +245,15 @@ class _Fit:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
+        if self.average is not None:
+            self.average.update(step)
         return value
 
     def _elapsed(self) -> float:
         return self.seconds + time.monotonic() - self.started
 
     def _settings_text(self) -> str:
-        return f"{asdict(self.settings)} {self.fingerprint}".strip()
+        return f"{self.settings.text()} {self.fingerprint}".strip()
 
     def _save(self) -> None:
         if self.resume is None:
@@ -238,6 +269,8 @@ class _Fit:
             "seconds": self._elapsed(),
             "random": checkpoint.random_states(),
         }
+        if self.average is not None:
+            content["average"] = self.average.tensors
         checkpoint.save(self.resume, content)
         self.saved = time.monotonic()
 
@@ -246,6 +279,8 @@ class _Fit:
         if found is None:
             return
         self.model.load_state_dict(found["model"])
+        if self.average is not None:
+            self.average.load(found["average"])
         self.optimizer.load_state_dict(found["optimizer"])
         self.history, self.epoch, self.batch = found["history"], found["epoch"], found["batch"]
         self.loss_sum, self.seconds = found["loss_sum"], found["seconds"]

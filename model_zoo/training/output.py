@@ -14,13 +14,16 @@ import torch
 from torch import nn
 
 from harness.base.machine import device_name
-from harness.types import ModelCard
+from harness.inputs.seen import hashes_of_set, read_seen, write_seen
+from harness.types import Dataset, ModelCard
 from model_zoo.loading import architectures
 from model_zoo.loading.card_file import write_card
 from model_zoo.loading.weights_file import load_strictly, read_weights, sha256_of, write_weights
 from model_zoo.training.loop import Settings
 
 CARD, WEIGHTS, HISTORY, RESUME = "card.toml", "weights.safetensors", "history.json", "resume.pt"
+SEEN = "seen.npy"
+"""Short hashes of the images that were trained on; see `harness.inputs.seen`."""
 
 
 def save_weights(model: nn.Module, output: Path) -> dict[str, Any]:
@@ -34,6 +37,16 @@ def save_weights(model: nn.Module, output: Path) -> dict[str, Any]:
     write_weights(network, path)
     load_strictly(network, read_weights(path), f"weights {path}")
     return {"file": WEIGHTS, "sha256": sha256_of(path), "bytes": path.stat().st_size, "dtype": "float16"}
+
+
+def save_seen(data: Dataset, start: ModelCard | None, output: Path) -> dict[str, Any]:
+    """Write the hashes of the training images, with those of the weights that `start` is the card of.
+
+    Returns:
+        The card's table ``data.seen``.
+    """
+    before = read_seen(start) if start is not None else None
+    return write_seen([hashes_of_set(data), *([before] if before is not None else [])], output / SEEN)
 
 
 def finish(card: ModelCard, history: Sequence[Mapping[str, float]], output: Path) -> None:

@@ -2,7 +2,8 @@
 
 It looks at 128 images (clean accuracy) and 64 of them (everything else): about 9 forwards and 2 backwards of 64 rows,
 and 8 single rows; where 10 or more of the 64 are wrong, 5 to 9 further forwards for other normalizations, and where 10
-or more of the 128 are, forwards of up to 640 images for another order of the labels. Refusals stop a run, unless it is
+or more of the 128 are, forwards of up to 640 images for another order of the labels; and, without a forward pass, at
+up to 4,096 images where a list of the model's training images lies beside its card. Refusals stop a run, unless it is
 forced; warnings travel with the row.
 """
 
@@ -25,6 +26,7 @@ from harness.trust.doctor.answers import answer_findings
 from harness.trust.doctor.inputs import more_classes, pixels, shape_and_classes, units
 from harness.trust.doctor.order import wanted
 from harness.trust.doctor.probe import PROBED, examine, predictions
+from harness.trust.doctor.training_images import training_images
 from harness.types import Dataset, Finding, LoadedModel
 
 SAMPLE = 128
@@ -99,7 +101,7 @@ def examine_model(
                 piece //= 2
     claim = model.card.claims.get(data.name) if model.card is not None else None
     findings = answer_findings(probe) + accuracy_findings(probe, claim, data.name, more, len(data.classes))
-    findings += more_classes(model, data, probe.logits)
+    findings += more_classes(model, data, probe.logits) + training_images(model.card, data)
     if trained:
         findings.append(found("P4", "info", "the model was handed over in train mode; it is measured in eval mode"))
     return Report(findings, len(images), time.monotonic() - begun)

@@ -14,11 +14,12 @@ from harness.errors import UsageError
 from model_zoo.defenses.base import Defense
 from model_zoo.defenses.fast_fgsm import FastFGSM
 from model_zoo.defenses.fgsm import FGSM
+from model_zoo.defenses.n_fgsm import NFGSM
 from model_zoo.defenses.pgd import PGD
 from model_zoo.defenses.standard import Standard
 from model_zoo.defenses.trades import TRADES, divergence
 
-ALL = (Standard(), FGSM(), FastFGSM(), PGD(), TRADES())
+ALL = (Standard(), FGSM(), FastFGSM(), NFGSM(), PGD(), TRADES(), TRADES(awp=0.01))
 
 
 class Line(nn.Module):
@@ -68,6 +69,50 @@ def test_fast_fgsm_starts_at_random_and_is_projected_back() -> None:
     assert FastFGSM(epsilon=0.1, alpha=2.0).loss(Line(), images, labels).item() == pytest.approx(cross_entropy(0.8))
     short = FastFGSM(epsilon=0.1, alpha=1.25).loss(Line(), images, labels).item()
     assert cross_entropy(0.85) < short < cross_entropy(0.8)
+
+
+def test_n_fgsm_keeps_its_noise_and_is_clipped_to_no_ball(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hand: the gradient's sign is -1, so the loss is at z = 1 + noise - 2 * 0.1, whatever the noise is."""
+    torch.manual_seed(0)
+    images, labels = IMAGE.repeat(4000, 1, 1, 1), LABEL.repeat(4000)
+    defense, seen = NFGSM(epsilon=0.1, noise=2.0, alpha=1.0), []
+    model = Line()
+    model.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs[0].detach()))
+    loss = defense.loss(model, images, labels)
+    trained_on = seen[-1] - images
+    assert trained_on.min() == pytest.approx(-0.3, abs=1e-3)  # (noise + alpha) * epsilon, three balls away
+    assert trained_on.max() == pytest.approx(0.1, abs=1e-3)
+    assert trained_on.mean() == pytest.approx(-0.1, abs=5e-3)
+    z = (images + trained_on).sum(dim=(1, 2, 3))
+    assert loss.item() == pytest.approx(torch.log1p(torch.exp(-2 * z)).mean().item(), rel=1e-5)
+    still = NFGSM(epsilon=0.1, noise=0.0).loss(Line(), IMAGE, LABEL)
+    assert still.item() == pytest.approx(cross_entropy(0.8), rel=1e-5)  # without noise it is FGSM
+    assert NFGSM().trained_for == {"norm": "linf", "epsilon": "8/255"}
+
+
+def test_n_fgsm_stays_in_the_box() -> None:
+    seen: list[Tensor] = []
+    model = Line()
+    model.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs[0].detach()))
+    NFGSM(epsilon=0.3).loss(model, torch.tensor([0.0, 1.0]).view(1, 1, 1, 2).repeat(50, 1, 1, 1), LABEL.repeat(50))
+    assert all(images.min() >= 0 and images.max() <= 1 for images in seen)
+
+
+@pytest.mark.parametrize("kind", [FGSM, FastFGSM, NFGSM, PGD])
+def test_adversarial_losses_smooth_their_labels_and_the_attack_does_not(kind: type[Defense]) -> None:
+    plain, smooth = (kind.from_options({"epsilon": 0.1, "label_smoothing": share}) for share in (0.0, 0.5))
+    seen: list[Tensor] = []
+    model = Line()
+    model.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs[0].detach()))
+    values = []
+    for defense in (plain, smooth):
+        torch.manual_seed(0)
+        values.append(defense.loss(model, IMAGE, LABEL).item())
+    first, second = seen[: len(seen) // 2], seen[len(seen) // 2 :]
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    z = first[-1].sum().item()
+    assert values[0] == pytest.approx(cross_entropy(z), rel=1e-5)
+    assert values[1] == pytest.approx(0.75 * cross_entropy(z) + 0.25 * cross_entropy(-z), rel=1e-5)
 
 
 def test_pgd_needs_its_steps() -> None:
@@ -153,7 +198,11 @@ def test_options_are_parsed() -> None:
         (PGD, {"random_start": "maybe"}, "true or false"),
         (FGSM, {"clean_share": "1"}, "clean_share"),
         (FastFGSM, {"alpha": "0"}, "alpha"),
+        (NFGSM, {"alpha": "0"}, "alpha"),
+        (NFGSM, {"noise": "-1"}, "noise"),
+        (PGD, {"label_smoothing": "1"}, "label_smoothing"),
         (TRADES, {"beta": "-1"}, "beta"),
+        (TRADES, {"awp": "1"}, "awp"),
         (Standard, {"label_smoothing": "1"}, "label_smoothing"),
     ],
 )

@@ -20,12 +20,14 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from harness.errors import BadData, BadWeights, UnknownName, UsageError
+from harness.trust.doctor.training_images import training_images
 from harness.types import ModelCard
 from model_zoo import cli
 from model_zoo.loading.card_file import read_card
 from model_zoo.loading.from_card import MODEL_CARDS, WEIGHTS
 from model_zoo.loading.sources import resolve
 from model_zoo.loading.weights_file import sha256_of
+from model_zoo.recipe import claims
 from model_zoo.recipe.claims import add_claims
 from model_zoo.recipe.train import Recipe, _named, load_dataset, train
 from model_zoo.training import initial
@@ -60,14 +62,20 @@ def finished(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_folder_holds_card_weights_and_history(finished: Path) -> None:
-    assert sorted(path.name for path in finished.iterdir()) == ["card.toml", "history.json", "weights.safetensors"]
+    assert sorted(path.name for path in finished.iterdir()) == [
+        "card.toml",
+        "history.json",
+        "seen.npy",
+        "weights.safetensors",
+    ]
     card = read_card(finished / "card.toml")
     assert (card.name, card.defense, card.num_classes, card.input_shape) == ("mine", "fgsm", 3, (3, 8, 8))
     assert card.trained_for == {"norm": "linf", "epsilon": "4/255"}
-    assert card.recipe["options"] == {"epsilon": 4 / 255, "clean_share": 0.5}
+    assert card.recipe["options"] == {"epsilon": 4 / 255, "clean_share": 0.5, "label_smoothing": 0.0}
     assert (card.recipe["epochs"], card.recipe["init"], card.provenance["seed"]) == (6, "random", 0)
     assert card.weights["sha256"] == sha256_of(finished / "weights.safetensors")
-    assert {row["n"] for name, row in card.data.items() if name not in ("sets", "classes")} == {24, 9}
+    assert {row["n"] for name, row in card.data.items() if name not in ("sets", "classes", "seen")} == {24, 9}
+    assert card.data["seen"]["n"] == 24
     assert set(card.provenance) >= {"hardware", "training_minutes", "versions", "license"}
     stored = safetensors.torch.load_file(finished / "weights.safetensors")
     assert stored["conv1.weight"].dtype == torch.float16
@@ -90,6 +98,19 @@ def test_the_claim_is_the_accuracy_of_the_file_that_is_loaded(finished: Path, im
     assert claim.n == 9
 
 
+def test_the_card_says_how_the_loop_was_set(images: Path, tmp_path: Path) -> None:
+    settings = replace(RECIPE.settings, schedule="constant", ema=0.9)
+    card = train(
+        replace(RECIPE, data=[f"folder:{images}"], settings=settings, cutout=0.25), tmp_path / "x", device="cpu"
+    )
+    told = read_card(tmp_path / "x" / "card.toml").recipe
+    assert told == card.recipe
+    assert (told["schedule"], told["ema"], told["optimizer"]) == ("constant", 0.9, "AdamW, constant rate")
+    assert told["augmentation"]["cutout"] == 0.25
+    with pytest.raises(UsageError, match=r"cutout is 1\.5; give a share"):
+        train(replace(RECIPE, data=[f"folder:{images}"], cutout=1.5), tmp_path / "y", device="cpu")
+
+
 def test_a_finished_folder_is_not_overwritten(finished: Path) -> None:
     with pytest.raises(UsageError, match="already holds a finished training"):
         train(RECIPE, finished)
@@ -104,6 +125,33 @@ def test_a_training_starts_from_another_one(finished: Path, images: Path, tmp_pa
     assert all(torch.equal(second[key], first[key]) for key in first if key.endswith("conv1.weight"))
     assert card.mean == read_card(finished / "card.toml").mean
     assert str(card.recipe["init"]).startswith("mine (sha256 ")
+
+
+def test_what_was_trained_on_is_listed_and_handed_on(finished: Path, images: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(images, tmp_path / "other")
+    for path in other.glob("train/*/*.png"):
+        Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
+    made = replace(RECIPE, data=[f"folder:{other}"], init=str(finished))
+    card = train(made, tmp_path / "next", device="cpu")
+    assert set(card.data["start"]) == {f"folder-{images.name}-{split}" for split in ("train", "val")}
+    assert card.data["seen"]["n"] == 48
+    for place in (images, other):
+        (place / "test").symlink_to(place / "train")
+    try:
+        for place in (images, other):
+            found = training_images(card, load_dataset(f"folder:{place}", "test", None))
+            assert [(f.level, f.figure) for f in found] == [("refuse", 1.0)]
+            with pytest.raises(UsageError, match=r"next makes no claim on folder-\w+-test: training images: 24 of 24"):
+                add_claims(tmp_path / "next", [f"folder:{place}"])
+        app = typer.Typer()
+        app.command()(claims.main)
+        told = CliRunner().invoke(app, [str(tmp_path / "next"), "--data", f"folder:{images}"])
+        assert (told.exit_code, told.output.count("\n")) == (2, 1)
+        mine = read_card(finished / "card.toml")
+        assert training_images(mine, load_dataset(f"folder:{other}", "test", None)) == []
+        assert "start" not in mine.data
+    finally:
+        (images / "test").unlink()
 
 
 def test_another_class_count_gets_a_new_head_and_another_architecture_is_refused(finished: Path) -> None:

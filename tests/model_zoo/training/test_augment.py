@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -52,13 +54,27 @@ def test_dark_images_keep_their_content() -> None:
     assert contrast.min() > 0.005
 
 
+def test_cutout_grays_one_square_of_every_image() -> None:
+    torch.manual_seed(0)
+    still = Augmentation.of_strength(0)
+    images = torch.rand(400, 3, 32, 32) * 0.4
+    plain, cut = still(images), replace(still, cutout=0.25)(images)
+    gray = (cut == 0.5).all(dim=1)
+    assert torch.allclose(torch.where(gray[:, None], images, cut), plain, atol=1e-5)  # nothing else changes
+    sides = gray.any(dim=2).sum(dim=1), gray.any(dim=1).sum(dim=1)
+    assert torch.equal(gray.sum(dim=(1, 2)), sides[0] * sides[1])  # one whole rectangle
+    assert (gray.sum(dim=(1, 2)) <= 64).all()
+    assert (gray.sum(dim=(1, 2)) == 64).float().mean() > 0.5  # the others reach over the border
+    assert gray.float().mean(dim=0).min() > 0  # anywhere
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_gray_and_color_and_every_part_alone(channels: int) -> None:
     torch.manual_seed(0)
     images = 0.2 + 0.6 * torch.rand(64, channels, 16, 16)
     still = dict.fromkeys(Augmentation.__dataclass_fields__, 0.0)
     for name in still:
-        if name == "saturation" and channels == 1:
+        if (name == "saturation" and channels == 1) or name == "cutout":  # off by default
             continue
         part = Augmentation(**{**still, name: getattr(Augmentation(), name)})
         assert (part(images) - images).abs().max() > 0.01, name

@@ -98,6 +98,71 @@ def test_a_resumed_training_gives_the_same_weights(calls: int, precision: str, t
     assert [row["loss"] for row in history] == [row["loss"] for row in expected]
 
 
+def test_the_average_is_kept_validated_and_resumed(tmp_path: Path) -> None:
+    """By hand: w goes 0, -1, -2, ... by a loss of slope 1; the average follows with min(decay, (1 + t) / (10 + t))."""
+
+    class Weight(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(torch.zeros(()))
+
+    def slope(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        return model.w * 1.0  # type: ignore[operator, no-any-return, union-attr]
+
+    settings = Settings(
+        epochs=3, batch_size=8, lr=1.0, weight_decay=0.0, schedule="constant", ema=0.3, precision="float32"
+    )
+    expected, seen = 0.0, []
+    for step in range(15):  # Adam's first steps are of length lr, whatever the gradient's size
+        decay = min(0.3, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * -(step + 1)
+        if step % 5 == 4:
+            seen.append(expected)
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        return {"w": model.w.item()}  # type: ignore[operator, union-attr]
+
+    model = Weight()
+    history = fit(model, slope, bars(), settings, validate=validate)
+    assert [row["w"] for row in history] == pytest.approx(seen, rel=1e-4)
+    assert model.w.item() == pytest.approx(expected, rel=1e-4)
+    again, file = Weight(), tmp_path / "resume.pt"
+    with pytest.raises(Interrupted):
+        fit(again, interrupting(slope, 8), bars(), replace(settings, checkpoint_seconds=0.0), resume=file)
+    again = Weight()
+    fit(again, slope, bars(), replace(settings, checkpoint_seconds=0.0), resume=file)
+    assert again.w.item() == model.w.item()
+
+
+def test_the_average_has_batch_norm_s_statistics_and_leaves_its_counter_alone() -> None:
+    model = network()
+    fit(model, Standard().loss, bars(), replace(SETTINGS, ema=0.99))
+    assert model[1].num_batches_tracked == 15
+    plain = network()
+    fit(plain, Standard().loss, bars(), SETTINGS)
+    assert not torch.equal(plain[1].running_mean, model[1].running_mean)
+    images, labels = bars().take(range(44))
+    assert (model(images).argmax(dim=1) == labels).all()
+
+
+def test_a_constant_rate_is_constant() -> None:
+    assert {Settings(schedule="constant").share(step, 50) for step in range(50)} == {1.0}
+    assert Settings().share(20, 50) == one_cycle(20, 50, 0.15)
+    with pytest.raises(UsageError, match=r"schedule is 'step'; give one of cycle, constant"):
+        Settings(schedule="step")
+    with pytest.raises(UsageError, match=r"ema is 1\.0; give 0 for none"):
+        Settings(ema=1.0)
+
+
+def test_a_checkpoint_from_before_schedule_and_average_goes_on() -> None:
+    before = (
+        "{'epochs': 10, 'batch_size': 128, 'lr': 0.001, 'weight_decay': 0.05, 'warmup': 0.15, 'seed': 0,"
+        " 'precision': 'auto', 'checkpoint_seconds': 180.0}"
+    )
+    assert Settings().text() == before
+    assert "'ema': 0.9" in Settings(ema=0.9).text()
+
+
 @pytest.mark.parametrize(("precision", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
 def test_the_precision_is_that_of_the_passes_and_not_of_the_weights(precision: str, dtype: torch.dtype) -> None:
     model, seen = network(), []
