@@ -81,8 +81,8 @@ def evaluate_models(
         if mode not in (None, short):
             raise UsageError(f"{option} contradicts --mode {mode}; give one of them")
         mode = short
-    if name is not None:
-        _check_name(name, len(model))
+    if name is not None and len(model) > 1:
+        raise UsageError(f"--name {name!r} can name one model, and {len(model)} are given; measure them one by one")
     from harness.inputs.suite import load_suite
 
     seconds = None if budget is None else duration("--budget", budget)
@@ -92,8 +92,9 @@ def evaluate_models(
     if mode is not None:
         chosen = chosen.with_mode(mode)
     rows = _batch_size(batch_size)
-    from harness.inputs.find import check_names, find_data, find_model
+    from harness.inputs.find import check_name, check_names, find_data, find_model
 
+    called = None if name is None else check_name(name)
     if len(model) == 1:  # of several, one that is unknown is told among the others' results
         check_names(models=model)
     check_names(data=[data])
@@ -124,7 +125,7 @@ def evaluate_models(
         transfer=tuple(transfer or ()),
     )
     given = Given(
-        name=name,
+        name=called,
         suite=suite,
         data=data,
         data_root=None if data_root is None else str(data_root),
@@ -138,7 +139,7 @@ def evaluate_models(
             with redirect_stdout(sys.stderr), LiveReport(quiet=False) as report, interrupts(report):
                 left = None if ends is None else max(ends - time.monotonic(), 1e-3)
                 found = find_model(where)
-                found = found if name is None else replace(found, name=name.strip())
+                found = found if called is None else replace(found, name=called)
                 here = replace(options, budget=left, given=structs.replace(given, model=where))
                 run = evaluate(found, chosen, samples, here, report)
         except HarnessError as error:
@@ -158,13 +159,6 @@ def evaluate_models(
     if failed:
         return EXIT_USAGE
     return 0 if all(run.complete for run in runs) else 3
-
-
-def _check_name(name: str, models: int) -> None:
-    if models > 1:
-        raise UsageError(f"--name {name!r} can name one model, and {models} are given; measure them one by one")
-    if not name.strip() or not name.isprintable():
-        raise UsageError(f"--name {name!r} is no name; give one line of printable characters")
 
 
 def _batch_size(text: str) -> int | None:

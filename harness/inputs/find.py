@@ -40,6 +40,17 @@ def check_names(models: Iterable[str] = (), data: Iterable[str] = ()) -> None:
             raise UnknownName("model", text, registry.names(), hint=HINT)
 
 
+def check_name(name: str) -> str:
+    """What results are to call a model, without blanks around it.
+
+    Raises:
+        UsageError: nothing is left, or it is more than a line of printable characters.
+    """
+    if not name.strip() or not name.isprintable():
+        raise UsageError(f"--name {name!r} is no name; give one line of printable characters")
+    return name.strip()
+
+
 def find_model(text: str) -> LoadedModel:
     """A registered model, or what a source plugin makes of ``torchvision:..``, ``file.py:function`` or a folder.
 

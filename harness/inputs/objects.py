@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +126,7 @@ def _pair(batch: Any, name: str) -> tuple[Tensor, Tensor]:
 
 
 def as_model(model: ModelLike, data: Dataset, name: str | None = None) -> LoadedModel:
-    """`model` ready to be measured; the class count of a module is read from one forward pass on one image.
+    """`model` ready to be measured, called `name` if there is one; of a module the class count is read from an answer.
 
     Raises:
         UsageError: no kind of model.
@@ -135,7 +135,7 @@ def as_model(model: ModelLike, data: Dataset, name: str | None = None) -> Loaded
     if isinstance(model, str | Path):
         model = find_model(str(model))
     if isinstance(model, LoadedModel):
-        return fitted(model, data)
+        return fitted(model if name is None else replace(model, name=name), data)
     if not isinstance(model, nn.Module):
         raise UsageError(
             f"model is a {type(model).__name__}; give a torch.nn.Module or what --model takes (a function can be"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.base.text import duration
 from harness.evidence.given import Given
+from harness.inputs.find import check_name
 from harness.inputs.objects import DataLike, ModelLike, as_data, as_model, name_classes
 from harness.inputs.suite import Suite, load_suite
 from harness.run.job import evaluate as run
@@ -62,7 +63,7 @@ def evaluate(
             batches, a `harness.types.Dataset`, or anything ``harness eval --data`` takes, as text or as a path.
         n: Measure a fixed random n of the samples; None for all.
         eps: Epsilons in input units instead of the suite's, for instance ``["2/255", 0.05]`` or ``"2/255,8/255"``.
-        name: What results call the model; default: its class.
+        name: What results call the model; default: its own name, of a module its class.
         data_name: What results call the data.
         data_root: Folder with local copies of data sets that are given by name; None takes ``HARNESS_DATA``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
@@ -102,7 +103,8 @@ def evaluate(
         chosen = chosen.with_mode(mode)
     seconds = duration("budget", budget) if isinstance(budget, str) else budget
     samples = as_data(data, data_name, None if data_root is None else Path(data_root))
-    loaded = as_model(model, samples, name)
+    called = None if name is None else check_name(name)
+    loaded = as_model(model, samples, called)
     name_classes(samples, loaded.num_classes)
     others = [transfer] if isinstance(transfer, (str, Path)) else transfer
     scale = Scale(workers, gpus_per_worker, ray_address)
@@ -123,10 +125,10 @@ def evaluate(
         transfer=tuple(map(Path, others)),
         unit_timeout=unit_timeout,
         given=Given(
-            model=model if isinstance(model, str) else None,
-            name=name,
+            model=str(model) if isinstance(model, str | Path) else None,
+            name=called,
             suite=None if isinstance(suite, Suite) else str(suite),
-            data=data if isinstance(data, str) else None,
+            data=str(data) if isinstance(data, str | Path) else None,
             data_root=None if data_root is None else str(data_root),
             transfer=tuple(map(str, others)),
         ),

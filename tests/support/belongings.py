@@ -260,7 +260,9 @@ MAKE: dict[str, Callable[[Path], object]] = {
     "bom.toml": text(SUITE, "utf-8-sig"),
     "typo.toml": text(SUITE.replace("steps = 5", "step = 5")),
     "key.toml": text(SUITE.replace("epsilons", "epsilon")),
-    "zero.toml": text(SUITE.replace("steps = 5", "steps = 0")),
+    "zero.toml": text(SUITE.replace("steps = 5", "steps = 0").replace("pgd-5", "pgd")),
+    "strong.toml": text(SUITE.replace("pgd-5", "pgd-50")),
+    "edited.toml": text(SUITE.replace('"mine"', '"pgd"')),
     "weak.toml": text(SUITE.replace(", random_start = true", "")),
     "tool.toml": text(SUITE.replace("torchattacks", "torchattack")),
 }

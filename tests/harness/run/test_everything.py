@@ -19,14 +19,14 @@ from harness.types import Scale
 
 ONLY_TYPED = {"faithful", "worst_case_only", "bisect", "as_json"}
 """Short forms of `mode`, and how to print."""
-ONLY_PYTHON = {"name", "data_name", "progress"}
-"""Names for what has none, and how to show."""
+ONLY_PYTHON = {"data_name", "progress"}
+"""A name for what has none, and how to show."""
 
 ASKED = {
     "n": 3, "seed": 5, "device": "cpu", "batch_size": 2, "witnesses": "worst", "fresh": True, "force": True,
     "executor": "ray", "workers": 2, "gpus_per_worker": 0.5, "ray_address": "auto", "precision": "float32",
     "compile": "on", "budget": "1h30m", "unit_timeout": 9.0, "transfer": "others", "results": "here",
-    "mode": "bisection", "eps": "2/255,0.05",
+    "mode": "bisection", "eps": "2/255,0.05", "name": " mine ",
 }  # fmt: skip
 """No value is the default."""
 
@@ -66,7 +66,7 @@ def test_all_of_them_reach_the_core_alike(caught, tmp_path):
     typed, python = caught
     assert typed == python
     name, suite, data, options = python
-    assert (name, data, suite.mode) == ("trades", "signs", "bisection")
+    assert (name, data, suite.mode) == ("mine", "signs", "bisection")
     assert [epsilon.label for epsilon in suite.grid] == ["2/255", "0.05"]
     assert options.scale == Scale(2, 0.5, "auto")
     assert options.budget == 5400
@@ -111,6 +111,7 @@ def test_paths_are_data_and_models(caught, tmp_path, monkeypatch):
     with pytest.raises(Caught):
         harness.evaluate(Path("net.py:small"), "fgsm", tmp_path / "few.npz")
     assert caught[0][2] == "arrays-few-test"
+    assert (caught[0][3].given.model, caught[0][3].given.data) == ("net.py:small", str(tmp_path / "few.npz"))
 
 
 @pytest.mark.parametrize(
@@ -123,6 +124,7 @@ def test_paths_are_data_and_models(caught, tmp_path, monkeypatch):
             UsageError,
             "data_root 'x' is for data sets by name; the data given is a list",
         ),
+        ({"name": "a\nb"}, UsageError, "is no name; give one line of printable characters"),
         ({"eps": "8"}, BadEpsilon, "8"),
         ({"executor": "raye"}, UnknownName, "unknown executor 'raye'"),
         ({"model": "tradse"}, UnknownName, "did you mean 'trades'"),

@@ -23,7 +23,7 @@ from harness.types import AttackSpec
 
 steps = {"steps": 40, "eot": 1, "restarts": 1}
 spec = AttackSpec("apgd", "autoattack", "apgd-ce", steps)
-suite = replace(load_suite("fgsm"), attacks=(spec,), chunk=16)
+suite = replace(load_suite("fgsm"), attacks=(spec,), chunk=16, name="slow")
 """
 PRESS = """
 def press():  # what the stop button does
@@ -76,6 +76,6 @@ def test_the_stop_button(tmp_path):
     assert error.ename == "KeyboardInterrupt"
     assert error.evalue == "interrupted; what was finished is on disk, the same call goes on from there"
     assert "finishing what is running, then stopping" in shown(notebook.cells[1])
-    assert "trades under fgsm@1 on signs, n=32" in shown(notebook.cells[1])
+    assert "trades under slow@1 on signs, n=32" in shown(notebook.cells[1])
     assert "read from disk" in shown(notebook.cells[2])
     assert "Result(model='trades'" in shown(notebook.cells[2])

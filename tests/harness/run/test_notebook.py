@@ -24,6 +24,7 @@ SUITE = replace(
     load_suite("fgsm").with_grid(["1/255", "8/255"]),
     attacks=(AttackSpec("ce<1>", "autoattack", "apgd-ce", APGD), AttackSpec("dlr", "autoattack", "apgd-dlr", APGD)),
     chunk=20,
+    name="two",
 )
 UNITS = 2 + 2 * 2 * 2
 
@@ -58,7 +59,7 @@ def test_the_table_has_every_cell_and_the_worst_case(result):
 
 def test_strangers_names_are_text(result):
     text = "".join(page(result).itertext())
-    assert 'net "<b>" & co under fgsm@1 on tensors, n=40, linf, mode observed' in text
+    assert 'net "<b>" & co under two@1 on tensors, n=40, linf, mode observed' in text
     assert str(result.folder) in text
 
 
@@ -119,7 +120,7 @@ def test_the_stop_button_keeps_what_is_finished(progress, times, tmp_path, monke
     facts = {path: path.stat().st_mtime_ns for path in (folder / "facts").iterdir()}
     assert len(facts) == 3
     if times == 1:  # a second one leaves no time for a table
-        assert "net under fgsm@1 on tensors" in told
+        assert "net under two@1 on tensors" in told
         assert "missing" in told
         assert json.loads((folder / "summary.json").read_text())["status"] == "interrupted"
     again = harness.evaluate(MODEL, SUITE, PAIR, **options)
@@ -166,7 +167,7 @@ def test_a_notebook_without_widgets_shows_lines(tmp_path, monkeypatch):
     monkeypatch.setattr("harness.run.api.LiveReport", Report)
     harness.evaluate(MODEL, SUITE, PAIR, results=tmp_path, name="net")
     first, *_, last = shown[0]
-    assert first.startswith("net under fgsm@1 (observed) on tensors, n=40")
+    assert first.startswith("net under two@1 (observed) on tensors, n=40")
     assert last.startswith(f"{UNITS} of {UNITS} units after ")
 
 
