@@ -43,26 +43,38 @@ def leaderboard(
         bool, typer.Option("--claims", help="Rank published files, too, that no board.toml lists.")
     ] = False,
     verified_only: Annotated[
-        bool, typer.Option("--verified-only", help="Leave out what was not verified here or by the board's keeper.")
+        bool, typer.Option("--verified-only", help="Leave out what was not replayed here or is on no board.")
     ] = False,
+    board: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folder whose board.toml is believed beside other runs; repeatable. A folder of published"
+            " files that is named alone is believed, and so is --publish."
+        ),
+    ] = None,
 ) -> int:
     """Rank measured models: a table for each threat model, data slice, suite, epsilon grid and mode."""
     chosen = format_ or _format_of(output)
     render = Registry("renderers").load(chosen)  # first: a typo is told at once
 
-    from leaderboard.runs.collect import collect
+    from leaderboard.runs.collect import alone, collect
     from leaderboard.tables.tables import make_tables
 
     if publish is not None and (format_ or output):
         raise UsageError("--publish writes files of its own; leave out --format and --output")
     with waiting("reading runs"):
         skipped: list[BadRun] = []
-        records = collect(results or [_RESULTS], skipped)
+        folders = results or [_RESULTS]
+        boards = [*(board or ()), *([publish] if publish else ())] if board or publish else alone(folders)
+        records = collect(folders, skipped, boards)
         if verified_only:
             records = _verified(records)
         if pictures and (chosen == "html" or publish is not None):
             records = _with_pictures(records, pictures, data_root)
     code = _tell_skipped(skipped)
+    for folder in sorted({record.folder.parent for record in records if record.claim}):
+        if (folder / "board.toml").exists() and folder.resolve() not in {one.resolve() for one in boards}:
+            typer.echo(f"claims, for the board in {folder} is not believed here: see --board", err=True)
     if publish is not None:
         return max(code, _publish(records, publish))
     with waiting("rendering"):
@@ -83,11 +95,11 @@ def _tell_skipped(skipped: list[BadRun]) -> int:
 
 
 def _verified(records: list[Record]) -> list[Record]:
-    found = [record for record in records if record.standing == 3]
+    found = [record for record in records if record.replayed or (record.listed and record.standing == 3)]
     if not found:
-        raise BadRun(f"none of {len(records)} runs is verified; `harness verify FOLDER` them first")
+        raise BadRun(f"none of {len(records)} runs is replayed; `harness verify FOLDER --replay 100` first")
     if others := len(records) - len(found):
-        typer.echo(f"left out, for they are not verified: {others} of {len(records)} runs", err=True)
+        typer.echo(f"left out, for their survivors were not attacked again: {others} of {len(records)} runs", err=True)
     return found
 
 
@@ -106,7 +118,9 @@ def _publish(records: list[Record], folder: Path) -> int:
     for path in done.written:
         typer.echo(path)
     for path in done.claims:
-        typer.echo(f"published as a claim, for it was not verified here: {path}; `harness verify` its run", err=True)
+        typer.echo(
+            f"published as a claim, for it was not replayed here: {path}; `harness verify RUN --replay 100`", err=True
+        )
     for record, why in done.left_out:
         typer.echo(f"not published, for {why}: {record.folder}", err=True)
     return EXIT_MISSING if done.left_out else EXIT_DONE
