@@ -57,7 +57,7 @@ def leaderboard(
         bool, typer.Option("--claims", help="Rank published files, too, that no board.toml lists.")
     ] = False,
     verified_only: Annotated[
-        bool, typer.Option("--verified-only", help="Leave out what was not verified here or by the board's keeper.")
+        bool, typer.Option("--verified-only", help="Leave out what was not replayed here or is on no board.")
     ] = False,
     suite: SuiteOption = None,
     data: DataOption = None,
@@ -69,6 +69,13 @@ def leaderboard(
         typer.Option(help="latex: rank,model,clean,worst,pgd-20@8/255,... or all (default: what fits a column)."),
     ] = None,
     no_intervals: Annotated[bool, typer.Option("--no-intervals", help="latex: the numbers alone.")] = False,
+    board: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folder whose board.toml is believed beside other runs; repeatable. A folder of published"
+            " files that is named alone is believed, and so is --publish."
+        ),
+    ] = None,
 ) -> int:
     """Rank measured models: a table for each threat model, data slice, suite, epsilon grid and mode."""
     chosen = format_ or _format_of(output)
@@ -78,6 +85,7 @@ def leaderboard(
     elif columns is not None or no_intervals:
         raise UsageError(f"--columns and --no-intervals are for --format latex, not {chosen}; leave them out")
 
+    from leaderboard.runs.collect import alone
     from leaderboard.tables.tables import make_tables, with_attacks
 
     if publish is not None and (format_ or output):
@@ -86,12 +94,17 @@ def leaderboard(
         raise UsageError("--publish writes whole runs; leave out --attack")
     with waiting("reading runs"):
         skipped: list[BadRun] = []
-        records = _records(results, skipped, suite, data, n, mode, attack)
+        folders = results or [_RESULTS]
+        boards = [*(board or ()), *([publish] if publish else ())] if board or publish else alone(folders)
+        records = _records(folders, skipped, boards, suite, data, n, mode, attack)
         if verified_only:
             records = _verified(records)
         if pictures and (chosen == "html" or publish is not None):
             records = _with_pictures(records, pictures, data_root)
     code = _tell_skipped(skipped)
+    for folder in sorted({record.folder.parent for record in records if record.claim}):
+        if (folder / "board.toml").exists() and folder.resolve() not in {one.resolve() for one in boards}:
+            typer.echo(f"claims, for the board in {folder} is not believed here: see --board", err=True)
     if publish is not None:
         return max(code, _publish(records, publish))
     with waiting("rendering"):
@@ -112,11 +125,11 @@ def _tell_skipped(skipped: list[BadRun]) -> int:
 
 
 def _verified(records: list[Record]) -> list[Record]:
-    found = [record for record in records if record.standing == 3]
+    found = [record for record in records if record.replayed or (record.listed and record.standing == 3)]
     if not found:
-        raise BadRun(f"none of {len(records)} runs is verified; `harness verify FOLDER` them first")
+        raise BadRun(f"none of {len(records)} runs is replayed; `harness verify FOLDER --replay 100` first")
     if others := len(records) - len(found):
-        typer.echo(f"left out, for they are not verified: {others} of {len(records)} runs", err=True)
+        typer.echo(f"left out, for their survivors were not attacked again: {others} of {len(records)} runs", err=True)
     return found
 
 
@@ -133,6 +146,7 @@ def _columns(text: str | None, attacks: Sequence[str]) -> tuple[str, ...]:
 def _records(
     results: list[Path] | None,
     skipped: list[BadRun],
+    boards: list[Path] | None,
     suite: str | None,
     data: str | None,
     n: int | None,
@@ -143,7 +157,7 @@ def _records(
     from leaderboard.runs.chosen import Filter, check_attacks, select
     from leaderboard.runs.collect import collect
 
-    records = select(collect(results or [_RESULTS], skipped), Filter(suite, data, n, mode))
+    records = select(collect(results or [_RESULTS], skipped, boards), Filter(suite, data, n, mode))
     check_attacks(attacks or (), [attack.id for record in records for attack in record.info.suite.attacks])
     return records
 
@@ -163,7 +177,9 @@ def _publish(records: list[Record], folder: Path) -> int:
     for path in done.written:
         typer.echo(path)
     for path in done.claims:
-        typer.echo(f"published as a claim, for it was not verified here: {path}; `harness verify` its run", err=True)
+        typer.echo(
+            f"published as a claim, for it was not replayed here: {path}; `harness verify RUN --replay 100`", err=True
+        )
     for record, why in done.left_out:
         typer.echo(f"not published, for {why}: {record.folder}", err=True)
     return EXIT_MISSING if done.left_out else EXIT_DONE
@@ -223,7 +239,7 @@ def plot(
 
     check_ending(output)
     skipped: list[BadRun] = []
-    panels, caption = figure(_records(results, skipped, suite, data, n, mode, attack), attack or (), steps)
+    panels, caption = figure(_records(results, skipped, None, suite, data, n, mode, attack), attack or (), steps)
     draw(panels, output, caption)
     typer.echo(output)
     return _tell_skipped(skipped)
@@ -252,7 +268,7 @@ def compare(
     from leaderboard.compare.models import compare as run
 
     skipped: list[BadRun] = []
-    records = _records(results, skipped, suite, data, n, mode, attack)
+    records = _records(results, skipped, None, suite, data, n, mode, attack)
     code = _tell_skipped(skipped)
     if set("*?") & {*model_a, *model_b}:
         from leaderboard.compare import recipes

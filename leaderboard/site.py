@@ -41,7 +41,7 @@ class Published:
 
     written: list[Path]
     claims: list[Path]
-    """Those of `written` that the board does not list: claims of others, and runs that were not verified here."""
+    """Those of `written` that the board does not list: claims of others, and runs that were not replayed here."""
     left_out: list[tuple[Record, str]]
     """Rows without a file, with the reason."""
 
@@ -49,8 +49,8 @@ class Published:
 def publish(records: Iterable[Record], folder: Path) -> Published:
     """Write the run that speaks for each row into `folder`, instead of what was published for that row before.
 
-    Runs that were verified on this machine, and files that another board lists, are listed in the board of `folder`.
-    What is not listed takes the place of no listed file.
+    Listed in the board of `folder` are runs whose survivors were attacked again on this machine, and files that a
+    believed board lists. What is not listed takes the place of no listed file.
 
     Raises:
         BadRun: a file in `folder` is no published run, or its board is damaged.
@@ -63,13 +63,13 @@ def publish(records: Iterable[Record], folder: Path) -> Published:
     chosen = [record for group in grouped(list(records)) for record in choose(group)[0]]
     for record in chosen:
         path = folder / f"{record.folder.name}{ENDING}"
-        blessed = record.standing == 3 or (record.standing == 2 and record.listed)
+        blessed = record.replayed or (record.listed and record.standing > 1)
         if record.refuted or not record.complete:
             why = "verification refuted it" if record.refuted else "cells are missing"
             done.left_out.append((record, why))
             continue
         if not blessed and path in known and not known[path].claim:
-            done.left_out.append((record, f"it was not verified here, and {path.name} is listed"))
+            done.left_out.append((record, f"it was not replayed here, and {path.name} is listed"))
             continue
         content = dump(record)
         try:

@@ -2,8 +2,8 @@
 
 A published file comes from its author, and so would a verdict in it. ``board.toml`` lies beside the files and is the
 maintainer's: ``harness leaderboard --publish`` writes it from runs that the maintainer's ledger knows. A file that is
-changed has another hash and is not listed any more. Whoever names a folder takes its ``board.toml`` at its word: take
-none from a submission.
+changed has another hash and is not listed any more. A board that may have come with a submission is not believed, see
+`leaderboard.runs.collect.alone`.
 """
 
 from __future__ import annotations

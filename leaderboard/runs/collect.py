@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,12 +26,15 @@ from leaderboard.runs.published import ENDING, read_published
 from leaderboard.runs.record import CLEAN_PLACE, Mistakes, Place, Record, Survivors
 
 
-def collect(folders: Iterable[Path], skipped: list[BadRun] | None = None) -> list[Record]:
+def collect(
+    folders: Iterable[Path], skipped: list[BadRun] | None = None, boards: Iterable[Path] | None = None
+) -> list[Record]:
     """All runs in `folders`, each a run, a published file, or a folder of either; one given twice counts once.
 
     Args:
         folders: Where the runs are.
         skipped: Takes the reasons why runs were left out; None refuses all of them for one.
+        boards: Folders whose boards are believed; None for `alone`. Published files elsewhere are claims.
 
     Raises:
         BadRun: a folder does not exist or holds no run, a board is damaged, or a run (with `skipped`, every one) is
@@ -39,15 +42,18 @@ def collect(folders: Iterable[Path], skipped: list[BadRun] | None = None) -> lis
         FileError: the ledger of verifications cannot be read.
     """
     found: dict[Path, Path] = {}
+    folders = list(folders)
+    believed = {folder.resolve() for folder in (alone(folders) if boards is None else boards)}
     for folder in folders:
         for run in find_runs(folder):
             found.setdefault(run.resolve(), run)
     ledger = read_ledger()
-    boards = {folder: read_board(folder) for folder in {run.parent for run in found.values() if run.is_file()}}
+    beside = {run.parent for run in found.values() if run.is_file()}
+    listed = {folder: read_board(folder) if folder.resolve() in believed else {} for folder in beside}
     records, bad = [], []
     for run in found.values():
         try:
-            records.append(read_published(run, boards[run.parent]) if run.is_file() else read_run(run, ledger))
+            records.append(read_published(run, listed[run.parent]) if run.is_file() else read_run(run, ledger))
         except BadRun as error:
             bad.append(error)
             if skipped is None:
@@ -57,6 +63,15 @@ def collect(folders: Iterable[Path], skipped: list[BadRun] | None = None) -> lis
     if skipped is not None:
         skipped += bad
     return records
+
+
+def alone(folders: Sequence[Path]) -> list[Path]:
+    """The folder whose board is believed without a word: the only one named, with published files and no runs.
+
+    Beside runs, or runs of others, a board may have come with a submission.
+    """
+    named = {folder.parent.resolve() if folder.is_file() else folder.resolve() for folder in folders}
+    return [folder for folder in named if len(named) == 1 and not any(folder.glob("*/run.json"))]
 
 
 def find_runs(folder: Path) -> list[Path]:

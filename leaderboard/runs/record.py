@@ -64,8 +64,18 @@ class Record:
 
     @property
     def standing(self) -> int:
-        """How far it is believed: 0 refuted, 1 a claim, 2 not verified, 3 verified."""
-        return 0 if self.refuted else 1 if self.claim else 2 if self.verified == UNVERIFIED else 3
+        """How far it is believed: 0 refuted, 1 a claim, 2 not verified, 3 its breaks verified, 4 replayed.
+
+        Breaks bound robust accuracy from above alone: a run that claims none has nothing to prove.
+        """
+        if self.refuted or self.claim:
+            return int(self.claim)
+        return 2 if self.verified == UNVERIFIED else 4 if self.replayed else 3
+
+    @property
+    def replayed(self) -> bool:
+        """Whether survivors were attacked again."""
+        return self.verified.startswith("replayed ")
 
 
 def worst_is_attack(info: RunInfo) -> bool:

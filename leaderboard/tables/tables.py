@@ -75,7 +75,9 @@ def _reason(record: Record, best: Record) -> str:
         return "refuted by verification" if record.refuted else "a claim"
     if best.complete and not record.complete:
         return "incomplete"
-    return "not verified" if record.standing < best.standing and age(record) > age(best) else "older"
+    if record.standing < best.standing and age(record) > age(best):
+        return "not verified" if record.standing < 3 else "not replayed"
+    return "older"
 
 
 def grouped(records: Sequence[Record]) -> list[list[Record]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow.compute as pc
@@ -22,6 +22,7 @@ from harness.inputs.samples import Slice
 from harness.inputs.suite import Suite
 from harness.measure.unit.compute import Job, Setting, run_unit
 from harness.measure.unit.outcome import Chunk
+from harness.trust.diagnosis.within_attack import FEWEST, MOSTLY_DEAD
 from harness.trust.verify.places import Place, Records, Rows
 from harness.trust.verify.verdict import Hit, Ids, Mask, Problems, Replay
 from harness.types import Attack, AttackSpec, Finding
@@ -78,6 +79,7 @@ def replay(
         )
     again = _Again(records=records, part=part, reference=reference, attacks=attacks, seed=seed, problems=problems)
     broken = again.broken(draws, 0)
+    _check_gradients(again.hidden, len(draws), problems)
     tries = dict.fromkeys(broken, 0)
     standing = broken
     for attempt in range(1, REPEATS + 1):
@@ -104,6 +106,16 @@ def replay(
         hits=hits,
         at_most=exact_upper_bound(len(hits), len(draws)),
     )
+
+
+def _check_gradients(hidden: Sequence[str], drawn: int, problems: Problems) -> None:
+    """Name survivors that were never attacked, whose facts do not say so: from the share on that P7 calls an error."""
+    if len(hidden) >= FEWEST and len(hidden) > MOSTLY_DEAD * drawn:
+        problems.add(
+            "replay",
+            f"{len(hidden)} of {drawn} survivors had no gradient in most steps when they were attacked again, which"
+            f" their facts do not say ({', '.join(sorted(set(hidden)))[:200]})",
+        )
 
 
 def survivors(records: Records, right: Mask) -> list[Survivor]:
@@ -182,6 +194,8 @@ class _Again:
     attacks: Mapping[str, tuple[AttackSpec, Attack]]
     seed: int
     problems: Problems
+    hidden: list[str] = field(default_factory=list)
+    """At the first attempt: the attack of each draw whose gradients are dead here, and were not by its facts."""
 
     def broken(self, draws: Sequence[Survivor], attempt: int) -> list[Survivor]:
         """Which of the draws break; each attempt has seeds of its own."""
@@ -196,11 +210,22 @@ class _Again:
             size = self.records.info.suite.chunk
             for start in range(0, len(at), size):
                 outcome = self._attack(name, grid, at[start : start + size], attempt)
-                found += [d for d in mine if outcome.get((d.at, self.records.grid[d.place[2]].value)) in fact.BROKEN]
+                for one in mine:
+                    ended, dead = outcome.get((one.at, self.records.grid[one.place[2]].value), ("", False))
+                    if ended in fact.BROKEN:
+                        found.append(one)
+                    elif dead and attempt == 0 and not self._told_dead(one):
+                        self.hidden.append(name)
         return found
 
-    def _attack(self, name: str, grid: Sequence[Epsilon], at: Ids, attempt: int) -> dict[tuple[int, float], str]:
-        """Outcomes by sample position and epsilon."""
+    def _told_dead(self, one: Survivor) -> bool:
+        rows = self.records.rows[one.place]
+        return bool(rows["dead_gradients"][one.at] > 0.5 * rows["backwards"][one.at])
+
+    def _attack(
+        self, name: str, grid: Sequence[Epsilon], at: Ids, attempt: int
+    ) -> dict[tuple[int, float], tuple[str, bool]]:
+        """Outcome, and whether most of its gradients were dead, by sample position and epsilon."""
         info, (spec, attack) = self.records.info, self.attacks[name]
         ids, device = self.records.ids[at], self.reference.device
         images, labels = (tensor.to(device) for tensor in self.part.data.take(ids.tolist()))
@@ -220,10 +245,18 @@ class _Again:
                 chunk=Chunk(index=0, sample_ids=ids, images=images, labels=labels, clean_pred=labels),
             )
         )
-        whole = result.facts.filter(pc.is_null(result.facts["component"])).select(["sample_id", "epsilon", "outcome"])
+        whole = result.facts.filter(pc.is_null(result.facts["component"])).select(
+            ["sample_id", "epsilon", "outcome", "backwards", "dead_gradients"]
+        )
         positions = dict(zip(ids.tolist(), at.tolist(), strict=True))
-        outcomes = {(positions[row["sample_id"]], row["epsilon"]): row["outcome"] for row in whole.to_pylist()}
-        if failed := sum(outcome not in fact.KNOWN for outcome in outcomes.values()):
+        outcomes = {
+            (positions[row["sample_id"]], row["epsilon"]): (
+                row["outcome"],
+                (row["dead_gradients"] or 0) > 0.5 * row["backwards"],
+            )
+            for row in whole.to_pylist()
+        }
+        if failed := sum(outcome not in fact.KNOWN for outcome, _ in outcomes.values()):
             why = "; ".join(finding.message for finding in result.findings if finding.level == "error")
             self.problems.add(
                 "replay", f"{name}: {failed} survivors could not be attacked again ({why or 'no reason told'})"

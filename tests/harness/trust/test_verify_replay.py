@@ -177,6 +177,33 @@ def test_parameters_that_the_attack_does_not_have_are_named(honest, tmp_path, se
     assert verdict.value == "no"
 
 
+class Masked(SmallNet):
+    """Its input is rounded, so that every gradient is zero."""
+
+    def forward(self, images):
+        return super().forward((images * 16).round() / 16)
+
+
+@pytest.mark.parametrize("told", [0, None], ids=["no dead gradient", "not counted"])
+def test_survivors_that_were_never_attacked_cannot_be_told_as_attacked(tmp_path, told):
+    model = Masked()
+    data = labeled(model, 40)
+    run = evaluate(loaded(model, 5), suite(pgd(), grid=("8/255",)), data, Options(tmp_path / "masked", device="cpu"))
+    assert any(finding["check"] == "P7" and finding["level"] == "error" for finding in run.summary["findings"])
+    assert verify(run.folder, loaded(model, 5), data, again(20)).value == "replayed 20"  # it says so itself
+    forger = Forger(run.folder, tmp_path / "run", data)
+    forger.edit_facts(lambda r: {**r, "dead_gradients": told} if r["attack"] == "pgd" else r)
+    forger.edit_json("run.json", lambda info: info.update(findings=[]))
+    forger.rehash()
+    assert verify(forger.folder, loaded(model, 5), data, again(0)).value == "breaks verified"
+    verdict = verify(forger.folder, loaded(model, 5), data, again(20))
+    assert verdict.value == "no"
+    assert [problem.message for problem in verdict.problems] == [
+        "20 of 20 survivors had no gradient in most steps when they were attacked again, which their facts do not say"
+        " (pgd)"
+    ]
+
+
 def coin(observer, problem):
     """Breaks each sample with probability one half, as the seed has it."""
     fall = torch.rand(len(problem.images), generator=torch.Generator().manual_seed(problem.seed)) < 0.5

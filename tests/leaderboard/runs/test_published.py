@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from leaderboard import site, wording
 from leaderboard.cli import compare, gate, leaderboard
 from leaderboard.compare import recipes
 from leaderboard.render import markdown
-from leaderboard.runs.board import BOARD, read_board
+from leaderboard.runs.board import BOARD, listed_as, read_board, write_board
 from leaderboard.runs.collect import collect
 from leaderboard.runs.published import ENDING, _pack
 from leaderboard.tables.tables import make_tables
@@ -99,12 +100,12 @@ def test_incomplete_runs_are_not_published(runs, tmp_path, call, capsys) -> None
 def test_a_newer_run_of_a_row_takes_the_place_of_the_older(runs, tmp_path) -> None:
     older = judge(runs.write("a"))
     (old,) = site.publish(collect([older]), tmp_path / "out").written
-    newer = judge(runs.write("a", finished="2025-01-01T00:00:00+00:00"), "breaks verified")
+    newer = judge(runs.write("a", finished="2025-01-01T00:00:00+00:00"), "replayed 7")
     (new,) = site.publish(collect([newer]), tmp_path / "out").written
     assert not old.exists()
     assert files(tmp_path / "out") == [new]
     assert [entry.file for entry in read_board(tmp_path / "out").values()] == [new.name]
-    assert rows_of(tmp_path / "out") == {"a": ((1, 1), "breaks verified", collect([newer])[0].grade)}
+    assert rows_of(tmp_path / "out") == {"a": ((1, 1), "replayed 7", collect([newer])[0].grade)}
 
 
 def forge(path: Path, **values: Any) -> Path:
@@ -215,7 +216,7 @@ def test_a_refuted_run_is_neither_ranked_nor_in_the_way(runs, tmp_path, call, ca
     assert call(leaderboard, runs.folder, "--verified-only", "--format", "csv") == 0
     told = capsys.readouterr()
     assert {line.split(",")[10] for line in told.out.splitlines()[1:]} == {"a"}
-    assert "left out, for they are not verified: 3 of 4 runs" in told.err
+    assert "left out, for their survivors were not attacked again: 3 of 4 runs" in told.err
     assert call(leaderboard, runs.folder, "--publish", tmp_path / "out", "--pictures", "0") == 3
     assert "not published, for verification refuted it" in capsys.readouterr().err
     assert not list((tmp_path / "out").glob("b-*"))
@@ -227,6 +228,50 @@ def test_a_newer_run_that_nobody_verified_does_not_displace_the_verified_one(run
     (table,) = make_tables(collect([runs.folder]))
     assert [(row.verified, row.worst[-1].correct) for row in table.rows] == [("replayed 5", 10)]
     assert [(other.run, other.reason) for other in table.others] == [(newer.name, "not verified")]
+
+
+def test_breaks_alone_bound_nothing_from_below(runs, tmp_path, call, capsys) -> None:
+    """A run that hides every break has none to prove: it takes no row, no board and no place among the verified."""
+    honest = judge(runs.write("a", {"pgd-20": dict.fromkeys(range(10), E1)}))
+    hidden = judge(runs.write("a", finished="2030-01-01T00:00:00+00:00"), "breaks verified")
+    judge(runs.write("b"), "breaks verified")
+    (table,) = make_tables(collect([runs.folder]))
+    assert {row.label: row.run for row in table.rows}["a"] == honest.name
+    assert [(other.run, other.reason) for other in table.others] == [(hidden.name, "not replayed")]
+    assert call(leaderboard, runs.folder, "--verified-only", "--format", "csv") == 0
+    assert {line.split(",")[10] for line in capsys.readouterr().out.splitlines()[1:]} == {"a"}
+    assert call(leaderboard, runs.folder, "--publish", tmp_path / "out", "--pictures", "0") == 0
+    assert "published as a claim, for it was not replayed here" in capsys.readouterr().err
+    assert {entry.file.split("-")[0] for entry in read_board(tmp_path / "out").values()} == {"a"}
+
+
+def test_a_board_that_came_with_a_submission_is_not_believed(runs, published, tmp_path, call, capsys) -> None:
+    """A forged file with a board of its own that calls it replayed: beside an honest run, alone, and published."""
+    submitted = tmp_path / "submitted"
+    submitted.mkdir()
+    forged = forge(files(published)[0], model={"name": "best", "sha256": "sha256:" + "f" * 64})
+    forged = forged.rename(submitted / forged.name)
+    record = collect([submitted])[0]
+    entry = listed_as(forged.name, forged.read_bytes(), replace(record, verified="replayed 5000"))
+    write_board(submitted, [entry])
+    honest = rows_of(published)
+    assert rows_of(submitted)["best"][:2] == ((1, 1), "replayed 5000"), (
+        "a board that is read alone is its keeper's word"
+    )
+    assert rows_of(*runs.folder.iterdir(), submitted)["best (claim)"] == (None, "claimed", None)
+    assert call(leaderboard, runs.folder, submitted, "--pictures", "0") == 0
+    assert f"claims, for the board in {submitted} is not believed here" in capsys.readouterr().err
+    assert call(leaderboard, submitted, "--publish", published, "--pictures", "0") == 0
+    assert "published as a claim" in capsys.readouterr().err
+    assert rows_of(published) == {**honest, "best (claim)": (None, "claimed", None)}
+    (published / f"{record.folder.name}{ENDING}").unlink()
+
+    run = next(iter(runs.folder.iterdir()))
+    run.rename(submitted / run.name)  # an honest run that verifies, with the forged file beside it
+    assert rows_of(submitted)["best (claim)"] == (None, "claimed", None)
+    assert call(leaderboard, submitted, published, "--board", published, "--format", "csv") == 0
+    told = {(line.split(",")[10], ",claimed," in line) for line in capsys.readouterr().out.splitlines()[1:]}
+    assert told == {("a2s", False), ("standard", False), ("best", True)}
 
 
 def test_an_altered_run_is_skipped_and_named(runs, call, capsys) -> None:
