@@ -129,11 +129,15 @@ def _source(name: str) -> str:
     return text
 
 
-def columns(table: Table, row: Row | None = None) -> list[tuple[str, str, str, Score | None]]:
-    """Attack, tool, epsilon label and (of a row) score of every column; worst case last, where it says more."""
+def columns(table: Table, row: Row | None = None, *, first: bool) -> list[tuple[str, str, str, Score | None]]:
+    """Attack, tool, epsilon label and (of a row) score of the columns of the worst case, or else of the others.
+
+    The worst case comes first, so that a phone shows it; where one attack is the worst case, that attack does.
+    """
     scores = {(s.attack, s.epsilon_label): s for s in (*row.cells, *row.worst)} if row else {}
     attacks = [(column.attack, column.tool) for column in table.attacks]
-    attacks += [] if table.worst_is_attack else [(WORST, "all")]
+    worst = attacks if table.worst_is_attack else [(WORST, "all")]
+    attacks = worst if first else [attack for attack in attacks if attack not in worst]
     return [(a, tool, label, scores.get((a, label))) for a, tool in attacks for label in table.grid]
 
 
