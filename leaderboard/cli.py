@@ -16,6 +16,7 @@ from harness.inputs.registry import Registry
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from leaderboard.compare.gate import Verdict
     from leaderboard.runs.record import Record
 
 _RESULTS = Path("results")
@@ -63,6 +64,10 @@ def leaderboard(
         typer.Option(help="latex: rank,model,clean,worst,pgd-20@8/255,... or all (default: what fits a column)."),
     ] = None,
     no_intervals: Annotated[bool, typer.Option("--no-intervals", help="latex: the numbers alone.")] = False,
+    title: Annotated[str | None, typer.Option(help="html: what the page is called.")] = None,
+    verdict: Annotated[
+        Path | None, typer.Option(help="html: what harness gate --json printed, to stand above the tables.")
+    ] = None,
 ) -> int:
     """Rank measured models: a table for each threat model, data slice, suite, epsilon grid and mode."""
     chosen = format_ or _format_of(output)
@@ -71,6 +76,8 @@ def leaderboard(
         render = partial(render, columns=_columns(columns, attack or ()), intervals=not no_intervals)
     elif columns is not None or no_intervals:
         raise UsageError(f"--columns and --no-intervals are for --format latex, not {chosen}; leave them out")
+    if chosen != "html" and (title is not None or verdict is not None):
+        raise UsageError(f"--title and --verdict are for --format html, not {chosen}; leave them out")
 
     from leaderboard.tables.tables import make_tables, with_attacks
 
@@ -84,6 +91,8 @@ def leaderboard(
             records = _with_pictures(records, pictures, data_root)
     if publish is not None:
         return _publish(records, publish)
+    if chosen == "html":
+        render = partial(render, title=title or "", verdicts=_verdicts(verdict, records))
     with waiting("rendering"):
         text = render([with_attacks(table, attack or ()) for table in make_tables(records)])
     if output is None:
@@ -102,6 +111,14 @@ def _columns(text: str | None, attacks: Sequence[str]) -> tuple[str, ...]:
     if not all(names):
         raise UsageError(f"--columns {text!r} has a name that is empty; write for instance rank,model,clean,worst")
     return names
+
+
+def _verdicts(path: Path | None, records: Sequence[Record]) -> list[Verdict] | None:
+    if path is None:
+        return None
+    from leaderboard.compare.gate_report import read
+
+    return read(path, {record.folder.name for record in records})
 
 
 def _records(
