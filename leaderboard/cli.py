@@ -16,6 +16,7 @@ from harness.inputs.registry import Registry
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from leaderboard.compare.gate import Verdict
     from leaderboard.runs.record import Record
 
 _RESULTS = Path("results")
@@ -76,6 +77,10 @@ def leaderboard(
             " files that is named alone is believed, and so is --publish."
         ),
     ] = None,
+    title: Annotated[str | None, typer.Option(help="html: what the page is called.")] = None,
+    verdict: Annotated[
+        Path | None, typer.Option(help="html: what harness gate --json printed, to stand above the tables.")
+    ] = None,
 ) -> int:
     """Rank measured models: a table for each threat model, data slice, suite, epsilon grid and mode."""
     chosen = format_ or _format_of(output)
@@ -84,6 +89,8 @@ def leaderboard(
         render = partial(render, columns=_columns(columns, attack or ()), intervals=not no_intervals)
     elif columns is not None or no_intervals:
         raise UsageError(f"--columns and --no-intervals are for --format latex, not {chosen}; leave them out")
+    if chosen != "html" and (title is not None or verdict is not None):
+        raise UsageError(f"--title and --verdict are for --format html, not {chosen}; leave them out")
 
     from leaderboard.runs.collect import alone
     from leaderboard.tables.tables import make_tables, with_attacks
@@ -107,6 +114,8 @@ def leaderboard(
             typer.echo(f"claims, for the board in {folder} is not believed here: see --board", err=True)
     if publish is not None:
         return max(code, _publish(records, publish))
+    if chosen == "html":
+        render = partial(render, title=title or "", verdicts=_verdicts(verdict, records))
     with waiting("rendering"):
         text = render([with_attacks(table, attack or ()) for table in make_tables(records, claims)])
     if output is None:
@@ -141,6 +150,14 @@ def _columns(text: str | None, attacks: Sequence[str]) -> tuple[str, ...]:
     if not all(names):
         raise UsageError(f"--columns {text!r} has a name that is empty; write for instance rank,model,clean,worst")
     return names
+
+
+def _verdicts(path: Path | None, records: Sequence[Record]) -> list[Verdict] | None:
+    if path is None:
+        return None
+    from leaderboard.compare.gate_report import read
+
+    return read(path, {record.folder.name for record in records})
 
 
 def _records(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from harness.errors import UsageError
 from leaderboard.compare.gate import Verdict
 from leaderboard.text import one_line
 
@@ -31,6 +34,31 @@ def _where(verdict: Verdict) -> str:
 def as_data(verdicts: Sequence[Verdict], confident: bool) -> dict[str, Any]:
     """The verdicts as JSON-able data."""
     return {"confident": confident, "verdicts": [asdict(verdict) for verdict in verdicts]}
+
+
+def read(path: Path, runs: Collection[str]) -> list[Verdict]:
+    """The verdicts that ``harness gate --json`` printed into a file.
+
+    Args:
+        path: The file.
+        runs: Names of the folders of the runs that the verdicts are to stand beside.
+
+    Raises:
+        UsageError: no such file, it holds something else, or it judges another run.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        verdicts = [Verdict(**verdict) for verdict in content["data"]["verdicts"]]
+        known = content["command"] == "gate" and all(isinstance(v.passed, bool) for v in verdicts)
+    except OSError as error:
+        raise UsageError(f"{str(path)!r} cannot be read: {error.strerror or error}") from None
+    except (ValueError, TypeError, KeyError):
+        known = False
+    if not known:
+        raise UsageError(f"{str(path)!r} is not what harness gate --json prints")
+    if other := sorted({verdict.run for verdict in verdicts if verdict.run} - set(runs)):
+        raise UsageError(f"{str(path)!r} judges run {other[0]}, which is not among those of the page; judge them again")
+    return verdicts
 
 
 def as_junit(verdicts: Sequence[Verdict]) -> str:

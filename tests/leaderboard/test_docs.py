@@ -41,7 +41,8 @@ def test_documented_commands_parse(words: list[str]) -> None:
 
 
 def test_every_requirement_of_the_table_parses() -> None:
-    rows = re.findall(r"^\| `(.+?)` \|", (DOCS / "ci.md").read_text(encoding="utf-8"), re.MULTILINE)
+    gate = (DOCS / "ci.md").read_text(encoding="utf-8").partition("## GitHub Actions")[0]
+    rows = re.findall(r"^\| `(.+?)` \|", gate, re.MULTILINE)
     assert len(rows) == 5
     for row in rows:
         parse(row)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -23,6 +23,10 @@ from leaderboard.rows import WORST, Row, Score, Table
 from leaderboard.tables.detail import class_name, top_confusions
 from leaderboard.text import one_line, short_hash
 
+if TYPE_CHECKING:
+    from leaderboard.compare.gate import Verdict
+
+TITLE = "Robustness leaderboard"
 SHOWN_CONFUSIONS = 20
 """Rows of a confusion table; the chart beside it has all of them."""
 _LONG = 600
@@ -61,8 +65,14 @@ class Page:
         return self.runs[0].row
 
 
-def render(tables: Sequence[Table]) -> str:
-    """The leaderboard as HTML."""
+def render(tables: Sequence[Table], title: str = "", verdicts: Sequence[Verdict] | None = None) -> str:
+    """The leaderboard as HTML.
+
+    Args:
+        tables: The tables.
+        title: What the page is called; empty for its usual title.
+        verdicts: Of `leaderboard.compare.gate`, to stand above everything; None for none.
+    """
     named = titles_and_tables(tables)
     first = max(range(len(tables)), key=lambda place: _weight(tables[place]), default=None)
     numbers = model_keys(tables)
@@ -77,6 +87,9 @@ def render(tables: Sequence[Table]) -> str:
     }
     template = _environment().get_template("leaderboard.html")
     return template.render(
+        title=title or TITLE,
+        measured=max((row.finished[:10] for table in tables for row in table.rows), default=""),
+        verdicts=verdicts,
         named=named,
         first=first,
         numbers=numbers,
@@ -129,11 +142,15 @@ def _source(name: str) -> str:
     return text
 
 
-def columns(table: Table, row: Row | None = None) -> list[tuple[str, str, str, Score | None]]:
-    """Attack, tool, epsilon label and (of a row) score of every column; worst case last, where it says more."""
+def columns(table: Table, row: Row | None = None, *, first: bool) -> list[tuple[str, str, str, Score | None]]:
+    """Attack, tool, epsilon label and (of a row) score of the columns of the worst case, or else of the others.
+
+    The worst case comes first, so that a phone shows it; where one attack is the worst case, that attack does.
+    """
     scores = {(s.attack, s.epsilon_label): s for s in (*row.cells, *row.worst)} if row else {}
     attacks = [(column.attack, column.tool) for column in table.attacks]
-    attacks += [] if table.worst_is_attack else [(WORST, "all")]
+    worst = attacks if table.worst_is_attack else [(WORST, "all")]
+    attacks = worst if first else [attack for attack in attacks if attack not in worst]
     return [(a, tool, label, scores.get((a, label))) for a, tool in attacks for label in table.grid]
 
 

@@ -166,6 +166,52 @@ def test_dark_mode_and_phone(browser, page, options) -> None:
 
 @needs_chromium
 @in_browser
+def test_a_phone_shows_the_robust_accuracy_first(browser, page) -> None:
+    with visit(browser, page, viewport={"width": 390, "height": 844}) as view:
+        heads = view.page.locator("section.table:not([hidden]) .scores thead th:visible").all()
+        names = [" ".join(head.inner_text().split()).strip(" ↕") for head in heads]
+        assert names[:5] == ["rank", "model", "worst case 8/255", "grade", "clean"]
+        cells = view.page.locator("section.table:not([hidden]) .scores tbody tr:first-child > *:visible").all()
+        box = cells[2].bounding_box()
+        assert "score" in cells[2].get_attribute("class")
+        assert box["x"] + box["width"] <= 390
+
+
+@needs_chromium
+@in_browser
+def test_bars_of_different_columns_share_a_scale(browser, page) -> None:
+    with visit(browser, page, viewport={"width": 1400, "height": 900}) as view:
+        told = view.page.evaluate(
+            """[...document.querySelectorAll("section.table:not([hidden]) td.score:not([hidden])")].map((cell) => [
+                Number(cell.dataset.sort), cell.clientWidth,
+                ...getComputedStyle(cell).backgroundSize.split(", ").map(parseFloat)])"""
+        )
+        rem = 16
+        assert len({width for _, width, _, _ in told}) > 1, "columns are not of one width"
+        assert {track for *_, track in told} == {5 * rem}
+        for share, _, bar, _ in told:
+            assert bar == pytest.approx(5 * rem * share, abs=0.05)
+
+
+@needs_chromium
+@in_browser
+def test_a_printed_page_has_no_controls(browser, page) -> None:
+    with visit(browser, page) as view:
+        assert view.page.locator("input:visible, select:visible").count() > 5
+        view.page.emulate_media(media="print")
+        assert view.page.locator("input:visible, select:visible, .screen:visible, form:visible").count() == 0
+        assert view.page.locator(".models label:visible").count() == 3, "what the colors of the curves mean stays"
+        arrows = "getComputedStyle(document.querySelector('section.table:not([hidden]) th button'), '::after').display"
+        assert view.page.evaluate(arrows) == "none"
+        view.page.emulate_media(media="screen")
+        view.page.evaluate("location.hash = '#m0'")
+        view.drawn("article.model:not([hidden])")
+        view.page.emulate_media(media="print")
+        assert view.page.locator("input:visible, select:visible, .back:visible").count() == 0
+
+
+@needs_chromium
+@in_browser
 def test_without_scripts_everything_is_there_as_tables(browser, page) -> None:
     with browser.new_context(java_script_enabled=False) as context:
         view = context.new_page()

@@ -6,6 +6,7 @@
   const root = document.documentElement;
   root.classList.add("scripted");
   const controls = document.getElementById("controls");
+  const title = document.title;
   const sections = all(document, "section.table");
 
   // --- Charts -------------------------------------------------------------------------------------------------------
@@ -259,9 +260,9 @@
     for (const article of all(document, "article.model")) article.hidden = article !== page;
     if (page) {
       all(page, "section.run").forEach(drawRun);
-      document.title = `${page.querySelector("h2").textContent} · Robustness leaderboard`;
+      document.title = `${page.querySelector("h2").textContent} · ${title}`;
     } else {
-      document.title = "Robustness leaderboard";
+      document.title = title;
       if (sections.length && event) visible().forEach(drawTable);
     }
     if (event) {
