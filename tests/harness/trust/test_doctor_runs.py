@@ -36,7 +36,7 @@ def test_a_refused_model_leaves_nothing_behind_and_force_marks_the_row(tmp_path)
     run = evaluate(model, suite(), data, Options(tmp_path, force=True))
     assert run.info.preflight.forced is True
     assert run.summary["grade"] == "D"
-    assert ("P6", "refuse") in [(finding.check, finding.level) for finding in run.summary["findings"]]
+    assert ("P6", "refuse") in [(finding["check"], finding["level"]) for finding in run.summary["findings"]]
     with pytest.raises(ModelRefused, match="refused by P6"):  # forced once is not forced for ever
         evaluate(model, suite(), data, Options(tmp_path))
 
