@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 import torch
 from torch import nn
-from toys import SmallNet, labeled, loaded, uniform_images
+from toys import SmallNet, labeled, loaded
 from users_source import fresh, source
 
 import harness
@@ -18,9 +18,7 @@ from harness.base.threat import parse_grid
 from harness.evidence import earlier
 from harness.inputs import fingerprint
 from harness.inputs.find import find_model
-from harness.inputs.fingerprint import Fingerprint, difference, take
 from harness.inputs.identity import is_model, subject, weights_of
-from harness.inputs.reference import ReferenceModel
 from harness.inputs.suite import Suite
 from harness.trust.verify.verify import VerifyOptions, verify
 from harness.types import AttackSpec, LoadedModel
@@ -264,48 +262,6 @@ def test_runs_of_versions_without_fingerprints_go_on(tmp_path):
     assert again.info.sessions == 2
     assert again.info.subject == first.info.subject
     assert (first.folder / fingerprint.FILE).exists()
-
-
-def print_of(model, images=None, norm="linf"):
-    with ReferenceModel(loaded(model, 5)) as reference:
-        return take(reference, DATA.images if images is None else images, norm, GRID)
-
-
-def test_rounding_is_no_difference_and_other_gradients_are(tmp_path):
-    one = print_of(SmallNet())
-    one.save(tmp_path / "print")
-    assert difference(fingerprint.read(tmp_path / "print"), one) == ""
-    # As another processor would answer: 1e-5 of the range, a hundred times what was measured.
-    shaken = {kind: value * (1 + 1e-5) for kind, value in one.logits.items()}
-    assert difference(one, Fingerprint(one.images, shaken, one.slopes)) == ""
-    double = print_of(SmallNet().double().float())
-    assert difference(one, double) == ""
-    flat = {kind: value * 0 for kind, value in one.slopes.items()}
-    assert "other gradients on 8 of 8 clean images" in difference(one, Fingerprint(one.images, one.logits, flat))
-    assert "8 of 8 clean images differently" in difference(one, print_of(SmallNet(seed=1)))
-
-
-@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
-def test_models_that_differ_in_a_ball_only_are_told_apart(norm):
-    """Behavior that sets in at a distance from the clean images, as of a detector."""
-
-    class Far(SmallNet):
-        def forward(self, images):
-            near = torch.cdist(images.flatten(1), DATA.images.flatten(1)).amin(1) < 1e-6
-            noised = (images - (images * 255).round() / 255).abs().amax((1, 2, 3)) > 1 / 600
-            logits = super().forward(images)
-            return torch.where((near | (noised & (norm == "x")))[:, None], logits, -logits)
-
-    assert "noised images" in difference(print_of(SmallNet(), norm=norm), print_of(Far(), norm=norm))
-
-
-@pytest.mark.parametrize(("norm", "order"), [("linf", torch.inf), ("l2", 2), ("l1", 1)])
-@pytest.mark.parametrize("epsilon", [8 / 255, 0.5, 3.0])
-def test_corners_are_as_far_as_the_ball_reaches(norm, order, epsilon):
-    signs = torch.where(uniform_images(4, 0) > 0.5, 1.0, -1.0)
-    step = fingerprint._step(signs, norm, epsilon)
-    lengths = torch.linalg.vector_norm(step.flatten(1), order, dim=1)
-    torch.testing.assert_close(lengths, torch.full((4,), float(epsilon)))
 
 
 def test_the_subject_is_the_same_however_the_tensors_came_in(source):

@@ -1,13 +1,13 @@
 """Fast copies: the same function up to rounding, and never a number that the reference does not confirm."""
 
 import json
-import time
 from collections import Counter
 
 import pytest
 import torch
+from deep import IMAGES, Deep
 from torch import nn
-from toys import SHAPE, SmallNet, labeled, loaded, uniform_images
+from toys import SHAPE, SmallNet, labeled, loaded
 
 from harness.base.threat import parse_grid
 from harness.base.torch_state import arithmetic
@@ -16,46 +16,11 @@ from harness.evidence import facts
 from harness.evidence.store import RunStore
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.suite import Suite
-from harness.measure.fast_copy import calibrate as calibration
 from harness.measure.fast_copy import copies
-from harness.measure.fast_copy.calibrate import Question, calibrate, make_copy
 from harness.measure.fast_copy.copies import FastCopy, Recipe, Unfit, bucket, compare, prepare, useful_speedups
 from harness.measure.fast_copy.fold import fold_batch_norm
 from harness.run.job import Options, evaluate
 from harness.types import AttackSpec
-
-IMAGES = uniform_images(16, 3)
-
-
-class Deep(nn.Module):
-    """A strided stem, a residual block and batch norms of every kind."""
-
-    def __init__(self, classes=5, seed=0):
-        super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.stem, self.norm = nn.Conv2d(3, 8, 5, 2, 2, bias=False), nn.BatchNorm2d(8)
-            self.block = nn.Sequential(nn.Conv2d(8, 8, 3, 1, 1), nn.BatchNorm2d(8, affine=False), nn.ReLU(inplace=True))
-            self.head = nn.Sequential(nn.Flatten(), nn.Linear(128, 32), nn.BatchNorm1d(32), nn.ReLU())
-            self.last = nn.Linear(32, classes)
-            for module in self.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.affine:
-                    nn.init.normal_(module.weight, 1, 0.3)
-                    nn.init.normal_(module.bias, 0, 0.3)
-        with torch.no_grad():  # statistics of real inputs, so that all classes are predicted
-            for start in range(8):
-                self(uniform_images(32, 100 + start))
-        self.eval()
-
-    def forward(self, images):
-        maps = torch.relu(self.norm(self.stem(images)))
-        return 4 * self.last(self.head(maps + self.block(maps)))
-
-
-@pytest.fixture
-def reference():
-    with ReferenceModel(loaded(Deep(), 5)) as entered:
-        yield entered
 
 
 def suite(mode="observed", grid=("8/255", "40/255"), **params):
@@ -236,62 +201,6 @@ def test_options_are_checked(tmp_path, options, message):
         evaluate(loaded(model, 5), suite(), labeled(model, 8), Options(tmp_path, **options))
 
 
-def test_a_calibration_is_measured_once(reference, monkeypatch, tmp_path):
-    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
-    monkeypatch.setattr(calibration, "TRIVIAL", 0.0)
-    first = calibrate(reference, IMAGES, Question(batch_size=8), {"model": "x"})
-    assert not first.cached
-    assert "the model itself" in first.measured
-    assert len(first.measured) == 3
-    measured = []
-    monkeypatch.setattr(calibration, "seconds_per_gradient", lambda *a: measured.append(a) or 1.0)
-    again = calibrate(reference, IMAGES, Question(batch_size=8), {"model": "x"})
-    assert again.cached
-    assert (again.recipe, again.batch_size, again.measured) == (first.recipe, 8, first.measured)
-    assert not measured
-    calibrate(reference, IMAGES, Question(batch_size=8), {"model": "y"})
-    assert measured
-    for file in (tmp_path / "calibration").iterdir():
-        file.write_text("{")  # torn: measured again
-    assert not calibrate(reference, IMAGES, Question(batch_size=8), {"model": "x"}).cached
-
-
-def test_a_cache_folder_that_cannot_be_used_costs_a_calibration_only(reference, monkeypatch, tmp_path):
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "file"))
-    for _ in range(2):
-        assert not calibrate(reference, IMAGES, Question("exact", batch_size=4), {"model": "m"}).cached
-
-
-class Hungry(Deep):
-    """So little memory on the host that only a few rows fit at once."""
-
-    def forward(self, images):
-        if len(images) > 4 and images.requires_grad:
-            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-        return super().forward(images)
-
-
-def test_too_little_memory_on_the_host_is_calibrated_with_less(tmp_path, monkeypatch):
-    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
-    monkeypatch.setattr(calibration, "TRIVIAL", 0.0)
-    with ReferenceModel(loaded(Hungry(), 5)) as entered:
-        answer = calibrate(entered, IMAGES, Question("float32"), {"model": "hungry"})
-        assert not answer.unfit
-        assert make_copy(entered, answer.recipe, IMAGES) is not None
-        with pytest.raises(RuntimeError, match="can't allocate"):
-            prepare(entered, answer.recipe, IMAGES)
-
-
-@pytest.mark.parametrize(("fast", "chosen"), [(1.04, True), (1.2, False)])
-def test_a_copy_has_to_be_worth_it(reference, monkeypatch, tmp_path, fast, chosen):
-    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
-    seconds = lambda network, *_: 1.0 if network is reference.module else 1.0 / fast  # noqa: E731
-    monkeypatch.setattr(calibration, "seconds_per_gradient", seconds)
-    assert calibrate(reference, IMAGES, Question(batch_size=8), {}).recipe.exact is chosen
-    assert not calibrate(reference, IMAGES, Question(precision="float32", batch_size=8), {}).recipe.exact
-
-
 def test_a_run_goes_on_with_its_own_copy(tmp_path, monkeypatch):
     model = Deep()
     data = labeled(model, 20)
@@ -344,55 +253,3 @@ def test_tf32_is_allowed_for_the_attack_alone(reference):
         assert seen == [False, False]
         assert all(flag.allow_tf32 for flag in flags)
     assert not any(flag.allow_tf32 for flag in flags)
-
-
-def test_waiting_for_the_processor_is_not_held_against_a_copy():
-    class Waits(torch.nn.Linear):
-        def forward(self, images):
-            time.sleep(0.2)  # as if another process had the processor
-            return super().forward(images.flatten(1))
-
-    rows, threads = torch.rand(4, 3, 2, 2), torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        own = calibration.seconds_per_gradient(Waits(12, 2), rows, torch.device("cpu"))
-        torch.set_num_threads(2)
-        wall = calibration.seconds_per_gradient(Waits(12, 2), rows, torch.device("cpu"))
-    finally:
-        torch.set_num_threads(threads)
-    assert 4 * own < 0.1 < 0.2 <= 4 * wall
-
-
-class Flat(Deep):
-    """A network that flattens feature maps with ``.view``, which needs them in the usual order of memory."""
-
-    def forward(self, images):
-        maps = torch.relu(self.norm(self.stem(images)))
-        both = maps + self.block(maps)
-        return 4 * self.last(self.head(both.view(len(both), -1)))
-
-
-def test_a_step_that_fails_does_not_cost_the_others(tmp_path, monkeypatch):
-    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
-    usual = calibration.Registry if hasattr(calibration, "Registry") else copies.Registry
-
-    def breaks(network, images):
-        network.last = nn.Linear(32, 3)
-        return True
-
-    class With(usual):
-        def names(self):
-            return ("breaks", *super().names())
-
-        def load(self, name):
-            return breaks if name == "breaks" else super().load(name)
-
-    monkeypatch.setattr(copies, "Registry", With)
-    with ReferenceModel(loaded(Flat(), 5)) as entered:
-        answer = calibrate(entered, IMAGES, Question("float32", batch_size=8), {"model": "flat"})
-        assert "fold, stem, tiny-maps, float32" in answer.measured
-        assert "fold" in answer.recipe.speedups
-        assert not answer.recipe.channels_last
-        assert any("breaks" in reason for reason in answer.unfit)
-        assert any("channels last" in reason and "view" in reason for reason in answer.unfit)
-        assert make_copy(entered, answer.recipe, IMAGES) is not None

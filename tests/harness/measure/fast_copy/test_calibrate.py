@@ -1,0 +1,123 @@
+"""Which copy a run gets: what is measured, kept and refused, and what a failure costs."""
+
+import time
+
+import pytest
+import torch
+from deep import IMAGES, Deep
+from torch import nn
+from toys import loaded
+
+from harness.inputs.reference import ReferenceModel
+from harness.measure.fast_copy import calibrate as calibration
+from harness.measure.fast_copy import copies
+from harness.measure.fast_copy.calibrate import Question, calibrate, make_copy
+from harness.measure.fast_copy.copies import prepare
+
+
+def test_a_calibration_is_measured_once(reference, monkeypatch, tmp_path):
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    monkeypatch.setattr(calibration, "TRIVIAL", 0.0)
+    first = calibrate(reference, IMAGES, Question(batch_size=8), {"model": "x"})
+    assert not first.cached
+    assert "the model itself" in first.measured
+    assert len(first.measured) == 3
+    measured = []
+    monkeypatch.setattr(calibration, "seconds_per_gradient", lambda *a: measured.append(a) or 1.0)
+    again = calibrate(reference, IMAGES, Question(batch_size=8), {"model": "x"})
+    assert again.cached
+    assert (again.recipe, again.batch_size, again.measured) == (first.recipe, 8, first.measured)
+    assert not measured
+    calibrate(reference, IMAGES, Question(batch_size=8), {"model": "y"})
+    assert measured
+    for file in (tmp_path / "calibration").iterdir():
+        file.write_text("{")  # torn: measured again
+    assert not calibrate(reference, IMAGES, Question(batch_size=8), {"model": "x"}).cached
+
+
+def test_a_cache_folder_that_cannot_be_used_costs_a_calibration_only(reference, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "file"))
+    for _ in range(2):
+        assert not calibrate(reference, IMAGES, Question("exact", batch_size=4), {"model": "m"}).cached
+
+
+class Hungry(Deep):
+    """So little memory on the host that only a few rows fit at once."""
+
+    def forward(self, images):
+        if len(images) > 4 and images.requires_grad:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return super().forward(images)
+
+
+def test_too_little_memory_on_the_host_is_calibrated_with_less(tmp_path, monkeypatch):
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    monkeypatch.setattr(calibration, "TRIVIAL", 0.0)
+    with ReferenceModel(loaded(Hungry(), 5)) as entered:
+        answer = calibrate(entered, IMAGES, Question("float32"), {"model": "hungry"})
+        assert not answer.unfit
+        assert make_copy(entered, answer.recipe, IMAGES) is not None
+        with pytest.raises(RuntimeError, match="can't allocate"):
+            prepare(entered, answer.recipe, IMAGES)
+
+
+@pytest.mark.parametrize(("fast", "chosen"), [(1.04, True), (1.2, False)])
+def test_a_copy_has_to_be_worth_it(reference, monkeypatch, tmp_path, fast, chosen):
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    seconds = lambda network, *_: 1.0 if network is reference.module else 1.0 / fast  # noqa: E731
+    monkeypatch.setattr(calibration, "seconds_per_gradient", seconds)
+    assert calibrate(reference, IMAGES, Question(batch_size=8), {}).recipe.exact is chosen
+    assert not calibrate(reference, IMAGES, Question(precision="float32", batch_size=8), {}).recipe.exact
+
+
+def test_waiting_for_the_processor_is_not_held_against_a_copy():
+    class Waits(torch.nn.Linear):
+        def forward(self, images):
+            time.sleep(0.2)  # as if another process had the processor
+            return super().forward(images.flatten(1))
+
+    rows, threads = torch.rand(4, 3, 2, 2), torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        own = calibration.seconds_per_gradient(Waits(12, 2), rows, torch.device("cpu"))
+        torch.set_num_threads(2)
+        wall = calibration.seconds_per_gradient(Waits(12, 2), rows, torch.device("cpu"))
+    finally:
+        torch.set_num_threads(threads)
+    assert 4 * own < 0.1 < 0.2 <= 4 * wall
+
+
+class Flat(Deep):
+    """A network that flattens feature maps with ``.view``, which needs them in the usual order of memory."""
+
+    def forward(self, images):
+        maps = torch.relu(self.norm(self.stem(images)))
+        both = maps + self.block(maps)
+        return 4 * self.last(self.head(both.view(len(both), -1)))
+
+
+def test_a_step_that_fails_does_not_cost_the_others(tmp_path, monkeypatch):
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    usual = calibration.Registry if hasattr(calibration, "Registry") else copies.Registry
+
+    def breaks(network, images):
+        network.last = nn.Linear(32, 3)
+        return True
+
+    class With(usual):
+        def names(self):
+            return ("breaks", *super().names())
+
+        def load(self, name):
+            return breaks if name == "breaks" else super().load(name)
+
+    monkeypatch.setattr(copies, "Registry", With)
+    with ReferenceModel(loaded(Flat(), 5)) as entered:
+        answer = calibrate(entered, IMAGES, Question("float32", batch_size=8), {"model": "flat"})
+        assert "fold, stem, tiny-maps, float32" in answer.measured
+        assert "fold" in answer.recipe.speedups
+        assert not answer.recipe.channels_last
+        assert any("breaks" in reason for reason in answer.unfit)
+        assert any("channels last" in reason and "view" in reason for reason in answer.unfit)
+        assert make_copy(entered, answer.recipe, IMAGES) is not None
