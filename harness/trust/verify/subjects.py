@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from harness.errors import ModelRefused, SubjectNotFound
+from harness.errors import HarnessError, ModelRefused, SubjectNotFound
 from harness.evidence.run_info import RunInfo
-from harness.inputs.find import find_data, find_model, parted
+from harness.inputs.find import data_name, find_data, find_model, parted
 from harness.inputs.identity import is_model
 from harness.inputs.outputs import fitted
 from harness.inputs.registry import Registry
@@ -21,8 +23,9 @@ _Place = tuple[str, str]
 class Subjects:
     """Finds model and data of runs, and loads each once.
 
-    A run may come from a stranger, so that only names of installed plugins are taken from it: never a path or a file,
-    which could be code that came with the run.
+    A run may come from a stranger, so that little is taken from it: names of installed plugins, which vouch for what
+    they give, and paths of cards, arrays and image folders below the current folder, which run no code and vouch for
+    nothing: what lies there must have the run's hash.
 
     Args:
         models: As for ``--model`` of verify: ``WHERE``, which is taken for the runs whose hash it has, or
@@ -70,6 +73,10 @@ class Subjects:
             return named[0], "test"
         if (installed := _data_set(told.name)) is not None:
             return installed
+        if (found := _told_data(info)) is not None:
+            with suppress(HarnessError):
+                if self._slice((found, "test"), info) == told.slice:
+                    return found, "test"
         what = f"the run's data {told.name!r:.60}, slice {told.slice:.19}"
         raise SubjectNotFound(_missing(what, "data", plain))
 
@@ -83,6 +90,10 @@ class Subjects:
             return named[0]
         if told.name in Registry("models"):
             return told.name
+        if (found := _told_card(info)) is not None:
+            with suppress(HarnessError):
+                if self._is(found, place, info):
+                    return found
         what = f"the run's model {told.name!r:.60}, hash {info.told_subject:.19}"
         raise SubjectNotFound(_missing(what, "model", plain))
 
@@ -115,6 +126,33 @@ class Subjects:
         if (place, n, chunk) not in self._slices:
             self._slices[place, n, chunk] = make_slice(self._set(place), n, chunk).digest()
         return self._slices[place, n, chunk]
+
+
+def _told_card(info: RunInfo) -> str | None:
+    """The card that a run says it measured, where one lies here with its weights, so that nothing is fetched."""
+    text = (info.given and info.given.model) or ""
+    path = Path(text) / "card.toml" if not text.endswith(".toml") else Path(text)
+    if not _may_be_read(str(path)):
+        return None
+    try:
+        weights = tomllib.loads(path.read_text(encoding="utf-8-sig"))["weights"]["file"]
+        return str(path) if (path.parent / weights).is_file() else None
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+
+
+def _told_data(info: RunInfo) -> str | None:
+    """The arrays or the image folder that a run says it measured, where they lie here."""
+    text = (info.given and info.given.data) or ""
+    name, argument = data_name(text)
+    paths = argument.partition("?")[0].split(",")
+    return text if name in ("arrays", "folder") and all(map(_may_be_read, paths)) else None
+
+
+def _may_be_read(path: str) -> bool:
+    """Whether a path that a stranger wrote leads to something below the current folder."""
+    place = Path(path)
+    return not (place.is_absolute() or ".." in place.parts or {":", "?"} & set(path)) and place.exists()
 
 
 def _candidates(given: Sequence[tuple[str | None, str]], told: str) -> tuple[list[str], list[str]]:
