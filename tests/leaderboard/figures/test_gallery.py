@@ -44,7 +44,7 @@ class Found:
         self.model = LoadedModel("standard", Linear().eval(), 43, (3, 32, 32), sha256)
         self.data = find_data("signs")
 
-    def of(self, model, data):
+    def of(self, *_):
         return self.model, self.data
 
 

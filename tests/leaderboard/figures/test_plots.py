@@ -121,7 +121,8 @@ def test_nothing_is_clipped(panels: int, label: str) -> None:
 
     points = (Point(0, 0.9, 0.8, 0.95), Point(1, 0.5, 0.4, 0.6))
     curves = tuple(Curve(f"{place}{label}", points) for place in range(8))
-    drawn = [Panel(f"torchattacks targeted-pgd-with-restarts {place} at 8/255", "x", curves) for place in range(panels)]
+    title = "torchattacks targeted-pgd-with-restarts {} at 8/255"
+    drawn = [Panel(title=title.format(place), xlabel="x", curves=curves) for place in range(panels)]
     caption = "gtsrb-test, linf, suite fgsm-pgd@1, observed, n = 2,000. Bands: 95 % Wilson intervals over images."
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
