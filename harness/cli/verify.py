@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,9 @@ from harness.cli.output import envelope, print_json, waiting
 from harness.errors import BadRun, HarnessError, SubjectNotFound, TornFile, UsageError
 from harness.inputs.find import check_names, parted
 from harness.types import Finding
+
+TOLD = 10
+"""Contradictions of one kind that are printed."""
 
 if TYPE_CHECKING:
     from harness.trust.verify.subjects import Subjects
@@ -133,8 +137,15 @@ def _print(verdict: Verdict) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     say(f"{verdict.folder}: {verdict.value}")
+    kinds = Counter(problem.check for problem in verdict.problems)
+    told: Counter[str] = Counter()
     for problem in verdict.problems:
-        say(f"  {problem.check}: {problem.message}")
+        told[problem.check] += 1
+        if told[problem.check] <= TOLD:
+            say(f"  {problem.check}: {problem.message}")
+    for check, count in kinds.items():
+        if count > TOLD:
+            say(f"  {check}: and {count - TOLD} more (--json tells all)")
     if verdict.bounds:
         grid = list(dict.fromkeys(bound.epsilon_label for bound in verdict.bounds))
         title = "robust accuracy, %: claimed / proved to be at most"

@@ -130,14 +130,17 @@ class _Work:
         if records is None:
             return
         check_coherence(records, problems)
-        counted = recount(self.store, info, records.facts, problems, self.notes)
+        whole = records.whole
+        counted = recount(self.store, info, records.facts, problems if whole else Problems(), self.notes)
         self.survivors = sum(
             int((rows["outcome"] == "survived").sum())
             for place, rows in records.rows.items()
             if place[0] != fact.CLEAN and place[1] is None
         )
         right_model, part = self._checkpoint(), self._slice(data)
-        if not right_model or part is None or CLEAN_PLACE not in records.rows:
+        if not whole:
+            self.notes.append(Finding("facts", "info", "sums and witnesses were not judged: facts are not complete"))
+        if not whole or not right_model or part is None or CLEAN_PLACE not in records.rows:
             return
         if not np.array_equal(np.sort(part.indices), records.ids):
             problems.add("facts", "the samples of the facts are not those of the data slice")
