@@ -13,16 +13,18 @@ from harness.base.modes import runs_once
 from harness.base.randomness import derive
 from harness.base.statistics import exact_upper_bound
 from harness.base.threat import Epsilon
-from harness.errors import BadSuite
+from harness.errors import BadSuite, MissingPackage, UnknownName
 from harness.evidence import facts as fact
 from harness.evidence.facts import IMPLIED
-from harness.evidence.run_info import as_json
+from harness.evidence.run_info import AttackInfo, as_json
 from harness.inputs.reference import ReferenceModel
+from harness.inputs.registry import Registry
 from harness.inputs.samples import Slice
 from harness.inputs.suite import Suite
 from harness.measure.unit.compute import Job, Setting, run_unit
 from harness.measure.unit.outcome import Chunk
 from harness.trust.verify.places import Place, Records, Rows
+from harness.trust.verify.subjects import gone
 from harness.trust.verify.verdict import Hit, Ids, Mask, Problems, Replay
 from harness.types import Attack, AttackSpec, Finding
 
@@ -64,8 +66,7 @@ def replay(
         notes: Takes what differs between then and now.
 
     Raises:
-        MissingPackage: a drawn attack's tool is not installed.
-        UnknownName: no plugin gives a drawn attack.
+        MissingPackage: a drawn attack's tool, or the package of its plugin, is not installed.
     """
     population = survivors(records, right)
     if not population:
@@ -111,6 +112,10 @@ def survivors(records: Records, right: Mask) -> list[Survivor]:
     return found
 
 
+def _is_here(attack: AttackInfo) -> bool:
+    return f"{attack.tool}.{attack.method}" in Registry("attacks")
+
+
 def _attacked(rows: Rows) -> Mask:
     mask: Mask = (rows["outcome"] == "survived") & (rows["reason"] != IMPLIED)
     return mask
@@ -132,6 +137,9 @@ def _attacks(
     grid = tuple(records.grid)
     try:
         built = Suite(suite.name, suite.version, suite.norm, grid, info.mode, suite.chunk, specs).resolve()
+    except UnknownName as error:
+        missing = [f"{a.tool}.{a.method}{gone(info, f'attack {a.id}')}" for a in told if not _is_here(a)]
+        raise MissingPackage(f"--replay needs the attack {' and '.join(missing) or error}") from None
     except BadSuite as error:
         problems.add("attack", f"the recorded attack cannot be run: {error}")
         return None
