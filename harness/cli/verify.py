@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -71,8 +76,8 @@ def verify_runs(
     unread: list[Finding] = []
     for folder in folders:
         try:
-            with waiting(f"verifying {folder}"):
-                verdict, content = _verify(folder, subjects, options)
+            with waiting(f"verifying {folder}") as say:
+                verdict, content = _verify(folder, subjects, replace(options, say=say))
         except HarnessError as error:
             if len(folders) == 1:
                 raise
@@ -83,15 +88,28 @@ def verify_runs(
         record(verdict, content, by, ledger)  # before it is printed: whoever reads may hang up
         verdicts.append(verdict)
         if not as_json:
-            _print(verdict)
+            with _who_may_hang_up():
+                _print(verdict)
     if as_json:
         findings = [problem for verdict in verdicts for problem in verdict.problems] + unread
-        print_json(envelope("verify", [verdict.as_dict() for verdict in verdicts], not findings, findings))
+        with _who_may_hang_up():
+            print_json(envelope("verify", [verdict.as_dict() for verdict in verdicts], not findings, findings))
     elif verdicts:
         typer.echo(f"recorded in {ledger or ledger_path()}", err=True)
     if not all(verdict.ok for verdict in verdicts):
         return 1
     return 2 if unread else 0
+
+
+@contextmanager
+def _who_may_hang_up() -> Iterator[None]:
+    """Print for somebody who may not read to the end, which changes nothing of the answer."""
+    try:
+        yield
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # rich makes the second of the first
+        with open(os.devnull, "w") as nowhere:  # what is left in the buffer, and what follows, goes there
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _verify(folder: Path, subjects: Subjects, options: VerifyOptions) -> tuple[Verdict, str]:
@@ -125,8 +143,6 @@ def _run_folders(given: Path) -> list[Path]:
 
 def _print(verdict: Verdict) -> None:
     """The verdict as a person reads it."""
-    import sys
-
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

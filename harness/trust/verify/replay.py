@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +49,7 @@ def replay(
     seed: int,
     problems: Problems,
     notes: list[Finding],
+    say: Callable[[str], None] | None = None,
 ) -> Replay:
     """Attack `count` randomly drawn survivors again, each with its recorded attack and a new seed.
 
@@ -64,6 +65,7 @@ def replay(
         seed: Of the draw and of the attacks.
         problems: Takes false survivors, and attacks that cannot be run as recorded.
         notes: Takes what differs between then and now.
+        say: Told how far it is.
 
     Raises:
         MissingPackage: a drawn attack's tool, or the package of its plugin, is not installed.
@@ -75,7 +77,7 @@ def replay(
     attacks = _attacks(records, {one.place[0] for one in draws}, problems, notes)
     if attacks is None:
         return Replay(count, seed, len(population), 0, REPEATS, (), 1.0)
-    again = _Again(records, part, reference, attacks, seed, problems)
+    again = _Again(records, part, reference, attacks, seed, problems, say or (lambda _: None))
     broken = again.broken(draws, 0)
     tries = dict.fromkeys(broken, 0)
     standing = broken
@@ -172,6 +174,7 @@ class _Again:
     attacks: Mapping[str, tuple[AttackSpec, Attack]]
     seed: int
     problems: Problems
+    say: Callable[[str], None]
 
     def broken(self, draws: Sequence[Survivor], attempt: int) -> list[Survivor]:
         """Which of the draws break; each attempt has seeds of its own."""
@@ -179,8 +182,12 @@ class _Again:
         for one in draws:
             once = runs_once(self.attacks[one.place[0]][1])
             groups.setdefault((one.place[0], -1 if once else one.place[2]), []).append(one)
-        found = []
+        found, done = [], 0
         for (name, step), mine in groups.items():
+            where = "" if step < 0 else f" at {self.records.grid[step]}"
+            again = f"run {attempt} of {REPEATS} of what broke, " if attempt else ""
+            self.say(f"{again}{done} of {len(draws)} survivors attacked again, now {name}{where}")
+            done += len(mine)
             grid = self.records.grid if step < 0 else self.records.grid[step : step + 1]
             at = np.unique([one.at for one in mine])
             size = self.records.info.suite.chunk

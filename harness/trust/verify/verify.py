@@ -7,7 +7,7 @@ survived is a claim; `harness.replay` attacks some of it again.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,8 @@ class VerifyOptions:
     seed: int = 0
     """Of the draw: a number that the run's author could not foresee."""
     device: str = "auto"
+    say: Callable[[str], None] | None = None
+    """Told how far the replay is."""
 
 
 def verify(folder: Path, model: LoadedModel, data: Dataset, options: VerifyOptions | None = None) -> Verdict:
@@ -153,7 +155,7 @@ class _Work:
             self.notes.append(Finding("replay", "info", "no survivor was attacked again: the run is refuted already"))
         elif options.replay:
             self.replay = replay(
-                records, part, reference, proof.right, options.replay, options.seed, problems, self.notes
+                records, part, reference, proof.right, options.replay, options.seed, problems, self.notes, options.say
             )
 
     def _checkpoint(self) -> bool:

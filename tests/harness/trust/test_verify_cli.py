@@ -308,6 +308,34 @@ def test_many_contradictions_of_one_kind_are_counted(work, capsys, monkeypatch):
     assert len(json.loads(capsys.readouterr().out)["findings"]) == 34
 
 
+@pytest.mark.parametrize(("forged", "words"), [(True, []), (False, ["--json"])])
+def test_who_hangs_up_gets_the_same_exit_code(work, forged, words):
+    (run,) = work.glob("results/[!.]*")
+    bad = shutil.copytree(run, work / "results" / f"bad-{run.name}")
+    (bad / "summary.json").write_text("{}")
+    folders = [bad, run] if forged else [run]
+    code = "import sys; from harness.cli import main; sys.exit(main(sys.argv[1:]))"
+    call = [sys.executable, "-c", code, "verify", "--model", "mine.py:tiny", "--device", "cpu", *words, *folders]
+    with subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        told = process.stderr.read()
+    assert process.returncode == (1 if forged else 0), told
+    assert "BrokenPipe" not in told
+    assert ledger.verified(run).verdict == "breaks verified"
+    assert not forged or ledger.verified(bad).verdict == "no"
+
+
+def test_a_replay_says_how_far_it_is(work, capsys, monkeypatch):
+    (run,) = work.glob("results/[!.]*")
+    assert verified(str(run), "--replay", "4") == 0
+    assert capsys.readouterr().err.count("survivors attacked again") == 0  # within a minute
+    monkeypatch.setattr("harness.cli.output.EVERY", 0.0)
+    assert verified(str(run), "--replay", "4") == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if "attacked again" in line]
+    drawn = ledger.verified(run).replayed
+    assert lines[0].startswith(f"verifying {run}: 0 of {drawn} survivors attacked again, now fgsm at ")
+
+
 def test_the_command_is_listed_without_torch():
     code = "import sys, harness.cli.verify; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
