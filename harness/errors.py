@@ -4,6 +4,7 @@
 
     HarnessError                 one line: what was wrong, the value, what to do
     ├── UsageError               the command line or a function was called with something unusable
+    │   ├── SubjectNotFound      nobody said where the model or the data of a run are
     │   ├── UnknownName          no plugin of that name (lists near misses)
     │   ├── DuplicateName        two packages give the same name
     │   └── BadEpsilon           not a number, negative, or in the wrong unit

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,17 +17,33 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-@contextmanager
-def waiting(words: str) -> Iterator[None]:
-    """A spinner with `words` on stderr, where a person looks on; elsewhere nothing."""
-    from rich.console import Console
+EVERY = 60.0
+"""Seconds between two lines where no person looks on."""
 
-    console = Console(stderr=True)
+
+@contextmanager
+def waiting(words: str) -> Iterator[Callable[[str], None]]:
+    """A spinner with `words` on stderr, where a person looks on; elsewhere nothing.
+
+    Yields what says how far it is, in words that stand behind the others; where nobody looks on, a line a minute.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+
+    # This very stream: while an attack runs, sys.stderr collects what it prints.
+    console, said = Console(file=sys.stderr), time.monotonic()
+
+    def a_line(more: str) -> None:
+        nonlocal said
+        if time.monotonic() - said >= EVERY:
+            said = time.monotonic()
+            console.print(f"{words}: {more}", markup=False, highlight=False, soft_wrap=True)
+
     if not console.is_terminal:
-        yield
+        yield a_line
         return
-    with console.status(words):
-        yield
+    with console.status(words) as status:
+        yield lambda more: status.update(escape(f"{words}: {more}"))
 
 
 def envelope(command: str, data: Any, ok: bool = True, findings: Iterable[Finding] = ()) -> dict[str, Any]:

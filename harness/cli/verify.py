@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +18,9 @@ from harness.cli.output import envelope, print_json, waiting
 from harness.errors import BadRun, HarnessError, SubjectNotFound, TornFile, UsageError
 from harness.inputs.find import check_names, parted
 from harness.types import Finding
+
+TOLD = 10
+"""Contradictions of one kind that are printed."""
 
 if TYPE_CHECKING:
     from harness.trust.verify.subjects import Subjects
@@ -72,8 +81,8 @@ def verify_runs(
     unread: list[Finding] = []
     for folder in folders:
         try:
-            with waiting(f"verifying {folder}"):
-                verdict, content = _verify(folder, subjects, options)
+            with waiting(f"verifying {folder}") as say:
+                verdict, content = _verify(folder, subjects, replace(options, say=say))
         except HarnessError as error:
             if len(folders) == 1:
                 raise
@@ -84,15 +93,28 @@ def verify_runs(
         record(verdict, content, by, ledger)  # before it is printed: whoever reads may hang up
         verdicts.append(verdict)
         if not as_json:
-            _print(verdict)
+            with _who_may_hang_up():
+                _print(verdict)
     if as_json:
         findings = [problem for verdict in verdicts for problem in verdict.problems] + unread
-        print_json(envelope("verify", [verdict.as_dict() for verdict in verdicts], not findings, findings))
+        with _who_may_hang_up():
+            print_json(envelope("verify", [verdict.as_dict() for verdict in verdicts], not findings, findings))
     elif verdicts:
         typer.echo(f"recorded in {ledger or ledger_path()}", err=True)
     if not all(verdict.ok for verdict in verdicts):
         return 1
     return 2 if unread else 0
+
+
+@contextmanager
+def _who_may_hang_up() -> Iterator[None]:
+    """Print for somebody who may not read to the end, which changes nothing of the answer."""
+    try:
+        yield
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # rich makes the second of the first
+        with open(os.devnull, "w") as nowhere:  # what is left in the buffer, and what follows, goes there
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _verify(folder: Path, subjects: Subjects, options: VerifyOptions) -> tuple[Verdict, str]:
@@ -146,8 +168,6 @@ def _not_judged(given: Path) -> list[str]:
 
 def _print(verdict: Verdict) -> None:
     """The verdict as a person reads it."""
-    import sys
-
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -158,8 +178,15 @@ def _print(verdict: Verdict) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     say(f"{verdict.folder}: {verdict.value}")
+    kinds = Counter(problem.check for problem in verdict.problems)
+    told: Counter[str] = Counter()
     for problem in verdict.problems:
-        say(f"  {problem.check}: {problem.message}")
+        told[problem.check] += 1
+        if told[problem.check] <= TOLD:
+            say(f"  {problem.check}: {problem.message}")
+    for check, count in kinds.items():
+        if count > TOLD:
+            say(f"  {check}: and {count - TOLD} more (--json tells all)")
     if verdict.bounds:
         grid = list(dict.fromkeys(bound.epsilon_label for bound in verdict.bounds))
         title = "robust accuracy, %: claimed / proved to be at most"

@@ -241,6 +241,8 @@ class RunInfo(Struct, frozen=True, kw_only=True):
     """Hash of the model's tensors alone; older runs have none."""
     given: Given | None = None
     """How model, suite and data were given."""
+    plugins: dict[str, str] | None = None
+    """Packages of others that gave the model, the data, the suite or an attack, with their versions."""
     witnesses: Evidence
     """Which are kept."""
     device: Device

@@ -26,7 +26,9 @@ from harness.evidence.run_info import (
     SuiteInfo,
     run_name,
 )
+from harness.inputs.find import data_name
 from harness.inputs.identity import class_definition, model_definition, subject, weights_of
+from harness.inputs.registry import Registry, stranger
 from harness.inputs.samples import Slice
 from harness.inputs.suite import Suite
 from harness.run.options import Options
@@ -99,6 +101,7 @@ def describe(
         run_name="",
         subject=subject(model.module),
         given=options.given,
+        plugins=_plugins(model, suite, part, options) or None,
         witnesses=cast(Evidence, witnesses),
         device=Device(name=device_name(device), torch=str(device)),
         card=_card_info(model),
@@ -118,6 +121,21 @@ def describe(
     key = info.determined()
     name = run_name(model.name, suite.name, key)
     return msgspec.structs.replace(info, key=key, run=str(options.results / name), run_name=name)
+
+
+def _plugins(model: LoadedModel, suite: Suite, part: Slice, options: Options) -> dict[str, str]:
+    """``{"model": "their-package 1.2"}``: what of the run is gone where such a package is not installed."""
+    given = options.given
+    named = {
+        "model": ("models", (given and given.model) or model.name),
+        "data": ("datasets", data_name(given.data)[0] if given and given.data else part.data.name),
+        "suite": ("suites", suite.name),
+    } | {f"attack {spec.id}": ("attacks", f"{spec.tool}.{spec.method}") for spec in suite.attacks}
+    found = {}
+    for what, (kind, name) in named.items():
+        if package := stranger(kind, name):
+            found[what] = f"{package} {Registry(kind).get(name).version}"
+    return found
 
 
 def _card_info(model: LoadedModel) -> dict[str, Any] | None:

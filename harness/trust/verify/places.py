@@ -52,6 +52,11 @@ class Records:
     """Facts of all places, exact or not."""
 
     @property
+    def whole(self) -> bool:
+        """Whether the facts of every place are exact, so that sums and witnesses can be held to them."""
+        return all(place in self.rows for place in places(self.info))
+
+    @property
     def attacks(self) -> tuple[AttackInfo, ...]:
         """The attacks as run.json has them."""
         return self.info.suite.attacks
@@ -89,16 +94,24 @@ def read_records(store: RunStore, info: RunInfo, problems: Problems) -> Records 
     ids = np.unique(by_place.get(CLEAN_PLACE, fact.empty())["sample_id"].to_numpy())
     if len(ids) != info.data.n:
         problems.add("facts", f"the clean pass has facts of {len(ids)} samples, run.json names {info.data.n}")
+        # Whatever else is missing or foreign follows from that.
+        return Records(info, grid, ids, {}, fact.concat(by_place.values()))
     exact: dict[Place, Rows] = {}
+    bad: dict[tuple[str, tuple[int, ...]], list[str]] = {}
     records = Records(info, grid, ids, exact, fact.concat(by_place.values()))
     for place in places(info):
         mine = by_place.get(place, fact.empty())
-        if not _exact(mine["sample_id"].to_numpy(), ids, records.name(place), problems):
+        if inexact := _inexact(mine["sample_id"].to_numpy(), ids):
+            for what, ids_ in inexact.items():
+                bad.setdefault((what, tuple(ids_.tolist())), []).append(records.name(place))
             continue
         label = "0" if place == CLEAN_PLACE else grid[place[2]].label
         if wrong := set(mine["epsilon_label"].to_pylist()) - {label}:
             problems.add("facts", f"{records.name(place)}: the epsilon is labeled {min(wrong)!r:.40}")
         exact[place] = _columns(mine.take(np.argsort(mine["sample_id"].to_numpy())))
+    for (what, which), names in bad.items():  # one line for a lost file, which may hold a cascade's components
+        more = f" and {len(names) - 1} more places" if len(names) > 1 else ""
+        problems.add("facts", f"{names[0]}{more}: facts are {what} ({samples(which)})")
     return records
 
 
@@ -128,14 +141,11 @@ def _split(found: pa.Table, info: RunInfo, grid: tuple[Epsilon, ...], problems: 
     return by_place
 
 
-def _exact(here: Ids, ids: Ids, name: str, problems: Problems) -> bool:
-    """Whether `here` is each of `ids` once; names what is missing, doubled or foreign."""
+def _inexact(here: Ids, ids: Ids) -> dict[str, Ids]:
+    """The samples that are missing, doubled or foreign, where `here` is not each of `ids` once."""
     once, counts = np.unique(here, return_counts=True)
-    kinds = (("missing", np.setdiff1d(ids, once)), ("doubled", once[counts > 1]), ("foreign", np.setdiff1d(once, ids)))
-    for what, bad in kinds:
-        if len(bad):
-            problems.add("facts", f"{name}: facts are {what} ({samples(bad.tolist())})")
-    return not any(len(bad) for _, bad in kinds)
+    kinds = {"missing": np.setdiff1d(ids, once), "doubled": once[counts > 1], "foreign": np.setdiff1d(once, ids)}
+    return {what: bad for what, bad in kinds.items() if len(bad)}
 
 
 def _columns(mine: pa.Table) -> dict[str, NDArray[Any]]:

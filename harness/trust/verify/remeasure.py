@@ -90,8 +90,10 @@ def prove(records: Records, store: RunStore, part: Slice, reference: ReferenceMo
 def check_backing(records: Records, proof: Proof, problems: Problems) -> None:
     """Name every claimed break without a stored witness, of that attack or component, at that or a smaller epsilon.
 
-    Of a run that kept one witness a sample that is asked of the worst case; of one that kept none, of nothing.
+    Of a run that kept one witness a sample that is asked of the worst case; of one that kept none, of nothing. A sample
+    is named once for each attack, at the smallest epsilon: a lost file of witnesses is one line.
     """
+    named: dict[str, Mask] = {}
     evidence = records.info.witnesses
     nearest = np.minimum.reduce(list(proof.stored.values()))
     for (attack, component, at), rows in records.rows.items():
@@ -103,6 +105,9 @@ def check_backing(records: Records, proof: Proof, problems: Problems) -> None:
         bare = np.isin(rows["outcome"], fact.BROKEN) & (stored > at)
         if component is not None:
             bare &= ~_settled(records, attack, at)
+        known = named.setdefault(attack, np.zeros(len(records.ids), bool))
+        bare &= ~known
+        np.logical_or(known, bare, out=known)
         name = records.name((attack, component, at))
         if evidence != "none":
             what = "broken, but no witness is stored at this or a smaller epsilon"

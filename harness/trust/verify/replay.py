@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,17 +13,19 @@ from harness.base.modes import runs_once
 from harness.base.randomness import derive
 from harness.base.statistics import exact_upper_bound
 from harness.base.threat import Epsilon
-from harness.errors import BadSuite
+from harness.errors import BadSuite, MissingPackage, UnknownName
 from harness.evidence import facts as fact
 from harness.evidence.facts import IMPLIED
-from harness.evidence.run_info import as_json
+from harness.evidence.run_info import AttackInfo, as_json
 from harness.inputs.reference import ReferenceModel
+from harness.inputs.registry import Registry
 from harness.inputs.samples import Slice
 from harness.inputs.suite import Suite
 from harness.measure.unit.compute import Job, Setting, run_unit
 from harness.measure.unit.outcome import Chunk
 from harness.trust.diagnosis.within_attack import FEWEST, MOSTLY_DEAD
 from harness.trust.verify.places import Place, Records, Rows
+from harness.trust.verify.subjects import gone
 from harness.trust.verify.verdict import Hit, Ids, Mask, Problems, Replay
 from harness.types import Attack, AttackSpec, Finding
 
@@ -48,6 +50,7 @@ def replay(
     seed: int,
     problems: Problems,
     notes: list[Finding],
+    say: Callable[[str], None] | None = None,
 ) -> Replay:
     """Attack `count` randomly drawn survivors again, each with its recorded attack and a new seed.
 
@@ -63,10 +66,10 @@ def replay(
         seed: Of the draw and of the attacks.
         problems: Takes false survivors, and attacks that cannot be run as recorded.
         notes: Takes what differs between then and now.
+        say: Told how far it is.
 
     Raises:
-        MissingPackage: a drawn attack's tool is not installed.
-        UnknownName: no plugin gives a drawn attack.
+        MissingPackage: a drawn attack's tool, or the package of its plugin, is not installed.
     """
     population = survivors(records, right)
     if not population:
@@ -77,7 +80,15 @@ def replay(
         return Replay(
             asked=count, seed=seed, population=len(population), drawn=0, repeats=REPEATS, hits=(), at_most=1.0
         )
-    again = _Again(records=records, part=part, reference=reference, attacks=attacks, seed=seed, problems=problems)
+    again = _Again(
+        records=records,
+        part=part,
+        reference=reference,
+        attacks=attacks,
+        seed=seed,
+        problems=problems,
+        say=say or (lambda _: None),
+    )
     broken = again.broken(draws, 0)
     _check_gradients(again.hidden, len(draws), problems)
     tries = dict.fromkeys(broken, 0)
@@ -133,6 +144,10 @@ def survivors(records: Records, right: Mask) -> list[Survivor]:
     return found
 
 
+def _is_here(attack: AttackInfo) -> bool:
+    return f"{attack.tool}.{attack.method}" in Registry("attacks")
+
+
 def _attacked(rows: Rows) -> Mask:
     mask: Mask = (rows["outcome"] == "survived") & (rows["reason"] != IMPLIED)
     return mask
@@ -162,6 +177,9 @@ def _attacks(
             chunk=suite.chunk,
             attacks=specs,
         ).resolve()
+    except UnknownName as error:
+        missing = [f"{a.tool}.{a.method}{gone(info, f'attack {a.id}')}" for a in told if not _is_here(a)]
+        raise MissingPackage(f"--replay needs the attack {' and '.join(missing) or error}") from None
     except BadSuite as error:
         problems.add("attack", f"the recorded attack cannot be run: {error}")
         return None
@@ -194,6 +212,7 @@ class _Again:
     attacks: Mapping[str, tuple[AttackSpec, Attack]]
     seed: int
     problems: Problems
+    say: Callable[[str], None]
     hidden: list[str] = field(default_factory=list)
     """At the first attempt: the attack of each draw whose gradients are dead here, and were not by its facts."""
 
@@ -203,8 +222,12 @@ class _Again:
         for one in draws:
             once = runs_once(self.attacks[one.place[0]][1])
             groups.setdefault((one.place[0], -1 if once else one.place[2]), []).append(one)
-        found = []
+        found, done = [], 0
         for (name, step), mine in groups.items():
+            where = "" if step < 0 else f" at {self.records.grid[step]}"
+            again = f"run {attempt} of {REPEATS} of what broke, " if attempt else ""
+            self.say(f"{again}{done} of {len(draws)} survivors attacked again, now {name}{where}")
+            done += len(mine)
             grid = self.records.grid if step < 0 else self.records.grid[step : step + 1]
             at = np.unique([one.at for one in mine])
             size = self.records.info.suite.chunk

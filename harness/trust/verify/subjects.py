@@ -78,7 +78,7 @@ class Subjects:
                 if self._slice((found, "test"), info) == told.slice:
                     return found, "test"
         what = f"the run's data {told.name!r:.60}, slice {told.slice:.19}"
-        raise SubjectNotFound(_missing(what, "data", plain))
+        raise SubjectNotFound(_missing(what, "data", plain, info))
 
     def _model_of(self, info: RunInfo, place: _Place) -> str:
         told = info.model
@@ -95,7 +95,7 @@ class Subjects:
                 if self._is(found, place, info):
                     return found
         what = f"the run's model {told.name!r:.60}, hash {info.told_subject:.19}"
-        raise SubjectNotFound(_missing(what, "model", plain))
+        raise SubjectNotFound(_missing(what, "model", plain, info))
 
     def _model(self, where: str) -> LoadedModel:
         if where not in self._models:
@@ -160,9 +160,18 @@ def _candidates(given: Sequence[tuple[str | None, str]], told: str) -> tuple[lis
     return [w for name, w in given if name == told], [w for name, w in given if name is None]
 
 
-def _missing(what: str, option: str, tried: Sequence[str]) -> str:
+def gone(info: RunInfo, part: str) -> str:
+    """Which package, that is not here, gave a part of the run (``model``, ``data``, ``attack ID``); empty if none."""
+    package = (info.plugins or {}).get(part)
+    if not package:
+        return ""
+    return f" of package {package!r:.80}, which is not installed or gives none of this name: install it if you trust it"
+
+
+def _missing(what: str, option: str, tried: Sequence[str], info: RunInfo) -> str:
     none = f" and is not that of {', '.join(tried):.200}" if tried else ""
-    return f"{what}, is no installed name{none}; say where it is with --{option} NAME=WHERE"
+    why = gone(info, option) or ", is no installed name"
+    return f"{what},{why.removeprefix(',')}{none}; say where it is with --{option} NAME=WHERE"
 
 
 def _data_set(named: str) -> _Place | None:

@@ -7,7 +7,7 @@ survived is a claim; `harness.replay` attacks some of it again.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,8 @@ class VerifyOptions:
     seed: int = 0
     """Of the draw: a number that the run's author could not foresee."""
     device: str = "auto"
+    say: Callable[[str], None] | None = None
+    """Told how far the replay is."""
 
 
 def verify(folder: Path, model: LoadedModel, data: Dataset, options: VerifyOptions | None = None) -> Verdict:
@@ -131,14 +133,17 @@ class _Work:
         if records is None:
             return
         check_coherence(records, problems)
-        counted = recount(self.store, info, records.facts, problems, self.notes)
+        whole = records.whole
+        counted = recount(self.store, info, records.facts, problems if whole else Problems(), self.notes)
         self.survivors = sum(
             int((rows["outcome"] == "survived").sum())
             for place, rows in records.rows.items()
             if place[0] != fact.CLEAN and place[1] is None
         )
         right_model, part = self._checkpoint(), self._slice(data)
-        if not right_model or part is None or CLEAN_PLACE not in records.rows:
+        if not whole:
+            self.notes.append(Finding("facts", "info", "sums and witnesses were not judged: facts are not complete"))
+        if not whole or not right_model or part is None or CLEAN_PLACE not in records.rows:
             return
         if not np.array_equal(np.sort(part.indices), records.ids):
             problems.add("facts", "the samples of the facts are not those of the data slice")
@@ -151,7 +156,7 @@ class _Work:
             self.notes.append(Finding("replay", "info", "no survivor was attacked again: the run is refuted already"))
         elif options.replay:
             self.replay = replay(
-                records, part, reference, proof.right, options.replay, options.seed, problems, self.notes
+                records, part, reference, proof.right, options.replay, options.seed, problems, self.notes, options.say
             )
 
     def _checkpoint(self) -> bool:

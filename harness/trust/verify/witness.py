@@ -18,7 +18,7 @@ from harness.evidence import facts as fact
 from harness.evidence import witnesses
 from harness.inputs.reference import MARGINAL, ReferenceModel, margins, target_margins, usual_range
 from harness.trust.verify.places import Place, Records, Rows
-from harness.trust.verify.verdict import Ids, Marginal, Mask, Problems
+from harness.trust.verify.verdict import Ids, Marginal, Mask, Problems, samples
 
 BLOCK = 1024
 """Witnesses decoded at once."""
@@ -77,6 +77,8 @@ def known_blocks(
     known = set(records.ids.tolist())
     halved = _halved(records)
     groups: dict[Place, list[int]] = {}
+    homeless: dict[tuple[Any, ...], list[int]] = {}
+    twice: dict[str, list[int]] = {}
     keys = (table[name].to_pylist() for name in ("sample_id", "attack", "component", "epsilon"))
     for row, (sample, attack, component, epsilon) in enumerate(zip(*keys, strict=True)):
         place = (attack, component, steps.get(epsilon, -1))
@@ -84,13 +86,18 @@ def known_blocks(
         if attack in halved and len(once) > 1:  # a large epsilon is tried before a smaller one
             once = (*once, epsilon)
         if place not in records.rows or attack == fact.CLEAN or sample not in known:
-            where = f"sample {sample}, attack {attack!r:.40}, component {component!r:.40}, epsilon {epsilon}"
-            problems.add("witness", f"a witness belongs to no fact of the run ({where})")
+            homeless.setdefault((attack, component, epsilon), []).append(sample)
         elif once in seen:
-            problems.add("witness", f"sample {sample} has two witnesses of {attack} where the run keeps one")
+            twice.setdefault(attack, []).append(sample)
         else:
             seen.add(once)
             groups.setdefault(place, []).append(row)
+    for (attack, component, epsilon), which in homeless.items():
+        where = f"attack {attack!r:.40}, component {component!r:.40}, epsilon {epsilon}, {samples(which)}"
+        what = "a witness belongs" if len(which) == 1 else "witnesses belong"
+        problems.add("witness", f"{what} to no fact of the run ({where})")
+    for attack, which in twice.items():
+        problems.add("witness", f"two witnesses of {attack} where the run keeps one ({samples(which)})")
     for place, rows in groups.items():
         for start in range(0, len(rows), BLOCK):
             yield place, table.take(rows[start : start + BLOCK])

@@ -265,6 +265,96 @@ def test_data_that_a_run_names_are_taken_by_their_hash_alone_from_below_here(wor
     assert ledger.verified(run).verdict == "breaks verified"
 
 
+CASCADE = """
+name = "cascade"
+version = 1
+norm = "linf"
+epsilons = ["1e-6", "1/255", "8/255"]
+chunk = 128
+
+[[attack]]
+id = "aa"
+tool = "autoattack"
+method = "custom"
+params.components = ["apgd-ce", "square"]
+params.apgd_restarts = 1
+params.apgd_targets = 2
+params.fab_restarts = 1
+params.fab_targets = 2
+params.steps = 5
+params.eot = 1
+params.individual = false
+params.larger_radii = false
+params.queries = 20
+params.restarts = 1
+"""
+
+
+def test_a_lost_file_is_one_line(work, capsys):
+    (work / "cascade.toml").write_text(CASCADE)
+    words = ["--suite", "cascade.toml", "--n", "256", "--device", "cpu", "--force", "--results", "own"]
+    assert main(["eval", "--model", "mine.py:tiny", *words]) == 0
+    (run,) = work.glob("own/[!.]*")
+    lost = {
+        "facts/clean@0-00001": "facts: the clean pass has facts of 128 samples, run.json names 256",
+        "facts/aa@1_255-00001": "facts: aa at 1/255 and 2 more places: facts are missing (samples ",
+        "witnesses/aa@1_255-00000": "backing: aa at 1/255: broken, but no witness is stored at this",
+    }
+    for name, line in lost.items():
+        left = shutil.copytree(run, work / "left")
+        (left / f"{name}.parquet").unlink()
+        capsys.readouterr()
+        assert verified(str(left)) == 1
+        told = [text for text in capsys.readouterr().out.splitlines() if text.startswith(("  facts:", "  backing:"))]
+        assert len(told) == 1, told
+        assert told[0].startswith(f"  {line}")
+        shutil.rmtree(left)
+
+
+def test_many_contradictions_of_one_kind_are_counted(work, capsys, monkeypatch):
+    from harness.cli import verify as command
+
+    (run,) = work.glob("results/[!.]*")
+    found = [Finding("ball", "error", f"number {i}") for i in range(33)] + [Finding("box", "error", "one")]
+    subject = Verdict(folder=run, run="run", key="key", problems=tuple(found))
+    monkeypatch.setattr("harness.trust.verify.verify.verify", lambda *_: subject)
+    assert verified(str(run)) == 1
+    out = capsys.readouterr().out
+    assert [f"number {i}\n" in out for i in range(33)] == [i < command.TOLD for i in range(33)]
+    assert f"  ball: and {33 - command.TOLD} more (--json tells all)" in out
+    assert "  box: one" in out
+    assert verified(str(run), "--json") == 1
+    assert len(json.loads(capsys.readouterr().out)["findings"]) == 34
+
+
+@pytest.mark.parametrize(("forged", "words"), [(True, []), (False, ["--json"])])
+def test_who_hangs_up_gets_the_same_exit_code(work, forged, words):
+    (run,) = work.glob("results/[!.]*")
+    bad = shutil.copytree(run, work / "results" / f"bad-{run.name}")
+    (bad / "summary.json").write_text("{}")
+    folders = [bad, run] if forged else [run]
+    code = "import sys; from harness.cli import main; sys.exit(main(sys.argv[1:]))"
+    call = [sys.executable, "-c", code, "verify", "--model", "mine.py:tiny", "--device", "cpu", *words, *folders]
+    with subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        told = process.stderr.read()
+    assert process.returncode == (1 if forged else 0), told
+    assert "BrokenPipe" not in told
+    assert ledger.verified(run).verdict == "breaks verified"
+    assert not forged or ledger.verified(bad).verdict == "no"
+
+
+def test_a_replay_says_how_far_it_is(work, capsys, monkeypatch):
+    (run,) = work.glob("results/[!.]*")
+    assert verified(str(run), "--replay", "4") == 0
+    assert capsys.readouterr().err.count("survivors attacked again") == 0  # within a minute
+    monkeypatch.setattr("harness.cli.output.EVERY", 0.0)
+    assert verified(str(run), "--replay", "4") == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if "attacked again" in line]
+    drawn = ledger.verified(run).replayed
+    assert lines[0].startswith(f"verifying {run}: 0 of {drawn} survivors attacked again, now fgsm at ")
+
+
 def test_the_command_is_listed_without_torch():
     code = "import sys, harness.cli.verify; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -38,7 +38,8 @@ def write_board(runs) -> None:
     runs.write("a2s", middle, card={"defense": "a2s", "architecture": "net", **recipe}, **options)
     finding = {"check": "P20", "level": "warn", "message": "odd"}
     trades = {"defense": "trades", "trained_for": {"norm": "linf", "epsilon": "3/255"}}
-    runs.write("trades", strong, card=trades, wrong=[89], findings=[finding], **options)
+    given = {"given": {"model": "trades", "suite": "mine.toml", "data": "signs"}}
+    runs.write("trades", strong, card=trades, wrong=[89], findings=[finding], info=given, **options)
     runs.write("trades", strong, card=trades, data="other", suite="pgd@1", n=60)
 
 
@@ -142,7 +143,7 @@ def test_a_model_has_a_page_and_the_way_back_works(browser, page) -> None:
         assert article.locator("section.run").count() == 2, "both data sets"
         text = article.inner_text()
         assert "Under attack at 8/255, the most dangerous first" in text
-        assert "--model trades --suite mine" in text
+        assert "--model trades --suite mine.toml --data signs" in text
         assert "P20" in text
         article.get_by_text("Checklist").first.click()
         assert article.get_by_text("Perform adaptive attacks").first.is_visible()
