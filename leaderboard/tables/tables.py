@@ -106,9 +106,9 @@ def _table(group: Sequence[Record], claims: bool) -> Table:
     suite = info.suite
     ranking, ranks = _rank(chosen, claims)
     rows = [(_row(record, labels[place], ranks.get(place)), record) for place, record in enumerate(chosen)]
-    rows = [(replace(row, findings=(*row.findings, *_same_weights(row, chosen))), record) for row, record in rows]
-    rows.sort(key=lambda pair: _order(pair[0], ranking))
     known = subjects(group)
+    rows = [(replace(r, findings=(*r.findings, *_same_weights(one, chosen, known))), one) for r, one in rows]
+    rows.sort(key=lambda pair: _order(pair[0], ranking))
     by_key = {row_key(record.info, known): label for record, label in zip(chosen, labels, strict=True)}
     return Table(
         norm=suite.norm,
@@ -132,11 +132,13 @@ def _table(group: Sequence[Record], claims: bool) -> Table:
     )
 
 
-def _same_weights(row: Row, chosen: Sequence[Record]) -> list[Note]:
-    """A note if other rows have the weights of this one under another name."""
-    named = sorted({r.info.model.name for r in chosen if r.info.model.sha256 == row.weights} - {row.model})
+def _same_weights(record: Record, chosen: Sequence[Record], known: Mapping[str, str]) -> list[Note]:
+    """A note if other rows have the weights of this one under another name, whatever file they came in."""
+    name, subject, _ = row_key(record.info, known)
+    keys = [row_key(other.info, known) for other in chosen]
+    named = sorted({other for other, theirs, _ in keys if theirs == subject} - {name})
     return (
-        [Note("weights", "warn", f"the weights are those of {', '.join(named)}: one model, two names")] if named else []
+        [Note("weights", "warn", f"the weights are those of {', '.join(named)}, under another name")] if named else []
     )
 
 
