@@ -145,8 +145,9 @@ def _same_weights(record: Record, chosen: Sequence[Record], known: Mapping[str, 
 def _rank(records: Sequence[Record], claims: bool) -> tuple[Ranking | None, dict[int, tuple[int, int]]]:
     """The ranking cell and the rank intervals by place in `records`.
 
-    The cell is the worst case at the largest epsilon complete in all rows; rows without a complete worst case at any
-    epsilon are not ranked and do not hold the others back, nor do refuted runs and, unless `claims`, claims.
+    The cell is the worst case at the largest epsilon complete in all rows whose runs are complete (in all, if none
+    is): a run that stopped early holds nobody back, and is ranked only if it has that cell. Not ranked are rows
+    without a complete worst case, refuted runs and, unless `claims`, claims.
     """
     grid = records[0].info.suite.labels
     able = [
@@ -154,10 +155,12 @@ def _rank(records: Sequence[Record], claims: bool) -> tuple[Ranking | None, dict
         for i, record in enumerate(records)
         if record.standing >= (1 if claims else 2) and any((WORST, label) in record.survivors for label in grid)
     ]
+    judges = [i for i in able if records[i].complete] or able
     for label in reversed(grid):
-        if able and all((WORST, label) in records[i].survivors for i in able):
-            intervals = rank_intervals([records[i].survivors[WORST, label] for i in able])
-            return Ranking(label, len(able), ALPHA), dict(zip(able, intervals, strict=True))
+        if judges and all((WORST, label) in records[i].survivors for i in judges):
+            ranked = [i for i in able if (WORST, label) in records[i].survivors]
+            intervals = rank_intervals([records[i].survivors[WORST, label] for i in ranked])
+            return Ranking(label, len(ranked), ALPHA), dict(zip(ranked, intervals, strict=True))
     return None, {}
 
 
