@@ -61,9 +61,11 @@ def ranking_text(table: Table) -> str:
         return f"Not ranked: at no epsilon is the worst case complete in all rows.{beside}"
     if ranking.rows == 1:
         return f"Ranking cell: worst case at {ranking.epsilon_label}; there is only one row to rank.{beside}"
+    early = any(row.rank is None and row.verified not in (CLAIMED, NO) and not row.complete for row in table.rows)
+    rows = "all rows that are complete" if early else "all rows"
     pairs = f"{ranking.pairs} pairs" if ranking.pairs > 1 else "1 pair"
     return (
-        f"Ranking cell: worst case at {ranking.epsilon_label}, the largest epsilon complete in all rows. A rank is the"
+        f"Ranking cell: worst case at {ranking.epsilon_label}, the largest epsilon complete in {rows}. A rank is the"
         f" interval from 1 + rows significantly better to {ranking.rows} - rows significantly worse"
         f" (exact McNemar on the same samples, Holm over {pairs}, {100 * ranking.alpha:g} %).{beside}"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from harness.errors import HarnessError, UnknownName, UsageError
@@ -105,9 +106,21 @@ def _judge_standing(subject: _Subject) -> Verdict | None:
     record = subject.record
     if record.refuted:
         return subject.verdict(BELIEVED, False, "verification refuted it")
+    if _to_come(record.info.finished):
+        message = f"it says that it finished at {record.info.finished!s:.40}, which is yet to come"
+        return subject.verdict(BELIEVED, False, message)
     if record.claim:
         return subject.verdict(BELIEVED, False, f"it is a claim: no {BOARD} beside it lists the file")
     return None
+
+
+def _to_come(finished: str | None) -> bool:
+    """Whether a time lies ahead, by more than clocks differ: such a run would be the newest one forever."""
+    try:
+        told = datetime.fromisoformat(finished or "")
+    except ValueError:
+        return False
+    return (told if told.tzinfo else told.replace(tzinfo=UTC)) > datetime.now(UTC) + timedelta(days=1)
 
 
 def _judge_errors(subject: _Subject, allow: Sequence[str]) -> Verdict | None:

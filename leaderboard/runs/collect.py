@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,8 @@ def collect(
 
     Raises:
         BadRun: a folder does not exist or holds no run, a board is damaged, or a run (with `skipped`, every one) is
-            unreadable, contradicts itself, or has a summary that its facts do not confirm; names the run.
+            unreadable, contradicts itself, has a summary that its facts do not confirm, or other samples than others
+            of its data slice; names the run.
         FileError: the ledger of verifications cannot be read.
     """
     found: dict[Path, Path] = {}
@@ -58,11 +60,36 @@ def collect(
             bad.append(error)
             if skipped is None:
                 raise
+    records, foreign = _on_their_slice(records)
+    if foreign and skipped is None:
+        raise foreign[0]
+    bad += foreign
     if bad and not records:
         raise bad[0]
     if skipped is not None:
         skipped += bad
     return records
+
+
+def _on_their_slice(records: Sequence[Record]) -> tuple[list[Record], list[BadRun]]:
+    """Leave out runs whose samples are not those of their slice: of the run believed most, then of most runs."""
+    samples: dict[Record, tuple[bytes, bytes]] = {}
+    groups: dict[tuple[str, int], list[Record]] = {}
+    for record in records:
+        if record.survivors:
+            samples[record] = record.sample_ids.tobytes(), record.labels.tobytes()
+            groups.setdefault((record.info.data.slice, record.info.data.n), []).append(record)
+    bad: dict[Record, BadRun] = {}
+    for group in groups.values():
+        alike = Counter(samples[record] for record in group)
+        best = max(group, key=lambda record: (record.standing, alike[samples[record]], record.info.key))
+        for record in group:
+            if samples[record] != samples[best]:
+                bad[record] = BadRun(
+                    f"run {record.folder} and run {best.folder} name the same data slice but hold other samples;"
+                    " verify both"
+                )
+    return [record for record in records if record not in bad], list(bad.values())
 
 
 def alone(folders: Sequence[Path]) -> list[Path]:

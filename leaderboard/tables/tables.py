@@ -124,9 +124,9 @@ def _table(group: Sequence[Record], claims: bool) -> Table:
     suite = info.suite
     ranking, ranks = _rank(chosen, claims)
     rows = [(_row(record, labels[place], ranks.get(place)), record) for place, record in enumerate(chosen)]
-    rows = [(replace(row, findings=(*row.findings, *_same_weights(row, chosen))), record) for row, record in rows]
-    rows.sort(key=lambda pair: _order(pair[0], ranking))
     known = subjects(group)
+    rows = [(replace(r, findings=(*r.findings, *_same_weights(one, chosen, known))), one) for r, one in rows]
+    rows.sort(key=lambda pair: _order(pair[0], ranking))
     by_key = {row_key(record.info, known): label for record, label in zip(chosen, labels, strict=True)}
     return Table(
         norm=suite.norm,
@@ -160,19 +160,22 @@ def _table(group: Sequence[Record], claims: bool) -> Table:
     )
 
 
-def _same_weights(row: Row, chosen: Sequence[Record]) -> list[Note]:
-    """A note if other rows have the weights of this one under another name."""
-    named = sorted({r.info.model.name for r in chosen if r.info.model.sha256 == row.weights} - {row.model})
+def _same_weights(record: Record, chosen: Sequence[Record], known: Mapping[str, str]) -> list[Note]:
+    """A note if other rows have the weights of this one under another name, whatever file they came in."""
+    name, subject, _ = row_key(record.info, known)
+    keys = [row_key(other.info, known) for other in chosen]
+    named = sorted({other for other, theirs, _ in keys if theirs == subject} - {name})
     return (
-        [Note("weights", "warn", f"the weights are those of {', '.join(named)}: one model, two names")] if named else []
+        [Note("weights", "warn", f"the weights are those of {', '.join(named)}, under another name")] if named else []
     )
 
 
 def _rank(records: Sequence[Record], claims: bool) -> tuple[Ranking | None, dict[int, tuple[int, int]]]:
     """The ranking cell and the rank intervals by place in `records`.
 
-    The cell is the worst case at the largest epsilon complete in all rows; rows without a complete worst case at any
-    epsilon are not ranked and do not hold the others back, nor do refuted runs and, unless `claims`, claims.
+    The cell is the worst case at the largest epsilon complete in all rows whose runs are complete (in all, if none
+    is): a run that stopped early holds nobody back, and is ranked only if it has that cell. Not ranked are rows
+    without a complete worst case, refuted runs and, unless `claims`, claims.
     """
     grid = records[0].info.suite.labels
     able = [
@@ -180,10 +183,12 @@ def _rank(records: Sequence[Record], claims: bool) -> tuple[Ranking | None, dict
         for i, record in enumerate(records)
         if record.standing >= (1 if claims else 2) and any((WORST, label) in record.survivors for label in grid)
     ]
+    judges = [i for i in able if records[i].complete] or able
     for label in reversed(grid):
-        if able and all((WORST, label) in records[i].survivors for i in able):
-            intervals = rank_intervals([records[i].survivors[WORST, label] for i in able])
-            return Ranking(label, len(able), ALPHA), dict(zip(able, intervals, strict=True))
+        if judges and all((WORST, label) in records[i].survivors for i in judges):
+            ranked = [i for i in able if (WORST, label) in records[i].survivors]
+            intervals = rank_intervals([records[i].survivors[WORST, label] for i in ranked])
+            return Ranking(label, len(ranked), ALPHA), dict(zip(ranked, intervals, strict=True))
     return None, {}
 
 

@@ -45,7 +45,7 @@ def adversarial_cross_entropy(
     return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PGD(Defense):
     """Training on PGD's images (Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks")."""
 

@@ -19,7 +19,7 @@ def divergence(logits: Tensor, reference: Tensor, reduction: str = "batchmean") 
     return F.kl_div(F.log_softmax(logits, dim=1), F.log_softmax(reference, dim=1), reduction=reduction, log_target=True)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TRADES(Defense):
     """Cross-entropy on clean images plus `beta` times the KL divergence that the worst perturbation causes.
 

@@ -173,7 +173,23 @@ class _Work:
         if told.name != self.model.name:
             text = f"the run's model {told.name!r:.60} is this checkpoint by its hash, but here {self.model.name!r:.60}"
             self.notes.append(Finding("model", "warn", text))
+        self._card()
         return True
+
+    def _card(self) -> None:
+        """Whether the run says of the model what the model's own card says; without one it is the author's word."""
+        told, card = self.info.card, self.model.card
+        if told is None:
+            return
+        if card is None:
+            text = "the run's card (defense, architecture, threat model) is its author's word: the model here has none"
+            self.notes.append(Finding("card", "info", text))
+            return
+        here = {"defense": card.defense, "architecture": card.architecture, "trained_for": dict(card.trained_for)}
+        for name, value in here.items():
+            if told.get(name) != value:
+                text = f"run.json's card has {name} {told.get(name)!r:.60}, the model's own has {value!r:.60}"
+                self.problems.add("card", text)
 
     def _slice(self, data: Dataset) -> Slice | None:
         """The run's samples, or None if these are others."""

@@ -18,7 +18,7 @@ from harness.evidence import facts
 from harness.inputs.suite import Suite
 from harness.run.job import Options, evaluate
 from harness.trust.verify.verify import VerifyOptions, verify
-from harness.types import AttackSpec
+from harness.types import AttackSpec, ModelCard
 
 FGSM = AttackSpec("fgsm", "torchattacks", "fgsm", {})
 PGD = AttackSpec("pgd", "torchattacks", "pgd", {"steps": 5, "step_size": "epsilon/4", "random_start": True})
@@ -135,6 +135,22 @@ def test_another_checkpoint_is_named(forge, data):
     """The same architecture, other weights; and weights that differ in one number."""
     verdict = verify(forge().folder, loaded(SmallNet(seed=1), 5), data, CPU)
     caught(verdict, "model", "the run names checkpoint 'toy-model'")
+
+
+@pytest.mark.parametrize("name", ["defense", "architecture", "trained_for"])
+def test_a_run_that_says_more_of_the_model_than_its_card_is_named(data, model, tmp_path, name):
+    card = ModelCard("toy-model", "standard", "small", 5, (3, 8, 8))
+    carded = dataclasses.replace(loaded(model, 5), card=card)
+    suite = Suite("toy", 1, "linf", parse_grid(["8/255"]), "observed", 32, KINDS["plain"][0][:1])
+    run = evaluate(carded, suite, data, Options(tmp_path / "honest", device="cpu")).folder
+    assert verify(run, carded, data, CPU).problems == ()
+    without = verify(run, loaded(model, 5), data, CPU)
+    assert without.problems == ()
+    assert any("is its author's word" in note.message for note in without.notes)
+    forger = Forger(run, tmp_path / "run", data)
+    better = {"trained_for": {"norm": "linf", "epsilon": "16/255"}}
+    forger.edit_json("run.json", lambda info: info["card"].update({name: better.get(name, "trades")}))
+    caught(verify(forger.folder, carded, data, CPU), "card", f"run.json's card has {name}")
 
 
 def test_a_checkpoint_that_differs_in_one_bit_is_named(forge, data):

@@ -11,7 +11,7 @@ import pytest
 
 from harness.errors import BadEpsilon, HarnessError, UsageError
 from leaderboard import cli
-from leaderboard.compare.gate import NO_ERRORS, judge
+from leaderboard.compare.gate import BELIEVED, NO_ERRORS, judge
 from leaderboard.compare.gate_report import as_annotations, as_junit
 from leaderboard.compare.requirements import Floor, Grade, NoRegression, parse
 from leaderboard.runs.collect import collect
@@ -21,6 +21,15 @@ E1, E8 = "1/255", "8/255"
 
 def passed(runs, *texts: str, confident: bool = False) -> list[bool]:
     return [v.passed for v in judge(collect([runs.folder]), [parse(text) for text in texts], confident)]
+
+
+def test_a_run_from_the_future_fails(runs) -> None:
+    """It would be the newest one forever, whatever is measured after it."""
+    runs.write("m", {"pgd-20": dict.fromkeys(range(15), E1)})
+    runs.write("m", finished="2999-01-01T00:00:00+00:00")
+    told = judge(collect([runs.folder]), [parse("pgd-20@8/255>=0.3")])
+    assert [(verdict.requirement == BELIEVED, verdict.passed) for verdict in told] == [(True, False), (False, True)]
+    assert told[0].message == "it says that it finished at 2999-01-01T00:00:00+00:00, which is yet to come"
 
 
 def test_requirements_are_read() -> None:

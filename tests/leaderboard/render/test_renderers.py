@@ -79,7 +79,7 @@ def test_json_is_the_envelope_with_nulls_where_there_is_no_number(tables) -> Non
         None,
         None,
     )
-    assert table["ranking"] == {"epsilon_label": E1, "rows": 2, "alpha": 0.05}
+    assert table["ranking"] == {"epsilon_label": E8, "rows": 1, "alpha": 0.05}
 
 
 def cells_of(text: str) -> tuple[str, list[list[str]]]:

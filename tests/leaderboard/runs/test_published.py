@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 from repository import ROOT
 
 from harness.errors import BadRun
+from harness.evidence import facts as fact
 from harness.trust.ledger import content_hash, ledger_path
 from leaderboard import site, wording
 from leaderboard.cli import compare, gate, leaderboard
@@ -295,6 +297,27 @@ def test_an_altered_run_is_skipped_and_named(runs, call, capsys) -> None:
         call(leaderboard, bad)
 
 
+def test_a_run_of_other_samples_takes_nobody_down(runs, call, capsys) -> None:
+    """It names the slice of the others; the run believed most says whose samples these are, then most runs."""
+    judge(runs.write("a"))
+    evil = runs.write("evil")
+    for path in (evil / "facts").iterdir():
+        table = fact.read(path)
+        place = table.schema.get_field_index("sample_id")
+        moved = pc.add(table["sample_id"], 5000).cast(table.schema.field(place).type)
+        fact.write(path, table.set_column(place, table.schema.field(place), moved))
+    assert call(leaderboard, runs.folder, "--format", "csv") == 3
+    told = capsys.readouterr()
+    assert {line.split(",")[10] for line in told.out.splitlines()[1:]} == {"a"}
+    assert f"skipped: run {evil} and run " in told.err
+    assert "hold other samples" in told.err
+    with pytest.raises(BadRun, match="hold other samples"):  # a gate does not look away
+        call(gate, runs.folder, "--require", "clean>=0")
+    ledger_path().unlink()
+    runs.write("b")
+    assert [record.info.model.name for record in collect([runs.folder], [])] == ["a", "b"]
+
+
 def break_json(content):
     return "{"
 
@@ -408,13 +431,18 @@ def test_the_documented_comparison_of_seeds_comes_from_the_committed_files() -> 
 
 
 def test_equal_weights_under_two_names_are_marked(runs) -> None:
+    """Also where they came in another file: the tensors count."""
     for name in ("a", "b"):
         runs.write(name, sha256="sha256:" + "e" * 64)
     runs.write("c")
+    runs.write("d", info={"subject": "sha256:" + "5" * 64})
+    runs.write("e", info={"subject": "sha256:" + "5" * 64})
     (table,) = make_tables(collect([runs.folder]))
     told = {row.label: [note.message for note in row.findings if note.check == "weights"] for row in table.rows}
     assert told == {
-        "a": ["the weights are those of b: one model, two names"],
-        "b": ["the weights are those of a: one model, two names"],
+        "a": ["the weights are those of b, under another name"],
+        "b": ["the weights are those of a, under another name"],
         "c": [],
+        "d": ["the weights are those of e, under another name"],
+        "e": ["the weights are those of d, under another name"],
     }

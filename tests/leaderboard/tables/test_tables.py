@@ -14,7 +14,7 @@ from leaderboard.render import csv, latex, markdown
 from leaderboard.render.html import page
 from leaderboard.runs.collect import collect
 from leaderboard.tables.tables import make_tables
-from leaderboard.wording import titles
+from leaderboard.wording import ranking_text, titles
 
 E1, E8 = "1/255", "8/255"
 
@@ -102,7 +102,7 @@ def test_runs_of_one_subject_are_one_row_however_the_model_came_in(runs) -> None
     assert {other.run: other.reason for other in table.others} == {old.name: "older", file.name: "older"}
 
 
-def test_rows_rank_on_the_largest_epsilon_complete_in_all(runs) -> None:
+def test_rows_rank_on_the_largest_epsilon_complete_in_all_complete_runs(runs) -> None:
     runs.write("strong", {}, n=40)
     runs.write("weak", {"pgd-20": dict.fromkeys(range(40), E8)}, n=40)
     (table,) = tables(runs)
@@ -111,9 +111,19 @@ def test_rows_rank_on_the_largest_epsilon_complete_in_all(runs) -> None:
 
     runs.write("gap", {"pgd-20": dict.fromkeys(range(30), E1)}, n=40, without=[("pgd-20", E8)], status="interrupted")
     (table,) = tables(runs)
-    assert table.ranking.epsilon_label == E1, "8/255 is not complete in all rows"
+    assert table.ranking.epsilon_label == E8, "a run that stopped early moves the cell for nobody"
     ranks = {row.model: row.rank for row in table.rows}
-    assert ranks == {"strong": (1, 2), "weak": (1, 2), "gap": (3, 3)}
+    assert ranks == {"strong": (1, 1), "weak": (2, 2), "gap": None}
+    assert "the largest epsilon complete in all rows that are complete" in ranking_text(table)
+
+
+def test_where_no_run_is_complete_rows_rank_on_what_all_have(runs) -> None:
+    early = {"n": 40, "status": "interrupted"}
+    runs.write("strong", {}, **early)
+    runs.write("gap", {"pgd-20": dict.fromkeys(range(30), E1)}, without=[("pgd-20", E8)], **early)
+    (table,) = tables(runs)
+    assert table.ranking.epsilon_label == E1
+    assert [(row.model, row.rank) for row in table.rows] == [("strong", (1, 1)), ("gap", (2, 2))]
 
 
 def test_a_row_without_any_number_is_not_ranked_and_holds_nobody_back(runs) -> None:
