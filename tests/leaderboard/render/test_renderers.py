@@ -93,12 +93,12 @@ def cells_of(text: str) -> tuple[str, list[list[str]]]:
 
 def test_latex_shows_rank_clean_and_worst_with_the_intervals_below(tables) -> None:
     align, body = cells_of(latex.render(tables))
-    assert align == "rlrr", "the ranking epsilon is 1/255, and nothing before it"
+    assert align == "rlrrr", "the ranking epsilon is 8/255, and 1/255 before it"
     assert body == [
-        [r"1\textendash{}2", "b", "100.0", "100.0"],
-        ["", "", r"\tiny [83.9, 100.0]", r"\tiny [83.9, 100.0]"],
-        [r"1\textendash{}2", "a", "100.0", "95.0"],
-        ["", "", r"\tiny [83.9, 100.0]", r"\tiny [76.4, 99.1]"],
+        ["1", "a", "100.0", "95.0", "90.0"],
+        ["", "", r"\tiny [83.9, 100.0]", r"\tiny [76.4, 99.1]", r"\tiny [69.9, 97.2]"],
+        [r"\textendash{}", "b", "100.0", "100.0", "missing"],
+        ["", "", r"\tiny [83.9, 100.0]", r"\tiny [83.9, 100.0]", ""],
     ]
 
 
@@ -106,9 +106,9 @@ def test_latex_has_every_column_that_is_asked_for(tables) -> None:
     align, body = cells_of(latex.render(tables, ["all"], intervals=False))
     assert align == "rlllr" + "r" * 6 + "rrrlll"
     assert [len(cells) for cells in body] == [len(align)] * 2
-    assert "missing" in body[0]
+    assert "missing" in body[1]
     align, body = cells_of(latex.render(tables, ["model", "pgd-20@8/255", "grade", "model"], intervals=False))
-    assert (align, [cells[:2] for cells in body]) == ("lrl", [["b", "missing"], ["a", "90.0"]])
+    assert (align, [cells[:2] for cells in body]) == ("lrl", [["a", "90.0"], ["b", "missing"]])
     with pytest.raises(UnknownName, match="unknown column 'pgd-2'; did you mean 'pgd-20'"):
         latex.render(tables, ["model", "pgd-2"])
     with pytest.raises(UnknownName, match="unknown column 'pgd-20@3/255'"):
@@ -120,7 +120,7 @@ def test_latex_of_a_long_grid_has_the_three_epsilons_up_to_the_ranking_one(runs)
     runs.write("a", {}, grid=grid)
     runs.write("b", {}, grid=grid, without=[("pgd-20", "16/255")], status="interrupted")
     text = latex.render(make_tables(collect([runs.folder])))
-    assert "rank & model & clean & 2/255 & 4/255 & 8/255 " in text
+    assert "rank & model & clean & 4/255 & 8/255 & 16/255 " in text
 
 
 def test_latex_takes_two_columns_of_the_page_only_where_one_is_too_narrow(runs) -> None:
@@ -156,7 +156,7 @@ def test_the_options_of_latex_are_refused_elsewhere(tables, runs, call, capsys) 
     words = (runs.folder, "--format", "latex", "--columns", "model, worst@8/255", "--no-intervals")
     assert call(cli.leaderboard, *words) == 0
     out = capsys.readouterr().out
-    assert cells_of(out) == ("lr", [["b", "missing"], ["a", "90.0"]])
+    assert cells_of(out) == ("lr", [["a", "90.0"], ["b", "missing"]])
     assert "Wilson" not in out
     assert call(cli.leaderboard, runs.folder, "--format", "latex", "--attack", "fgsm") == 0
     assert "rank & model & clean & 1/255 & 8/255 " in (out := capsys.readouterr().out)

@@ -42,7 +42,7 @@ def test_the_study_s_recipes_are_its_words() -> None:
     assert set(recipes) == {"study-standard", "study-fgsm", "study-fast-fgsm", "study-trades", "study-a2s"}
     for name, recipe in recipes.items():
         epochs = 15 if name == "study-trades" else 10
-        settings = Settings(epochs, 128, 5e-4, 0.0, schedule="constant")
+        settings = Settings(epochs=epochs, batch_size=128, lr=5e-4, weight_decay=0.0, schedule="constant")
         assert (recipe.settings, recipe.data, recipe.init, recipe.arch) == (settings, ["study"], None, "resnet18")
     epsilons = {name: load_defense(r.defense, r.options).trained_for.get("epsilon") for name, r in recipes.items()}
     assert epsilons == {
@@ -54,7 +54,9 @@ def test_the_study_s_recipes_are_its_words() -> None:
 def test_what_is_given_beside_a_recipe_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = made(monkeypatch, "--recipe study-fast-fgsm --seed 3 --epochs 10 --lr 0.001 --set alpha=2 --data gtsrb")
     assert recipe.options == {"epsilon": "8/255", "alpha": "2"}
-    assert recipe.settings == Settings(10, 128, 1e-3, 0.0, seed=3, schedule="constant")
+    assert recipe.settings == Settings(
+        epochs=10, batch_size=128, lr=1e-3, weight_decay=0.0, seed=3, schedule="constant"
+    )
     assert recipe.data == ["gtsrb"]
 
 
@@ -62,7 +64,9 @@ def test_a_recipe_of_one_s_own_is_a_file(monkeypatch: pytest.MonkeyPatch, tmp_pa
     file = tmp_path / "mine.toml"
     file.write_text('defense = "pgd"\ndata = ["signs"]\nema = 0.99\ncutout = 0.25\nset = {steps = 3}\n')
     recipe = made(monkeypatch, f"--recipe {file}")
-    assert recipe == Recipe("pgd", {"steps": 3}, ["signs"], settings=Settings(ema=0.99), cutout=0.25)
+    assert recipe == Recipe(
+        defense="pgd", options={"steps": 3}, data=["signs"], settings=Settings(ema=0.99), cutout=0.25
+    )
 
 
 @pytest.mark.parametrize(
