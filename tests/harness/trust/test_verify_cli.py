@@ -273,7 +273,7 @@ epsilons = ["1e-6", "1/255", "8/255"]
 chunk = 128
 
 [[attack]]
-id = "aa"
+id = "parts"
 tool = "autoattack"
 method = "custom"
 params.components = ["apgd-ce", "square"]
@@ -297,8 +297,8 @@ def test_a_lost_file_is_one_line(work, capsys):
     (run,) = work.glob("own/[!.]*")
     lost = {
         "facts/clean@0-00001": "facts: the clean pass has facts of 128 samples, run.json names 256",
-        "facts/aa@1_255-00001": "facts: aa at 1/255 and 2 more places: facts are missing (samples ",
-        "witnesses/aa@1_255-00000": "backing: aa at 1/255: broken, but no witness is stored at this",
+        "facts/parts@1_255-00001": "facts: parts at 1/255 and 2 more places: facts are missing (samples ",
+        "witnesses/parts@1_255-00000": "backing: parts at 1/255: broken, but no witness is stored at this",
     }
     for name, line in lost.items():
         left = shutil.copytree(run, work / "left")
