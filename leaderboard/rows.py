@@ -298,3 +298,5 @@ class Table:
     """Every pair of rows; twins the pre-trained row first, else the better row first."""
     classes: tuple[str, ...]
     """Names of the classes, by label; empty if no run kept them."""
+    outside: bool = False
+    """Whether there is a board among the runs, and it lists none of this suite on this slice."""

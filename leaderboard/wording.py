@@ -39,9 +39,11 @@ def titles(tables: Sequence[Table]) -> list[str]:
 def holds_text(table: Table) -> str:
     """What the table holds: everything that its rows share."""
     meaning = f": {MODES[table.mode].words}" if table.mode in MODES else ""
+    outside = " Outside the board, which lists no run of this suite on this slice." if table.outside else ""
     return (
         f"Threat model {table.norm} at epsilon {', '.join(table.grid)}; data {table.data}, n = {table.n:,}, slice"
-        f" {short_hash(table.slice)}; suite {table.suite}, definition {table.definition}; mode {table.mode}{meaning}."
+        f" {short_hash(table.slice)}; suite {table.suite}, definition {table.definition};"
+        f" mode {table.mode}{meaning}.{outside}"
     )
 
 

@@ -95,7 +95,17 @@ def make_tables(records: Sequence[Record], claims: bool = False) -> list[Table]:
         records: The runs.
         claims: Whether published files that no board lists are ranked, too; refuted runs never are.
     """
-    return [_table(group, claims) for group in grouped(records)]
+    blessed = {_standard(record) for record in records if record.listed}
+    tables = []
+    for group in grouped(records):
+        table = _table(group, claims)
+        tables.append(replace(table, outside=bool(blessed) and (table.suite, table.slice) not in blessed))
+    return tables
+
+
+def _standard(record: Record) -> tuple[str, str]:
+    """By what a board compares models: the suite, as it is shown, and the data slice."""
+    return shown_label(record.info.suite), record.info.data.slice
 
 
 def with_attacks(table: Table, attacks: Sequence[str]) -> Table:

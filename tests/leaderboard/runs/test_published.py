@@ -276,6 +276,20 @@ def test_a_board_that_came_with_a_submission_is_not_believed(runs, published, tm
     assert told == {("a2s", False), ("standard", False), ("best", True)}
 
 
+def test_a_table_of_another_suite_or_slice_than_the_boards_says_so(runs, published) -> None:
+    attacks = [runs.attack("fgsm", iterative=False), runs.attack("pgd-20", steps=20, step_size="epsilon/1000")]
+    edited = runs.write("a", attacks=attacks, n=60, suite="fgsm-pgd@1")
+    other = runs.write("a", attacks=[attacks[0]], n=60)
+    easy = runs.write("a", attacks=[attacks[0], runs.attack("pgd-20")], n=60, slice_="sha256:" + "b" * 64)
+    mine = runs.write("a", attacks=[attacks[0], runs.attack("pgd-20")], n=60)
+    found = make_tables(collect([published, edited, other, easy, mine], boards=[published]))
+    outside = {row.run: "Outside the board" in wording.holds_text(table) for table in found for row in table.rows}
+    assert {name: outside[run.name] for name, run in {"e": edited, "o": other, "s": easy, "m": mine}.items()} == {
+        "e": True, "o": True, "s": True, "m": False
+    }  # fmt: skip
+    assert not any(table.outside for table in make_tables(collect([edited, other, easy, mine])))
+
+
 def test_an_altered_run_is_skipped_and_named(runs, call, capsys) -> None:
     runs.write("a")
     bad = runs.write("b")
