@@ -29,6 +29,13 @@ def evaluate_models(
     n: Annotated[
         int | None, typer.Option("--n", help="Measure a fixed random n of the samples (default: all).")
     ] = None,
+    attack_n: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--attack-n",
+            help="ID=N: run an attack on the first N samples (or a share: 0.1; or all) instead; repeatable.",
+        ),
+    ] = None,
     eps: Annotated[str | None, typer.Option(help="Epsilons instead of the suite's, for instance 1/255,2/255.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     batch_size: Annotated[str, typer.Option(help="Rows through the network at once: auto or a number.")] = "auto",
@@ -84,6 +91,10 @@ def evaluate_models(
     chosen = load_suite(suite)  # before torch is imported: a typo is told at once
     if eps is not None:
         chosen = chosen.with_grid([part for part in eps.split(",") if part.strip()])
+    if attack_n:
+        from harness.inputs.prefixes import parse_attack_n
+
+        chosen = chosen.with_attack_n(parse_attack_n(attack_n))
     if mode is not None:
         chosen = chosen.with_mode(mode)
     rows = _batch_size(batch_size)

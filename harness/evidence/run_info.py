@@ -73,6 +73,12 @@ class AttackInfo(Struct, frozen=True, kw_only=True):
     """Hash of the attack's code, where no package version names it."""
     individual: bool | None = None
     """Whether every component runs on all samples, where the plugin's class says so."""
+    n: Positive | None = None
+    """Runs on the first n samples of the slice's order only; absent where it runs on all."""
+    chunk: Positive | None = None
+    """Samples in a unit, where it is not the suite's chunk."""
+    after: Literal["all"] | None = None
+    """Attacks only what no earlier attack of the suite broke, at this or a smaller epsilon."""
 
     @property
     def targeted(self) -> bool:
@@ -105,6 +111,8 @@ class SuiteInfo(Struct, frozen=True, kw_only=True):
     """Samples in a unit."""
     attacks: tuple[AttackInfo, ...]
     """In the order in which they run."""
+    edited: tuple[str, ...] | None = None
+    """Attacks whose n was given with the command and is not the suite file's."""
 
     @property
     def grid(self) -> tuple[Epsilon, ...]:
@@ -295,6 +303,15 @@ class RunInfo(Struct, frozen=True, kw_only=True):
             raise BadRun("run.json: plan is missing; it was altered or is of another version")
         return self.plan
 
+    def samples_of(self, attack: AttackInfo) -> int:
+        """On how many samples of the slice an attack runs: the first so many of its order."""
+        return self.data.n if attack.n is None else attack.n
+
+    @property
+    def estimated(self) -> bool:
+        """Whether the worst case is an estimate: an attack did not run on all samples."""
+        return any(self.samples_of(attack) < self.data.n for attack in self.suite.attacks)
+
     def determined(self) -> str:
         """The key that the run's own words give."""
         return key_of(determines(self.schema, self.facts_schema, self.model, self.suite, self.data, self.mode,
@@ -379,6 +396,18 @@ def contradiction(info: RunInfo) -> str:
         return f"suite.grid {suite.labels!r:.80} and suite.epsilons {suite.epsilons!r:.80} do not fit together"
     if not ids or len(set(ids)) != len(ids) or CLEAN in ids:
         return f"suite.attacks are {ids!r:.80}, expected different names"
+    return _prefixes(info)
+
+
+def _prefixes(info: RunInfo) -> str:
+    """What contradicts itself in the attacks' n and chunks, in words, or nothing."""
+    drawn = [info.samples_of(attack) for attack in info.suite.attacks]
+    if drawn[0] != info.data.n or any(a < b for a, b in pairwise(drawn)):
+        return f"suite.attacks have n {drawn!r:.80}, which must begin with data.n {info.data.n} and not grow"
+    for attack, count in zip(info.suite.attacks, drawn, strict=True):
+        size = attack.chunk or info.suite.chunk
+        if info.suite.chunk % size or (count % size and count != info.data.n):
+            return f"attack {attack.id!r:.80} has chunk {size} and n {count}, suite.chunk is {info.suite.chunk}"
     return ""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.inputs.objects import DataLike, ModelLike, as_data, as_model, name_classes
@@ -22,6 +22,7 @@ def evaluate(
     *,
     n: int | None = None,
     eps: Sequence[str | float] | None = None,
+    attack_n: Mapping[str, int | float | None] | None = None,
     name: str | None = None,
     data_name: str | None = None,
     device: str = "auto",
@@ -49,6 +50,8 @@ def evaluate(
             batches, a `harness.types.Dataset`, or anything ``harness eval --data`` takes.
         n: Measure a fixed random n of the samples; None for all.
         eps: Epsilons in input units instead of the suite's, for instance ``["2/255", 0.05]``.
+        attack_n: By attack, the number of samples it runs on (whole), or their share (below 1), instead of the suite's;
+            None for all.
         name: What results call the model; default: its class.
         data_name: What results call the data.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
@@ -79,6 +82,8 @@ def evaluate(
     chosen = suite if isinstance(suite, Suite) else load_suite(str(suite))
     if eps is not None:
         chosen = chosen.with_grid(eps)
+    if attack_n:
+        chosen = chosen.with_attack_n(attack_n)
     if mode is not None:
         chosen = chosen.with_mode(mode)
     samples = as_data(data, data_name)

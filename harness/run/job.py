@@ -26,6 +26,7 @@ from harness.evidence.store import RunStore, Unit
 from harness.evidence.summary import summarize
 from harness.inputs.fingerprint import FILE, read
 from harness.inputs.outputs import fitted
+from harness.inputs.prefixes import check_after
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.registry import Registry
 from harness.inputs.samples import Slice, make_slice
@@ -100,6 +101,8 @@ def evaluate(
     device = pick_device(options.device)
     others = find_runs(options.transfer)
     part = make_slice(data, options.n, suite.chunk)
+    suite.counts(len(part.indices))
+    check_after(suite.name, suite.attacks, attacks, suite.mode)
     session = Session.of(describe(model, suite, attacks, part, options, device))
     here = session.described
     store, print_ = RunStore(options.results / here.run_name), None

@@ -41,7 +41,8 @@ def describe(
 ) -> RunInfo:
     """Everything run.json says before the first unit; what determines the numbers makes the key."""
     attack_infos, findings = [], []
-    for spec, attack in zip(suite.attacks, attacks, strict=True):
+    drawn = suite.counts(len(part.indices))
+    for spec, attack, count in zip(suite.attacks, attacks, drawn, strict=True):
         try:
             tool_version: str | None = attack.tool_version()
         except MissingPackage as error:
@@ -65,10 +66,12 @@ def describe(
                 code=class_definition(type(attack)),
                 # Those that are asked for stand in the parameters already.
                 individual=True if attack.individual and not spec.params.get("individual") else None,
+                n=None if spec.n is None else count,
+                chunk=spec.chunk,
+                after=cast(Any, spec.after),
             )
         )
-    count = len(part.indices) * len(attacks)
-    witnesses = options.witnesses or ("worst" if count > MANY_WITNESSES else "all")
+    witnesses = options.witnesses or ("worst" if sum(drawn) > MANY_WITNESSES else "all")
     suite_info = SuiteInfo(
         name=suite.name,
         version=suite.version,
@@ -78,6 +81,7 @@ def describe(
         epsilons=tuple(epsilon.value for epsilon in suite.grid),
         chunk=suite.chunk,
         attacks=tuple(attack_infos),
+        edited=suite.edited or None,
     )
     asked = Asked(
         device=device.type,

@@ -12,7 +12,7 @@ from harness.evidence import run_schema
 from harness.evidence.run_info import as_json, parse, run_name
 from harness.evidence.store import RunStore
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FOLDERS = sorted(path.parent for path in (ROOT / "tests" / "golden").glob("*/run.json"))
 PUBLISHED = sorted((ROOT / "leaderboard" / "published").glob("*.run.json"))
 BEFORE = [
