@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from harness.base.modes import MODES, takes
+from harness.base.modes import takes
 from harness.errors import BadSuite, UsageError
 from harness.types import Attack, AttackSpec
 
@@ -114,11 +114,6 @@ def check_after(name: str, attacks: Sequence[AttackSpec], resolved: Sequence[Att
                 f"suite {name!r}: attack {spec.id!r} looks for the nearest witness or for one class, so another's"
                 " witness settles nothing for it; leave after out"
             )
-
-
-def shares(spec: AttackSpec, mode: str) -> bool:
-    """Whether an attack is spared what earlier attacks of the suite broke; in mode ``worst-case`` each is."""
-    return MODES[mode].shares or spec.after is not None
 
 
 def parse_attack_n(words: Sequence[str]) -> dict[str, int | float | None]:

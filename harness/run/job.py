@@ -105,7 +105,8 @@ def evaluate(
     check_after(suite.name, suite.attacks, attacks, suite.mode)
     session = Session.of(describe(model, suite, attacks, part, options, device))
     here = session.described
-    store, print_ = RunStore(options.results / here.run_name), None
+    pieces = {spec.id: suite.chunk // spec.chunk for spec in suite.attacks if spec.chunk}
+    store, print_ = RunStore(options.results / here.run_name, pieces), None
     if not store.folder.is_dir():
         if line := other_code(options.results, here):
             reporter.say(line)
@@ -204,11 +205,10 @@ def _run(
     constancy: Constancy,
 ) -> Run:
     store, suite = worker.store, worker.suite
-    lanes = all_lanes(suite, worker.part.chunks)
-    names = [[unit for unit, _ in worker.units(lane)] for lane in lanes]
-    units = [unit for lane in names for unit in lane]
+    lanes = all_lanes(suite, len(worker.part.indices))
+    units = [unit for lane in lanes for unit, _ in worker.units(lane)]
     if before.patient:
-        drop_given_up(store, names)
+        drop_given_up(store, lanes, lambda lane: [unit for unit, _ in worker.units(lane)], worker.needs)
     begun, earlier = time.monotonic(), session.seconds
     attacked = [worker.setting.reference.module, *([worker.setting.copy] if worker.setting.copy is not None else [])]
     buffers = [(module, snapshot(module)) for module in attacked]

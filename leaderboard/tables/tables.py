@@ -21,8 +21,8 @@ RowKey = tuple[str, str, int]
 
 def definition(info: RunInfo) -> str:
     """Hash of everything that makes the suite's attacks what they are; versions of tools are told apart by row."""
-    names = ("id", "tool", "method", "kind", "iterative", "components", "params", "resolved", "code")
-    names += ("n", "chunk", "after")
+    names = {"id", "tool", "method", "kind", "iterative", "components", "params", "resolved", "code"}
+    names |= {"n", "chunk", "after"}
     attacks = [
         {name: content for name, content in as_json(attack).items() if name in names} for attack in info.suite.attacks
     ]
