@@ -23,7 +23,9 @@ from harness.evidence.facts import CLEAN
 from harness.types import Finding, Kind, Mode, Norm
 
 SCHEMA_VERSION: Literal[1] = 1
-"""Of run.json, plan.json and summary.json."""
+"""Of run.json and plan.json, and of a summary.json without estimates."""
+ESTIMATES_SCHEMA = 2
+"""Of a summary.json whose worst case is an estimate."""
 
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -306,6 +308,11 @@ class RunInfo(Struct, frozen=True, kw_only=True):
     def samples_of(self, attack: AttackInfo) -> int:
         """On how many samples of the slice an attack runs: the first so many of its order."""
         return self.data.n if attack.n is None else attack.n
+
+    @property
+    def drawn(self) -> dict[str, int]:
+        """`samples_of` by attack, in the suite's order."""
+        return {attack.id: self.samples_of(attack) for attack in self.suite.attacks}
 
     @property
     def estimated(self) -> bool:

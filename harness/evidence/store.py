@@ -32,7 +32,7 @@ from harness.errors import BadRun, TornFile
 from harness.evidence import costs, facts, lock, parquet
 from harness.evidence import witnesses as codec
 from harness.evidence.lock import running, take_left
-from harness.evidence.run_info import SCHEMA_VERSION, Plan, RunInfo, as_json, parse, parse_plan
+from harness.evidence.run_info import ESTIMATES_SCHEMA, SCHEMA_VERSION, Plan, RunInfo, as_json, parse, parse_plan
 from harness.types import Finding, Level
 
 
@@ -267,7 +267,8 @@ class RunStore:
             raise BadRun(f"{path} cannot be read: {error.strerror}") from None
         except (ValueError, RecursionError) as error:
             raise TornFile(f"{path} cannot be read as JSON: {error}") from None
-        if not isinstance(value, dict) or value.get("schema") != SCHEMA_VERSION:
+        known = (SCHEMA_VERSION, ESTIMATES_SCHEMA) if name == "summary.json" else (SCHEMA_VERSION,)
+        if not isinstance(value, dict) or value.get("schema") not in known:
             got = value.get("schema") if isinstance(value, dict) else type(value).__name__
             raise BadRun(f"{path} has schema {got!r}, expected {SCHEMA_VERSION}; use the version that wrote it")
         return value

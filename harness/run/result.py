@@ -13,6 +13,7 @@ from harness.base.text import percent
 from harness.base.threat import parse_epsilon
 from harness.errors import MissingPackage, UsageError
 from harness.evidence import facts as fact
+from harness.evidence.summary import about_estimates, worst_words
 from harness.run.job import Run
 from harness.types import Dataset, LoadedModel
 
@@ -63,7 +64,8 @@ class Result:
             attack: Id of an attack in the suite; None for the worst case over all of them.
 
         Returns:
-            None where the cell is not complete, or not begun.
+            None where the cell is not complete, or not begun. The worst case is an estimate where an attack ran on a
+            part of the samples: `metrics` and `summary` say so.
 
         Raises:
             UsageError: no such attack or epsilon in this run.
@@ -164,6 +166,7 @@ class Result:
         if last is not None:
             share = last["robust_accuracy"]
             worst = "unknown" if share is None else f"{percent(share)} %"
+            worst += " est." if last.get("status") == "estimated" else ""
             words.append(f"worst case at {summary['norm']} {last['epsilon_label']}={worst}")
         return f"Result({', '.join(words)})"
 
@@ -184,7 +187,9 @@ class Result:
         return f"{summary['model']} under {summary['suite']} on {summary['data']}, n={summary['n']}"
 
     def _notes(self) -> list[str]:
-        return [f"{entry['level']}: {entry['check']}: {entry['message']}" for entry in self.summary["findings"]]
+        told = [f"{entry['level']}: {entry['check']}: {entry['message']}" for entry in self.summary["findings"]]
+        words = about_estimates(self.summary)
+        return [words, *told] if words else told
 
     def _records(self) -> list[dict[str, Any]]:
         """The rows of `metrics`."""
@@ -194,7 +199,7 @@ class Result:
             kept = ("attack", "epsilon", "epsilon_label", "status", "broken", "forwards", "backwards")
             rows.append({name: cell[name] for name in kept} | _share(cell, "robust_accuracy"))
         for row in self.summary["worst_case"]:
-            status = "ok" if row["robust_accuracy"] is not None else "missing"
+            status = row.get("status") or ("ok" if row["robust_accuracy"] is not None else "missing")
             named = {"attack": WORST, "epsilon": row["epsilon"], "epsilon_label": row["epsilon_label"]}
             rows.append(named | {"status": status} | _share(row, "robust_accuracy"))
         return rows
@@ -209,7 +214,7 @@ class Result:
             found = [cells.get((name, label), {"status": "missing"}) for label in grid]
             shown.append([name, clean, *(_text(cell) for cell in found)])
         if len(shown) > 2:
-            worst = [percent(row["robust_accuracy"], row["ci95"]) for row in summary["worst_case"]]
+            worst = [worst_words(row) for row in summary["worst_case"]]
             shown.append([WORST, clean, *worst])
         return shown
 
