@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from harness.base.machine import device_name, pick_device
-from harness.errors import BadRun, TornFile, UsageError
+from harness.errors import BadRun, BadSuite, TornFile, UsageError
 from harness.evidence import facts as fact
 from harness.evidence.run_info import RunInfo, parse
 from harness.evidence.store import RunStore
@@ -26,7 +26,7 @@ from harness.inputs.samples import Slice, make_slice
 from harness.inputs.suite import load_suite
 from harness.trust.verify.bounds import bounds
 from harness.trust.verify.coherence import check_coherence
-from harness.trust.verify.places import CLEAN_PLACE, Records, read_records
+from harness.trust.verify.places import CLEAN_PLACE, Records, check_draw, read_records
 from harness.trust.verify.recount import check_key, recount
 from harness.trust.verify.remeasure import Proof, check_backing, prove
 from harness.trust.verify.replay import replay
@@ -141,6 +141,8 @@ class _Work:
             if place[0] != fact.CLEAN and place[1] is None
         )
         right_model, part = self._checkpoint(), self._slice(data)
+        if part is not None:
+            check_draw(records, part.indices, problems)
         if not right_model or part is None or CLEAN_PLACE not in records.rows:
             return
         if not np.array_equal(np.sort(part.indices), records.ids):
@@ -199,13 +201,25 @@ class _Work:
             text = f"suite {told.label} is not known here, only {known.label}: its attacks were not compared"
             self.notes.append(Finding("suite", "info", text))
             return
-        here = [(a.id, a.tool, a.method, dict(a.params)) for a in known.attacks]
-        there = [(a.id, a.tool, a.method, a.params) for a in told.attacks]
+        here = [(a.id, a.tool, a.method, dict(a.params), a.chunk, a.after) for a in known.attacks]
+        there = [(a.id, a.tool, a.method, a.params, a.chunk, a.after) for a in told.attacks]
         if here != there or known.norm != told.norm:
             text = f"the run's attacks are not those of suite {known.label} as it is installed here"
             self.notes.append(Finding("suite", "warn", text))
+            return
+        try:
+            wanted = known.counts(self.info.data.n)
+        except BadSuite:  # its prefixes are longer than this slice
+            wanted = ()
+        for attack, count in zip(told.attacks, self.info.drawn.values(), strict=True):
+            if count not in wanted[told.attacks.index(attack) :][:1]:
+                text = f"attack {attack.id!r:.80} ran on n = {count}, which is not that of suite {known.label}"
+                self.notes.append(Finding("suite", "info", text))
 
     def _say_what_is_kept(self, records: Records, proof: Proof) -> None:
+        if self.info.estimated:
+            text = "the worst case is an estimate, whose factors were counted again; witnesses bound it on the slice"
+            self.notes.append(Finding("estimate", "info", text))
         evidence, claimed = self.info.witnesses, sum(bound.broken for bound in self.bounds)
         if evidence == "none" and claimed:
             share = 1 - float(proof.wrong.mean())
