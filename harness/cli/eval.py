@@ -71,6 +71,10 @@ def evaluate_models(
     unit_timeout: Annotated[
         float | None, typer.Option(help="Give up an attack on a chunk at an epsilon after this many seconds.")
     ] = None,
+    until: Annotated[
+        float | None,
+        typer.Option(help="Points: attacks with an n go on until the worst case's half-width is at most this."),
+    ] = None,
     transfer: Annotated[
         list[Path] | None,
         typer.Option(help="Afterwards, offer the model the witnesses of these runs of others; repeatable."),
@@ -127,6 +131,7 @@ def evaluate_models(
         compile_,
         unit_timeout=unit_timeout,
         transfer=tuple(transfer or ()),
+        until=until,
     )
     ends = None if seconds is None else time.monotonic() + seconds
     runs, failed = [], 0

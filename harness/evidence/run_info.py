@@ -113,6 +113,8 @@ class SuiteInfo(Struct, frozen=True, kw_only=True):
     """Samples in a unit."""
     attacks: tuple[AttackInfo, ...]
     """In the order in which they run."""
+    until: Annotated[float, Meta(gt=0)] | None = None
+    """Stopping rule: attacks with an n go on until every estimate's half-width is at most this share."""
     edited: tuple[str, ...] | None = None
     """Attacks whose n was given with the command and is not the suite file's."""
 
@@ -288,6 +290,8 @@ class RunInfo(Struct, frozen=True, kw_only=True):
     """Which measurements chose the plan."""
     compute: tuple[CellCost, ...] | None = None
     """What each attack cost at each epsilon."""
+    reached: dict[str, Positive] | None = None
+    """By attack with an n, on how many samples it ran when the stopping rule, or the time, ended the run."""
 
     @property
     def told_subject(self) -> str:
@@ -307,7 +311,9 @@ class RunInfo(Struct, frozen=True, kw_only=True):
 
     def samples_of(self, attack: AttackInfo) -> int:
         """On how many samples of the slice an attack runs: the first so many of its order."""
-        return self.data.n if attack.n is None else attack.n
+        if attack.n is None:
+            return self.data.n
+        return (self.reached or {}).get(attack.id, attack.n)
 
     @property
     def drawn(self) -> dict[str, int]:
@@ -411,6 +417,10 @@ def _prefixes(info: RunInfo) -> str:
     drawn = [info.samples_of(attack) for attack in info.suite.attacks]
     if drawn[0] != info.data.n or any(a < b for a, b in pairwise(drawn)):
         return f"suite.attacks have n {drawn!r:.80}, which must begin with data.n {info.data.n} and not grow"
+    dear = {attack.id: attack.n for attack in info.suite.attacks if attack.n is not None}
+    for name, count in (info.reached or {}).items():
+        if info.suite.until is None or count < dear.get(name, count + 1):
+            return f"reached has {count} for {name!r:.80}, which no stopping rule gives"
     for attack, count in zip(info.suite.attacks, drawn, strict=True):
         size = attack.chunk or info.suite.chunk
         if info.suite.chunk % size or (count % size and count != info.data.n):

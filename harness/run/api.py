@@ -38,6 +38,7 @@ def evaluate(
     budget: float | None = None,
     transfer: str | Path | Sequence[str | Path] = (),
     unit_timeout: float | None = None,
+    until: float | None = None,
     progress: bool = True,
 ) -> Result:
     """Attack `model` with `suite` on `data`; the same call again continues, or only reads what is on disk.
@@ -69,6 +70,8 @@ def evaluate(
         transfer: Runs, or folders of runs, of other models on the same samples, whose witnesses are offered to this
             model afterwards; what they break is a finding.
         unit_timeout: Give up an attack on a chunk of samples at an epsilon after this many seconds; None never.
+        until: Points: attacks with an n go on, chunk by chunk, until the half-width of the worst case is at most this
+            at every epsilon.
         progress: Show progress, on standard error or in the notebook.
 
     Raises:
@@ -92,7 +95,7 @@ def evaluate(
     others = [transfer] if isinstance(transfer, (str, Path)) else transfer
     options = Options(
         Path(results), n, seed, device, batch_size, witnesses, fresh, force, precision=precision, compile=compile,
-        budget=budget, transfer=tuple(map(Path, others)), unit_timeout=unit_timeout,
+        budget=budget, transfer=tuple(map(Path, others)), unit_timeout=unit_timeout, until=until,
     )  # fmt: skip
     if not progress:
         return Result(run(loaded, chosen, samples, options, Lines()), loaded, samples)

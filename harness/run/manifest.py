@@ -81,6 +81,7 @@ def describe(
         epsilons=tuple(epsilon.value for epsilon in suite.grid),
         chunk=suite.chunk,
         attacks=tuple(attack_infos),
+        until=None if options.until is None else options.until / 100,
         edited=suite.edited or None,
     )
     asked = Asked(

@@ -17,6 +17,7 @@ from harness.errors import BadRun
 from harness.evidence import facts as fact
 from harness.evidence.run_info import AttackInfo, RunInfo
 from harness.evidence.store import RunStore
+from harness.evidence.until import stop
 from harness.trust.verify.verdict import Ids, Mask, Problems, samples
 
 Place = tuple[str, str | None, int]
@@ -127,6 +128,13 @@ def check_draw(records: Records, order: Ids, problems: Problems) -> None:
         if (other := prefix != records.drawn[attack.id]).any():
             told = samples(records.ids[other].tolist())
             problems.add("draw", f"{attack.id}: its samples are not the first ones of the slice's order ({told})")
+            return
+    if records.info.suite.until is not None:
+        reached = records.info.reached or {}
+        by_rule = stop(records.info, records.facts, order) or {}
+        if reached != {name: by_rule.get(name) for name in reached} or not reached:
+            rule = f"until {100 * records.info.suite.until:g} points"
+            problems.add("draw", f"the rule, {rule}, stops at {by_rule or 'more samples'}, the run at {reached}")
 
 
 def _drawn(attack: AttackInfo, info: RunInfo, by_place: Mapping[Place, pa.Table], ids: Ids, problems: Problems) -> Mask:
