@@ -29,6 +29,9 @@ def evaluate_models(
     n: Annotated[
         int | None, typer.Option("--n", help="Measure a fixed random n of the samples (default: all).")
     ] = None,
+    ids: Annotated[
+        Path | None, typer.Option(help="Measure these samples instead: a file of ids, one a line, or .npy.")
+    ] = None,
     attack_n: Annotated[
         list[str] | None,
         typer.Option(
@@ -102,6 +105,11 @@ def evaluate_models(
     if mode is not None:
         chosen = chosen.with_mode(mode)
     rows = _batch_size(batch_size)
+    chosen_ids = None
+    if ids is not None:
+        from harness.inputs.ids import read_ids
+
+        chosen_ids = read_ids(ids)
     from harness.inputs.find import check_names, find_data, find_model
 
     if len(model) == 1:  # of several, one that is unknown is told among the others' results
@@ -132,6 +140,7 @@ def evaluate_models(
         unit_timeout=unit_timeout,
         transfer=tuple(transfer or ()),
         until=until,
+        ids=chosen_ids,
     )
     ends = None if seconds is None else time.monotonic() + seconds
     runs, failed = [], 0

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from harness.base.modes import MODES
 from harness.base.text import percent
-from harness.evidence.summary import about_estimates, worst_words
+from harness.evidence.summary import about_estimates, data_words, worst_words
 from harness.run.job import Run
 
 
@@ -22,7 +22,7 @@ def print_result(run: Run) -> None:
     grid = summary["grid"]
     clean = summary["clean"]
     console.print(
-        f"{summary['model']} on {summary['data']}, n={summary['n']}:"
+        f"{summary['model']} on {data_words(summary)}:"
         f" clean accuracy {percent(clean['accuracy'], clean['ci95'])} %",
         markup=False, highlight=False,
     )  # fmt: skip

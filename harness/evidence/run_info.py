@@ -124,6 +124,15 @@ class SuiteInfo(Struct, frozen=True, kw_only=True):
         return tuple(Epsilon(value, label) for value, label in zip(self.epsilons, self.labels, strict=True))
 
 
+class IdsInfo(Struct, frozen=True, kw_only=True):
+    """A set of samples that was given by their ids."""
+
+    name: str
+    """What it is called: the name of its file."""
+    sha256: str
+    """Hash of the ascending ids."""
+
+
 class DataInfo(Struct, frozen=True, kw_only=True):
     """The samples."""
 
@@ -133,6 +142,8 @@ class DataInfo(Struct, frozen=True, kw_only=True):
     """Hash over ids, pixels and labels."""
     n: Positive
     """How many."""
+    ids: IdsInfo | None = None
+    """The set of ids, where they are not the first n of the data set's order."""
 
 
 class Asked(Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from harness.base.statistics import wilson
 from harness.base.text import percent
 from harness.evidence.costs import of_cell
 from harness.evidence.metrics import Cell, WorstCase, cells, clean_accuracy, worst_case
-from harness.evidence.run_info import ESTIMATES_SCHEMA, SCHEMA_VERSION, AttackInfo, RunInfo
+from harness.evidence.run_info import ESTIMATES_SCHEMA, SCHEMA_VERSION, AttackInfo, RunInfo, as_json
 from harness.types import Finding
 
 
@@ -41,6 +41,7 @@ def summarize(info: RunInfo, facts: pa.Table, findings: Sequence[Finding], grade
         "data": info.data.name,
         "slice": info.data.slice,
         "n": info.data.n,
+        **({"ids": as_json(info.data.ids)} if info.data.ids is not None else {}),
         "clean": {"accuracy": right / n if n else None, "ci95": list(wilson(right, n)) if n else None, "n": n},
         "cells": [_cell(info, cell, tools, parts) for cell in folded if cell.component is None],
         "worst_case": [_worst(worst) for worst in worst_case(facts, info.data.n, drawn=info.drawn)],
@@ -102,6 +103,13 @@ def worst_words(row: Mapping[str, Any]) -> str:
     """A row of ``worst_case`` as people read it: ``41.2 [39.4, 43.1]``, and ``est.`` behind an estimate."""
     words = percent(row.get("robust_accuracy"), row.get("ci95"))
     return f"{words} est." if row.get("status") == "estimated" else words
+
+
+def data_words(summary: Mapping[str, Any]) -> str:
+    """The data of a summary as people read it: ``signs, n=200``, with the set of ids where one was given."""
+    ids = summary.get("ids")
+    chosen = "" if ids is None else f" (ids {ids['name']}, {ids['sha256']:.19})"
+    return f"{summary['data']}{chosen}, n={summary['n']}"
 
 
 def about_estimates(summary: Mapping[str, Any]) -> str:

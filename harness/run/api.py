@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from harness.inputs.ids import id_set, read_ids
 from harness.inputs.objects import DataLike, ModelLike, as_data, as_model, name_classes
 from harness.inputs.suite import Suite, load_suite
 from harness.run.job import evaluate as run
@@ -21,6 +22,7 @@ def evaluate(
     data: DataLike = "signs",
     *,
     n: int | None = None,
+    ids: str | Path | Sequence[int] | None = None,
     eps: Sequence[str | float] | None = None,
     attack_n: Mapping[str, int | float | None] | None = None,
     name: str | None = None,
@@ -50,6 +52,7 @@ def evaluate(
         data: ``(images, labels)`` with images float32 [n,C,H,W] in [0,1], a `DataLoader` or another iterable of such
             batches, a `harness.types.Dataset`, or anything ``harness eval --data`` takes.
         n: Measure a fixed random n of the samples; None for all.
+        ids: Measure these samples instead: their places in the data set, or a file of them (one a line, or ``.npy``).
         eps: Epsilons in input units instead of the suite's, for instance ``["2/255", 0.05]``.
         attack_n: By attack, the number of samples it runs on (whole), or their share (below 1), instead of the suite's;
             None for all.
@@ -96,6 +99,7 @@ def evaluate(
     options = Options(
         Path(results), n, seed, device, batch_size, witnesses, fresh, force, precision=precision, compile=compile,
         budget=budget, transfer=tuple(map(Path, others)), unit_timeout=unit_timeout, until=until,
+        ids=read_ids(Path(ids)) if isinstance(ids, (str, Path)) else None if ids is None else id_set("given", ids),
     )  # fmt: skip
     if not progress:
         return Result(run(loaded, chosen, samples, options, Lines()), loaded, samples)

@@ -101,7 +101,7 @@ def evaluate(
     refuse_unfit(suite, attacks, data)
     device = pick_device(options.device)
     others = find_runs(options.transfer)
-    part = make_slice(data, options.n, suite.chunk)
+    part = make_slice(data, options.n, suite.chunk, options.ids)
     suite.counts(len(part.indices))
     check_after(suite.name, suite.attacks, attacks, suite.mode)
     session = Session.of(describe(model, suite, attacks, part, options, device))

@@ -10,6 +10,7 @@ from harness.base.machine import pick_device
 from harness.base.modes import MODES
 from harness.base.torch_state import PRECISIONS
 from harness.errors import UsageError
+from harness.inputs.ids import IdSet
 from harness.inputs.suite import Suite
 from harness.types import Scale
 
@@ -41,6 +42,8 @@ class Options:
     """``on`` compiles the copy, ``off`` and ``auto`` do not."""
     budget: float | None = None
     """Seconds after which the run stops; what is missing is said, and the same call goes on."""
+    ids: IdSet | None = None
+    """These samples of the data set, instead of the first `n` of its order."""
     transfer: Sequence[Path] = ()
     """Runs, or folders of runs, of other models on the same samples: their witnesses are offered to this model when it
     has been measured. No number depends on it; what they break is a finding."""
@@ -79,8 +82,8 @@ def check(options: Options, suite: Suite) -> None:
             raise UsageError(f"--until {options.until:g} is no half-width in points; write for instance 2")
         if all(spec.n is None for spec in suite.attacks):
             raise UsageError(
-                f"--until {options.until:g} cannot be reached: every attack of suite {suite.name!r} runs on all samples;"
-                " give a dear one an n, with --attack-n ID=N or in the suite file"
+                f"--until {options.until:g} cannot be reached: every attack of suite {suite.name!r} runs on all"
+                " samples; give a dear one an n, with --attack-n ID=N or in the suite file"
             )
     if options.unit_timeout is not None and not 0 < options.unit_timeout < 1e9:
         timeout = f"--unit-timeout {options.unit_timeout:g}"

@@ -13,7 +13,7 @@ from harness.base.text import percent
 from harness.base.threat import parse_epsilon
 from harness.errors import MissingPackage, UsageError
 from harness.evidence import facts as fact
-from harness.evidence.summary import about_estimates, worst_words
+from harness.evidence.summary import about_estimates, data_words, worst_words
 from harness.run.job import Run
 from harness.types import Dataset, LoadedModel
 
@@ -184,7 +184,7 @@ class Result:
 
     def _title(self) -> str:
         summary = self.summary
-        return f"{summary['model']} under {summary['suite']} on {summary['data']}, n={summary['n']}"
+        return f"{summary['model']} under {summary['suite']} on {data_words(summary)}"
 
     def _notes(self) -> list[str]:
         told = [f"{entry['level']}: {entry['check']}: {entry['message']}" for entry in self.summary["findings"]]

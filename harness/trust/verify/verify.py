@@ -20,6 +20,7 @@ from harness.evidence import facts as fact
 from harness.evidence.run_info import RunInfo, parse
 from harness.evidence.store import RunStore
 from harness.inputs.identity import is_model, subject, weights_of
+from harness.inputs.ids import IdSet
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.registry import Registry
 from harness.inputs.samples import Slice, make_slice
@@ -140,7 +141,7 @@ class _Work:
             for place, rows in records.rows.items()
             if place[0] != fact.CLEAN and place[1] is None
         )
-        right_model, part = self._checkpoint(), self._slice(data)
+        right_model, part = self._checkpoint(), self._slice(data, records)
         if part is not None:
             check_draw(records, part.indices, problems)
         if not right_model or part is None or CLEAN_PLACE not in records.rows:
@@ -175,14 +176,22 @@ class _Work:
             self.notes.append(Finding("model", "warn", text))
         return True
 
-    def _slice(self, data: Dataset) -> Slice | None:
+    def _slice(self, data: Dataset, records: Records) -> Slice | None:
         """The run's samples, or None if these are others."""
         told = self.info.data
         where = f"the run measured {told.n} samples of {told.name!r:.60}, {told.slice:.19}"
         if told.n > len(data):
             self.problems.add("data", f"{where}; {data.name!r:.60} has only {len(data)}")
             return None
-        part = make_slice(data, told.n, self.info.suite.chunk)
+        ids = None
+        if told.ids is not None:
+            ids = IdSet(told.ids.name, records.ids)
+            if ids.sha256 != told.ids.sha256 or records.ids[-1] >= len(data):
+                self.problems.add(
+                    "data", f"the samples of the facts are not the set of ids {told.ids.name!r:.60} that run.json names"
+                )
+                return None
+        part = make_slice(data, told.n if ids is None else None, self.info.suite.chunk, ids)
         if (digest := part.digest()) != told.slice:
             self.problems.add("data", f"{where}; here those of {data.name!r:.60} are {digest:.19}")
             return None
