@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,8 @@ def simulate(workers: int, chunk: int, seconds: float, n: int = 50_000, seed: in
     """
     suite = load_suite("standard")
     chunks, chance = -(-n // chunk), random.Random(seed)
-    lanes = all_lanes(suite, chunks)
+    suite = replace(suite, chunk=chunk)
+    lanes = all_lanes(suite, n)
     begun = time.process_time()
     schedule = Schedule(lanes, lambda lane: 1 if lane.attack is None else len(suite.grid))
     idle: list[Lane | None] = [None] * workers

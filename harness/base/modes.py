@@ -50,6 +50,10 @@ class Mode:
             return False
         return attack.iterative or self.inherits == "all"
 
+    def shares_of(self, after: str | None) -> bool:
+        """Whether an attack is spared what earlier ones broke: in this mode each is, in others if it comes `after`."""
+        return self.shares or after is not None
+
     def halves_of(self, attack: Described) -> bool:
         """Whether `attack` is not run on samples that survived it at a larger epsilon."""
         return self.halves and attack.iterative and not runs_once(attack)

@@ -31,6 +31,16 @@ def evaluate_models(
     n: Annotated[
         int | None, typer.Option("--n", help="Measure a fixed random n of the samples (default: all).")
     ] = None,
+    ids: Annotated[
+        Path | None, typer.Option(help="Measure these samples instead: a file of ids, one a line, or .npy.")
+    ] = None,
+    attack_n: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--attack-n",
+            help="ID=N: run an attack on the first N samples (or a share: 0.1; or all) instead; repeatable.",
+        ),
+    ] = None,
     eps: Annotated[str | None, typer.Option(help="Epsilons instead of the suite's, for instance 1/255,2/255.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     batch_size: Annotated[str, typer.Option(help="Rows through the network at once: auto or a number.")] = "auto",
@@ -67,6 +77,10 @@ def evaluate_models(
     unit_timeout: Annotated[
         float | None, typer.Option(help="Give up an attack on a chunk at an epsilon after this many seconds.")
     ] = None,
+    until: Annotated[
+        float | None,
+        typer.Option(help="Points: attacks with an n go on until the worst case's half-width is at most this."),
+    ] = None,
     transfer: Annotated[
         list[Path] | None,
         typer.Option(help="Afterwards, offer the model the witnesses of these runs of others; repeatable."),
@@ -89,9 +103,18 @@ def evaluate_models(
     chosen = load_suite(suite)  # before torch is imported: a typo is told at once
     if eps is not None:
         chosen = chosen.with_grid([part for part in eps.split(",") if part.strip()])
+    if attack_n:
+        from harness.inputs.prefixes import parse_attack_n
+
+        chosen = chosen.with_attack_n(parse_attack_n(attack_n))
     if mode is not None:
         chosen = chosen.with_mode(mode)
     rows = _batch_size(batch_size)
+    chosen_ids = None
+    if ids is not None:
+        from harness.inputs.ids import read_ids
+
+        chosen_ids = read_ids(ids)
     from harness.inputs.find import check_name, check_names, find_data, find_model
 
     called = None if name is None else check_name(name)
@@ -123,6 +146,8 @@ def evaluate_models(
         compile=compile_,
         unit_timeout=unit_timeout,
         transfer=tuple(transfer or ()),
+        until=until,
+        ids=chosen_ids,
     )
     given = Given(
         name=called,

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from harness.base.modes import MODES
 from harness.base.text import percent
+from harness.evidence.summary import about_estimates, data_words, worst_words
 from harness.run.job import Run
 
 
@@ -21,7 +22,7 @@ def print_result(run: Run) -> None:
     grid = summary["grid"]
     clean = summary["clean"]
     console.print(
-        f"{summary['model']} on {summary['data']}, n={summary['n']}:"
+        f"{summary['model']} on {data_words(summary)}:"
         f" clean accuracy {percent(clean['accuracy'], clean['ci95'])} %",
         markup=False, highlight=False,
     )  # fmt: skip
@@ -34,12 +35,17 @@ def print_result(run: Run) -> None:
     for name, attack in attacks.items():
         cells = {cell["epsilon_label"]: cell for cell in summary["cells"] if cell["attack"] == name}
         shown = [_cell(cells.get(label)) for label in grid]
-        table.add_row(Text(name), f"{attack.tool} {attack.tool_version or 'not installed'}", *shown)
+        drawn = "" if attack.n is None else f", n={run.info.samples_of(attack):,}"
+        edited = " (edited)" if name in (run.info.suite.edited or ()) else ""
+        tool = f"{attack.tool} {attack.tool_version or 'not installed'}"
+        table.add_row(Text(f"{name}{drawn}{edited}"), tool, *shown)
     worst = {row["epsilon_label"]: row for row in summary["worst_case"]}
     if len(attacks) > 1:
         rows = [worst.get(label, {}) for label in grid]
-        table.add_row("worst case", "", *(percent(r.get("robust_accuracy"), r.get("ci95")) for r in rows))
+        table.add_row("worst case", "", *(worst_words(row) for row in rows))
     console.print(table)
+    if words := about_estimates(summary):
+        console.print(words, markup=False, highlight=False, soft_wrap=True)
     if MODES[summary["mode"]].shares:
         taken = sum(cell.get("transferred", 0) for cell in summary["cells"])
         console.print(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from harness.base.estimates import Factor, Joined, Target, join, monotone
 from harness.base.statistics import wilson
 from harness.evidence.facts import BROKEN, CLEAN, IMPLIED, KNOWN
 
@@ -71,12 +73,13 @@ def clean_accuracy(facts: pa.Table) -> tuple[int, int]:
     return outcomes.to_pylist().count("survived"), len(outcomes)
 
 
-def cells(facts: pa.Table, samples: int | None = None) -> list[Cell]:
+def cells(facts: pa.Table, samples: int | Mapping[str, int] | None = None) -> list[Cell]:
     """One cell for each attack, component and epsilon, in order of appearance and ascending epsilon.
 
     Args:
         facts: Facts of one run.
-        samples: Size of the slice; samples without a fact are not known. None takes the facts there are.
+        samples: Size of the slice, or by attack how many of its samples each runs on; samples without a fact are not
+            known. None takes the facts there are.
     """
     names = ("attack", "component", "epsilon", "epsilon_label", "outcome", "reason")
     columns = {name: facts[name].to_pylist() for name in names}
@@ -96,7 +99,8 @@ def cells(facts: pa.Table, samples: int | None = None) -> list[Cell]:
         attack, component, epsilon, label = key
         rows = np.asarray(groups[key])
         mine = outcomes[rows]
-        absent = max(0, (samples or 0) - len(rows))
+        asked = samples.get(key[0], 0) if isinstance(samples, Mapping) else samples or 0
+        absent = max(0, asked - len(rows))
         found.append(
             Cell(
                 attack=attack,
@@ -118,27 +122,67 @@ def cells(facts: pa.Table, samples: int | None = None) -> list[Cell]:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """What the attacks on one prefix of the slice left there of the samples that stood before them."""
+
+    attacks: tuple[str, ...]
+    n: int
+    """Length of the prefix."""
+    kept: int
+    drawn: int
+
+
+@dataclass(frozen=True)
 class WorstCase:
-    """The union over all attacks at one epsilon."""
+    """The union over all attacks at one epsilon; an estimate if some of them ran on a prefix of the slice only."""
 
     epsilon: float
     epsilon_label: str
     n: int
     surviving: int
+    """Samples that no attack broke which ran on all of them."""
     complete: bool
+    full: tuple[str, ...] = ()
+    """The attacks that ran on all samples, if others did not."""
+    further: tuple[Drawn, ...] = ()
+    """The attacks that did not, those on one prefix together; they make the figure an estimate."""
+    shown: Joined | None = None
+    """The estimate for images of this kind, not above that of a smaller epsilon."""
+    of_slice: tuple[float, float] | None = None
+    """Interval of what all attacks would leave of this very slice."""
 
     @property
     def robust_accuracy(self) -> float | None:
         """Share of all samples that no attack broke; None unless every attack's cell is complete."""
-        return self.surviving / self.n if self.complete and self.n else None
+        if not self.complete or not self.n:
+            return None
+        return self.shown.accuracy if self.shown is not None else self.surviving / self.n
 
     @property
     def ci95(self) -> tuple[float, float] | None:
-        """Wilson interval of the robust accuracy."""
-        return wilson(self.surviving, self.n) if self.complete and self.n else None
+        """Wilson interval of the robust accuracy; of an estimate the one of `harness.base.estimates.join`."""
+        if not self.complete or not self.n:
+            return None
+        return self.shown.interval if self.shown is not None else wilson(self.surviving, self.n)
+
+    @property
+    def status(self) -> str:
+        """``ok``, ``estimated`` or ``missing``."""
+        return "missing" if self.robust_accuracy is None else "estimated" if self.further else "ok"
+
+    @property
+    def lowered(self) -> bool:
+        """Whether the product of the factors is above what is shown, which is that of a smaller epsilon."""
+        return self.shown is not None and self.joined().accuracy > self.shown.accuracy
+
+    def joined(self, target: Target = "population") -> Joined:
+        """The estimate by this epsilon's factors alone."""
+        return join(Factor(self.surviving, self.n), [Factor(one.kept, one.drawn) for one in self.further], target)
 
 
-def worst_case(facts: pa.Table, samples: int | None = None, attacks: int | None = None) -> list[WorstCase]:
+def worst_case(
+    facts: pa.Table, samples: int | None = None, attacks: int | None = None, drawn: Mapping[str, int] | None = None
+) -> list[WorstCase]:
     """At each epsilon, the samples that no attack broke there or at any smaller epsilon of the grid.
 
     A witness of a smaller ball lies in the larger one, whichever attack found it; so the worst case falls with epsilon
@@ -148,26 +192,51 @@ def worst_case(facts: pa.Table, samples: int | None = None, attacks: int | None 
         facts: Facts of one run.
         samples: Size of the slice, as in `cells`.
         attacks: Attacks of the suite; one without a fact is not known. None takes those there are.
+        drawn: By attack, in the suite's order, on how many samples it runs; None for all attacks on all.
     """
     whole = facts.filter(pc.and_(pc.not_equal(facts["attack"], CLEAN), pc.is_null(facts["component"])))
     ids = whole["sample_id"].to_numpy()
     outcomes = whole["outcome"].to_numpy(zero_copy_only=False)
     epsilons = whole["epsilon"].to_numpy()
-    attacks = attacks or len(whole["attack"].unique())
+    names = whole["attack"].to_numpy(zero_copy_only=False)
     labels = dict(zip(epsilons.tolist(), whole["epsilon_label"].to_pylist(), strict=True))
     broken = np.isin(outcomes, BROKEN)  # a reached target is a wrong class too
     known = np.isin(outcomes, KNOWN)
     everyone = set(ids.tolist())
     n = max(samples or 0, len(everyone))
+    seen = tuple(dict.fromkeys(names.tolist()))
+    groups = [(seen, n, attacks or len(seen))]
+    if drawn is not None:
+        parts = [(count, tuple(group)) for count, group in groupby(drawn, lambda name: drawn[name])]
+        groups = [(group, count, len(group)) for count, group in parts]
     standing = everyone - set(ids[outcomes == "clean_wrong"].tolist())
+    fallen: list[set[int]] = [set() for _ in groups]
     complete = True
     found = []
     for epsilon in sorted(labels):
-        here = epsilons == epsilon
-        standing -= set(ids[here & broken].tolist())
-        complete &= bool(known[here].all()) and int(here.sum()) == attacks * n
-        found.append(WorstCase(epsilon, labels[epsilon], n, len(standing), complete))
-    return found
+        left, further = standing, []
+        for place, (group, count, asked) in enumerate(groups):
+            here = (epsilons == epsilon) & np.isin(names, group)
+            fallen[place] |= set(ids[here & broken].tolist())
+            complete &= bool(known[here].all()) and int(here.sum()) == asked * count
+            before = left if place == 0 else left & set(ids[here].tolist())
+            left = before - fallen[place]
+            if place:
+                further.append(Drawn(group, count, len(left), len(before)))
+            else:
+                surviving = len(left)
+        full = groups[0][0] if further else ()
+        found.append(WorstCase(epsilon, labels[epsilon], n, surviving, complete, full, tuple(further)))
+    return _shown(found)
+
+
+def _shown(found: Sequence[WorstCase]) -> list[WorstCase]:
+    """The estimates among them as they are shown: none above that of a smaller epsilon."""
+    known = [one for one in found if one.further and one.complete]
+    shown = monotone([one.joined() for one in known])
+    slices = monotone([one.joined("set") for one in known])
+    estimated = [replace(o, shown=s, of_slice=f.interval) for o, s, f in zip(known, shown, slices, strict=True)]
+    return [*estimated, *(one for one in found if not (one.further and one.complete))]
 
 
 def sample_outcomes(facts: pa.Table, attack: str, epsilon: float) -> dict[int, bool]:

@@ -24,7 +24,9 @@ from harness.evidence.given import Given
 from harness.types import Finding, Kind, Mode, Norm
 
 SCHEMA_VERSION: Literal[1] = 1
-"""Of run.json, plan.json and summary.json."""
+"""Of run.json and plan.json, and of a summary.json without estimates."""
+ESTIMATES_SCHEMA = 2
+"""Of a summary.json whose worst case is an estimate."""
 
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -74,6 +76,12 @@ class AttackInfo(Struct, frozen=True, kw_only=True):
     """Hash of the attack's code, where no package version names it."""
     individual: bool | None = None
     """Whether every component runs on all samples, where the plugin's class says so."""
+    n: Positive | None = None
+    """Runs on the first n samples of the slice's order only; absent where it runs on all."""
+    chunk: Positive | None = None
+    """Samples in a unit, where it is not the suite's chunk."""
+    after: Literal["all"] | None = None
+    """Attacks only what no earlier attack of the suite broke, at this or a smaller epsilon."""
 
     @property
     def targeted(self) -> bool:
@@ -106,11 +114,24 @@ class SuiteInfo(Struct, frozen=True, kw_only=True):
     """Samples in a unit."""
     attacks: tuple[AttackInfo, ...]
     """In the order in which they run."""
+    until: Annotated[float, Meta(gt=0)] | None = None
+    """Stopping rule: attacks with an n go on until every estimate's half-width is at most this share."""
+    edited: tuple[str, ...] | None = None
+    """Attacks whose n was given with the command and is not the suite file's."""
 
     @property
     def grid(self) -> tuple[Epsilon, ...]:
         """The epsilons, ascending."""
         return tuple(Epsilon(value, label) for value, label in zip(self.epsilons, self.labels, strict=True))
+
+
+class IdsInfo(Struct, frozen=True, kw_only=True):
+    """A set of samples that was given by their ids."""
+
+    name: str
+    """What it is called: the name of its file."""
+    sha256: str
+    """Hash of the ascending ids."""
 
 
 class DataInfo(Struct, frozen=True, kw_only=True):
@@ -122,6 +143,8 @@ class DataInfo(Struct, frozen=True, kw_only=True):
     """Hash over ids, pixels and labels."""
     n: Positive
     """How many."""
+    ids: IdsInfo | None = None
+    """The set of ids, where they are not the first n of the data set's order."""
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -283,6 +306,8 @@ class RunInfo(Struct, frozen=True, kw_only=True):
     """Which measurements chose the plan."""
     compute: tuple[CellCost, ...] | None = None
     """What each attack cost at each epsilon."""
+    reached: dict[str, Positive] | None = None
+    """By attack with an n, on how many samples it ran when the stopping rule, or the time, ended the run."""
 
     @property
     def told_subject(self) -> str:
@@ -299,6 +324,22 @@ class RunInfo(Struct, frozen=True, kw_only=True):
         if self.plan is None:
             raise BadRun("run.json: plan is missing; it was altered or is of another version")
         return self.plan
+
+    def samples_of(self, attack: AttackInfo) -> int:
+        """On how many samples of the slice an attack runs: the first so many of its order."""
+        if attack.n is None:
+            return self.data.n
+        return (self.reached or {}).get(attack.id, attack.n)
+
+    @property
+    def drawn(self) -> dict[str, int]:
+        """`samples_of` by attack, in the suite's order."""
+        return {attack.id: self.samples_of(attack) for attack in self.suite.attacks}
+
+    @property
+    def estimated(self) -> bool:
+        """Whether the worst case is an estimate: an attack did not run on all samples."""
+        return any(self.samples_of(attack) < self.data.n for attack in self.suite.attacks)
 
     def determined(self) -> str:
         """The key that the run's own words give."""
@@ -384,6 +425,22 @@ def contradiction(info: RunInfo) -> str:
         return f"suite.grid {suite.labels!r:.80} and suite.epsilons {suite.epsilons!r:.80} do not fit together"
     if not ids or len(set(ids)) != len(ids) or CLEAN in ids:
         return f"suite.attacks are {ids!r:.80}, expected different names"
+    return _prefixes(info)
+
+
+def _prefixes(info: RunInfo) -> str:
+    """What contradicts itself in the attacks' n and chunks, in words, or nothing."""
+    drawn = [info.samples_of(attack) for attack in info.suite.attacks]
+    if drawn[0] != info.data.n or any(a < b for a, b in pairwise(drawn)):
+        return f"suite.attacks have n {drawn!r:.80}, which must begin with data.n {info.data.n} and not grow"
+    dear = {attack.id: attack.n for attack in info.suite.attacks if attack.n is not None}
+    for name, count in (info.reached or {}).items():
+        if info.suite.until is None or count < dear.get(name, count + 1):
+            return f"reached has {count} for {name!r:.80}, which no stopping rule gives"
+    for attack, count in zip(info.suite.attacks, drawn, strict=True):
+        size = attack.chunk or info.suite.chunk
+        if info.suite.chunk % size or (count % size and count != info.data.n):
+            return f"attack {attack.id!r:.80} has chunk {size} and n {count}, suite.chunk is {info.suite.chunk}"
     return ""
 
 

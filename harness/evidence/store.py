@@ -19,7 +19,7 @@ import contextlib
 import json
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ from harness.errors import BadRun, TornFile
 from harness.evidence import costs, facts, lock, parquet
 from harness.evidence import witnesses as codec
 from harness.evidence.lock import running, take_left
-from harness.evidence.run_info import SCHEMA_VERSION, Plan, RunInfo, as_json, parse, parse_plan
+from harness.evidence.run_info import ESTIMATES_SCHEMA, SCHEMA_VERSION, Plan, RunInfo, as_json, parse, parse_plan
 from harness.types import Finding, Level
 
 
@@ -60,8 +60,10 @@ PARTS = ("facts", "witnesses", costs.FOLDER)
 class RunStore:
     """One run's folder; open it with `RunStore.create` to write or plainly to read."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, pieces: Mapping[str, int] | None = None) -> None:
         self.folder = folder
+        self.pieces = dict(pieces or {})
+        """By attack, how many of its chunks make one of the suite's, where that is not one."""
         self.events: list[Finding] = []
         """What happened to the folder: torn files that were set aside, processes that died."""
 
@@ -139,7 +141,7 @@ class RunStore:
 
     def _has_witnesses(self, unit: Unit) -> bool:
         """Whether the unit's witnesses are there and whole: its own file, or the chunk's (`thin_witnesses`)."""
-        names = (unit.filename, f"worst-{unit.chunk:05d}.parquet")
+        names = (unit.filename, f"worst-{unit.chunk // self.pieces.get(unit.attack, 1):05d}.parquet")
         paths = [path for name in names if (path := self.folder / "witnesses" / name).exists()]
         return bool(paths) and all(parquet.is_whole(path) for path in paths)
 
@@ -189,10 +191,14 @@ class RunStore:
 
     def thin_witnesses(self, chunks: int) -> None:
         """Keep for every sample the witness at its smallest epsilon, and of those the nearest; chunk by chunk."""
+        shards: dict[int, list[str]] = {}
+        for path in sorted((self.folder / "witnesses").glob("*.parquet")):
+            unit, _, number = path.stem.rpartition("-")
+            attack = unit.rpartition("@")[0].replace("~", "/")
+            shards.setdefault(int(number) // self.pieces.get(attack, 1), []).append(path.name)
         for index in range(chunks):
-            ending = f"-{index:05d}.parquet"
-            names = sorted(path.name for path in (self.folder / "witnesses").glob(f"*{ending}"))
-            final = f"worst{ending}"
+            names = shards.get(index, [])
+            final = f"worst-{index:05d}.parquet"
             if not names or names == [final]:
                 continue
             table = pa.concat_tables([codec.read(self.folder / "witnesses" / name) for name in names])
@@ -261,7 +267,8 @@ class RunStore:
             raise BadRun(f"{path} cannot be read: {error.strerror}") from None
         except (ValueError, RecursionError) as error:
             raise TornFile(f"{path} cannot be read as JSON: {error}") from None
-        if not isinstance(value, dict) or value.get("schema") != SCHEMA_VERSION:
+        known = (SCHEMA_VERSION, ESTIMATES_SCHEMA) if name == "summary.json" else (SCHEMA_VERSION,)
+        if not isinstance(value, dict) or value.get("schema") not in known:
             got = value.get("schema") if isinstance(value, dict) else type(value).__name__
             raise BadRun(f"{path} has schema {got!r}, expected {SCHEMA_VERSION}; use the version that wrote it")
         return value

@@ -6,7 +6,20 @@ from harness.base.files import key_of
 from harness.evidence.run_info import SuiteInfo, as_json
 from harness.inputs.suite_names import content_of, taken_for, versions_of
 
-_PARTS = ("id", "tool", "method", "kind", "iterative", "components", "params", "resolved", "code")
+_PARTS = (
+    "id",
+    "tool",
+    "method",
+    "kind",
+    "iterative",
+    "components",
+    "params",
+    "resolved",
+    "code",
+    "n",
+    "chunk",
+    "after",
+)
 
 
 def definition(suite: SuiteInfo) -> str:

@@ -9,9 +9,10 @@ import pyarrow as pa
 
 from harness.base.modes import MODES
 from harness.base.statistics import wilson
+from harness.base.text import percent
 from harness.evidence.costs import of_cell
-from harness.evidence.metrics import Cell, cells, clean_accuracy, worst_case
-from harness.evidence.run_info import SCHEMA_VERSION, AttackInfo, RunInfo
+from harness.evidence.metrics import Cell, WorstCase, cells, clean_accuracy, worst_case
+from harness.evidence.run_info import ESTIMATES_SCHEMA, SCHEMA_VERSION, AttackInfo, RunInfo, as_json
 from harness.types import Finding
 
 
@@ -27,10 +28,10 @@ def summarize(info: RunInfo, facts: pa.Table, findings: Sequence[Finding], grade
     right, n = clean_accuracy(facts)
     tools = {attack.id: attack for attack in info.suite.attacks}
     order = {name: place for place, name in enumerate(tools)}
-    folded = sorted(cells(facts, info.data.n), key=lambda cell: (order[cell.attack], cell.epsilon))
+    folded = sorted(cells(facts, info.drawn), key=lambda cell: (order[cell.attack], cell.epsilon))
     parts = [cell for cell in folded if cell.component is not None]
     return {
-        "schema": SCHEMA_VERSION,
+        "schema": ESTIMATES_SCHEMA if info.estimated else SCHEMA_VERSION,
         "run": info.run,
         "model": info.model.name,
         "suite": info.suite.label,
@@ -40,17 +41,10 @@ def summarize(info: RunInfo, facts: pa.Table, findings: Sequence[Finding], grade
         "data": info.data.name,
         "slice": info.data.slice,
         "n": info.data.n,
+        **({"ids": as_json(info.data.ids)} if info.data.ids is not None else {}),
         "clean": {"accuracy": right / n if n else None, "ci95": list(wilson(right, n)) if n else None, "n": n},
         "cells": [_cell(info, cell, tools, parts) for cell in folded if cell.component is None],
-        "worst_case": [
-            {
-                "epsilon": worst.epsilon,
-                "epsilon_label": worst.epsilon_label,
-                "robust_accuracy": worst.robust_accuracy,
-                "ci95": _pair(worst.ci95),
-            }
-            for worst in worst_case(facts, info.data.n, len(tools))
-        ],
+        "worst_case": [_worst(worst) for worst in worst_case(facts, info.data.n, drawn=info.drawn)],
         "findings": [finding.as_dict() for finding in findings],
         "grade": grade,
         "seconds": info.seconds,
@@ -78,10 +72,60 @@ def _cell(info: RunInfo, cell: Cell, tools: Mapping[str, AttackInfo], parts: lis
         "components": [_component(part, cell) for part in mine] or None,
         "forwards": cell.forwards,
         "backwards": cell.backwards,
-        **({"transferred": cell.transferred} if MODES[info.mode].shares else {}),
+        **({"transferred": cell.transferred} if MODES[info.mode].shares_of(attack.after) else {}),
         **({"implied": cell.implied} if MODES[info.mode].halves else {}),
         **of_cell(info, cell.attack, cell.epsilon_label),
     }
+
+
+def _worst(worst: WorstCase) -> dict[str, Any]:
+    row = {
+        "epsilon": worst.epsilon,
+        "epsilon_label": worst.epsilon_label,
+        "robust_accuracy": worst.robust_accuracy,
+        "ci95": _pair(worst.ci95),
+    }
+    if not worst.further:
+        return row
+    full = {"attacks": list(worst.full), "n": worst.n, "kept": worst.surviving, "drawn": worst.n}
+    further = [
+        {"attacks": list(one.attacks), "n": one.n, "kept": one.kept, "drawn": one.drawn} for one in worst.further
+    ]
+    return row | {
+        "status": worst.status,
+        "ci95_of_slice": _pair(worst.of_slice),
+        "lowered": worst.lowered,
+        "factors": [full, *further],
+    }
+
+
+def worst_words(row: Mapping[str, Any]) -> str:
+    """A row of ``worst_case`` as people read it: ``41.2 [39.4, 43.1]``, and ``est.`` behind an estimate."""
+    words = percent(row.get("robust_accuracy"), row.get("ci95"))
+    return f"{words} est." if row.get("status") == "estimated" else words
+
+
+def data_words(summary: Mapping[str, Any]) -> str:
+    """The data of a summary as people read it: ``signs, n=200``, with the set of ids where one was given."""
+    ids = summary.get("ids")
+    chosen = "" if ids is None else f" (ids {ids['name']}, {ids['sha256']:.19})"
+    return f"{summary['data']}{chosen}, n={summary['n']}"
+
+
+def about_estimates(summary: Mapping[str, Any]) -> str:
+    """What the estimates of a summary stand on, in a sentence; nothing where there are none."""
+    rows = [row for row in summary["worst_case"] if row.get("status") == "estimated"]
+    if not rows:
+        return ""
+    full, *further = rows[0]["factors"]
+    drawn = ", ".join(f"{' and '.join(one['attacks'])} on the first {one['n']:,}" for one in further)
+    text = (
+        f"est.: {' and '.join(full['attacks'])} ran on all {full['n']:,} samples, {drawn}; the worst case is the share"
+        " that stands on all, times the share of those drawn that each prefix's attacks leave"
+    )
+    lowered = [row["epsilon_label"] for row in rows if row["lowered"]]
+    more = f"; at {', '.join(lowered)} it came out above a smaller epsilon's, whose figure is shown" if lowered else ""
+    return text + more
 
 
 def _component(part: Cell, cell: Cell) -> dict[str, Any]:

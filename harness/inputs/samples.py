@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.errors import BadData, HarnessError, UsageError
+from harness.inputs.ids import IdSet
 from harness.types import Dataset
 
 ORDER_SEED = 20110701
@@ -19,7 +21,7 @@ ORDER_SEED = 20110701
 
 @dataclass(frozen=True)
 class Slice:
-    """The first `n` samples of a data set in the fixed random order."""
+    """Samples of a data set in the fixed random order: the first n of all, or a set of ids."""
 
     data: Dataset
     indices: np.ndarray
@@ -69,11 +71,13 @@ class Slice:
         return f"sha256:{total.hexdigest()}"
 
 
-def make_slice(data: Dataset, n: int | None, chunk: int) -> Slice:
-    """The first `n` samples (all, if None) in the fixed order.
+def make_slice(data: Dataset, n: int | None, chunk: int, ids: IdSet | None = None) -> Slice:
+    """The first `n` samples (all, if None) in the fixed order; or those of `ids`, in that of so many samples.
+
+    Ids are permuted from their ascending order, so that nobody can choose by the order of a file which come first.
 
     Raises:
-        UsageError: n is not between 1 and the size of the data set.
+        UsageError: n is not between 1 and the size of the data set, an id is not below it, or both are given.
         BadData: the data set is empty.
     """
     size = len(data)
@@ -81,8 +85,17 @@ def make_slice(data: Dataset, n: int | None, chunk: int) -> Slice:
         raise BadData(f"data set {data.name!r} has no samples")
     if n is not None and not 1 <= n <= size:
         raise UsageError(f"--n {n} is not between 1 and {size}, the size of data set {data.name!r}")
-    order = np.random.default_rng(ORDER_SEED).permutation(size).astype(np.int64)
-    return Slice(data, order[: n or size], chunk)
+    if ids is not None:
+        if n is not None:
+            raise UsageError(f"--n {n} and --ids are two choices of samples; give one of them")
+        if ids.ids[-1] >= size:
+            raise UsageError(f"--ids: {ids.name!r} holds {ids.ids[-1]}, but data set {data.name!r} has {size} samples")
+        return Slice(data, ids.ids[_order(len(ids.ids))], chunk)
+    return Slice(data, _order(size)[: n or size], chunk)
+
+
+def _order(size: int) -> NDArray[np.int64]:
+    return np.random.default_rng(ORDER_SEED).permutation(size).astype(np.int64)
 
 
 def _bytes(tensor: Tensor) -> bytes:

@@ -17,11 +17,13 @@ from harness.base.modes import MODES
 from harness.base.threat import Epsilon, check_norm, parse_grid
 from harness.errors import BadSuite, HarnessError, MissingPackage, PluginError, UnknownName, UsageError
 from harness.inputs.attack_names import ID, misnamed
+from harness.inputs.prefixes import counts, edited, fault
 from harness.inputs.registry import Registry, is_plain_name
 from harness.types import Attack, AttackSpec, Mode, Norm
 
 DEFAULT_CHUNK = 512
-_TYPES: Mapping[str, tuple[type, str]] = {
+_Types = Mapping[str, tuple[type | tuple[type, ...], str]]
+_TYPES: _Types = {
     "name": (str, "text"),
     "version": (int, "a whole number"),
     "norm": (str, "text"),
@@ -31,11 +33,14 @@ _TYPES: Mapping[str, tuple[type, str]] = {
     "description": (str, "text"),
     "attack": (list, "a list of tables [[attack]]"),
 }
-_ATTACK_TYPES: Mapping[str, tuple[type, str]] = {
+_ATTACK_TYPES: _Types = {
     "id": (str, "text"),
     "tool": (str, "text"),
     "method": (str, "text"),
     "params": (dict, "a table"),
+    "n": ((int, float), "a number of samples or a share of them"),
+    "chunk": (int, "a whole number"),
+    "after": (str, "text"),
 }
 
 
@@ -53,6 +58,8 @@ class Suite:
     description: str = ""
     mode_is_set: bool = False
     """Whether the file sets the mode itself; a flag that contradicts it is an error."""
+    edited: tuple[str, ...] = ()
+    """Attacks whose n is not the file's."""
 
     @property
     def label(self) -> str:
@@ -74,6 +81,23 @@ class Suite:
         if self.mode_is_set and mode != self.mode:
             raise UsageError(f"suite {self.name!r} sets mode {self.mode!r} itself; it cannot run in mode {mode!r}")
         return replace(self, mode=cast(Mode, mode))
+
+    def with_attack_n(self, wanted: Mapping[str, int | float | None]) -> Suite:
+        """The same attacks on other numbers of samples (whole), or shares of them (below 1); None for all.
+
+        Raises:
+            UsageError: the suite has no such attack.
+            BadSuite: such prefixes cannot be; see `harness.inputs.prefixes.fault`.
+        """
+        attacks = edited(self.attacks, wanted)
+        if (wrong := fault(attacks, self.chunk)) is not None:
+            raise BadSuite(f"suite {self.name!r}: {wrong.message}")
+        off = [spec.id for spec, old in zip(attacks, self.attacks, strict=True) if spec.n != old.n]
+        return replace(self, attacks=attacks, edited=tuple(off))
+
+    def counts(self, n: int) -> tuple[int, ...]:
+        """How many samples each attack runs on in a slice of `n`; raises as `harness.inputs.prefixes.counts`."""
+        return counts(self.name, self.attacks, self.chunk, n)
 
     def resolve(self) -> tuple[Attack, ...]:
         """The attacks, built by their plugins; parameters are checked here, tools are not imported.
@@ -206,6 +230,8 @@ class _Reader:
             known = f"{attack.tool}.{attack.method}" in Registry("attacks")  # else `resolve` says what there is
             if known and (why := misnamed(attack.id, attack.tool, attack.method, attack.params)):
                 raise self.fail(f"{why}; call it what it is", "id", place)
+        if (wrong := fault(attacks, chunk)) is not None:
+            raise self.fail(wrong.message, wrong.key, wrong.place)
         return Suite(
             name=raw["name"],
             version=raw["version"],
@@ -228,12 +254,13 @@ class _Reader:
                 f"attack id {table['id']!r} must be letters, digits and ._+/@- and not 'clean'", "id", place
             )
         params = dict(table.get("params", {}))
-        return AttackSpec(table["id"], table["tool"], table["method"], params)
+        rest = (table.get(key) for key in ("n", "chunk", "after"))
+        return AttackSpec(table["id"], table["tool"], table["method"], params, *rest)
 
     def keys(
         self,
         table: dict[str, Any],
-        types: Mapping[str, tuple[type, str]],
+        types: _Types,
         required: Sequence[str],
         place: int | None = None,
     ) -> None:

@@ -34,10 +34,25 @@ class Told(Protocol):
     def params(self) -> Mapping[str, Any]:
         """As the file spells them."""
 
+    @property
+    def n(self) -> int | float | None:
+        """On how many samples it runs; None for all."""
+
+    @property
+    def chunk(self) -> int | None:
+        """Samples in a unit; None for the suite's."""
+
+    @property
+    def after(self) -> str | None:
+        """Whether it attacks only what earlier attacks left."""
+
 
 def content_of(norm: str, chunk: int, attacks: Iterable[Told]) -> str:
     """Hash of a suite's attacks as a file spells them; grid and mode are told beside the name."""
-    told = [[attack.id, attack.tool, attack.method, dict(attack.params)] for attack in attacks]
+    told = [
+        [attack.id, attack.tool, attack.method, dict(attack.params), attack.n, attack.chunk, attack.after]
+        for attack in attacks
+    ]
     return key_of({"norm": norm, "chunk": chunk, "attacks": told})
 
 

@@ -71,7 +71,7 @@ class UnitCache:
             "witnesses": self._witnesses,
         }
         self._attacks = {attack.id: attack for attack in info.suite.attacks}
-        self._chunk: tuple[int, str] = (-1, "")
+        self._chunk: tuple[bytes, str] = (b"", "")
 
     def key(self, job: Job, clean: pa.Table) -> str:
         """What names the job's unit: a sha256 over everything that its facts depend on.
@@ -83,6 +83,8 @@ class UnitCache:
         """
         attack = as_json(self._attacks[job.spec.id])
         attack["resolved"] = [attack["resolved"][epsilon.label] for epsilon in job.grid]
+        for name in ("n", "chunk", "after"):  # told by the samples and by what is handed on
+            attack.pop(name, None)
         plan = dict(self._same["plan"])
         plan["batch_size"] = min(plan["batch_size"], len(job.chunk.sample_ids))
         handed = hashlib.sha256()
@@ -167,12 +169,13 @@ class UnitCache:
 
     def _content(self, job: Job, clean: pa.Table) -> str:
         """A hash of the chunk's samples and of what the reference says of them; the last one is remembered."""
-        if self._chunk[0] != job.chunk.index:
-            total = hashlib.sha256(np.ascontiguousarray(job.chunk.sample_ids).tobytes())
+        ids = np.ascontiguousarray(job.chunk.sample_ids).tobytes()
+        if self._chunk[0] != ids:
+            total = hashlib.sha256(ids)
             for tensor in (job.chunk.images, job.chunk.labels):
                 total.update(tensor.cpu().contiguous().numpy().tobytes())
             total.update(clean["margin"].to_numpy().tobytes())
-            self._chunk = job.chunk.index, total.hexdigest()
+            self._chunk = ids, total.hexdigest()
         return self._chunk[1]
 
 

@@ -1,7 +1,8 @@
 """A worker holds the model and computes lanes: one attack on one chunk, up the epsilon grid (or halving it).
 
-A lane's units run in order, for each inherits from the one before; lanes need nothing of each other but the clean pass
-of their chunk. Any number of workers can share the lanes of a run, and what they find does not depend on who does what.
+A lane's units run in order, for each inherits from the one before; what lanes need of each other is on disk
+(`harness.measure.lanes.needs`). Any number of workers can share the lanes of a run, and what they find does not depend
+on who does what.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from harness.base.memory import tidy
-from harness.base.modes import MODES, takes
+from harness.base.modes import MODES
 from harness.base.text import in_words, now
 from harness.base.threat import Epsilon
 from harness.errors import BadRun
@@ -27,7 +28,7 @@ from harness.inputs.reference import margins, usual_range
 from harness.inputs.samples import Slice
 from harness.inputs.suite import Suite
 from harness.measure.bisection import Bisection
-from harness.measure.lanes import ALL, CLEAN_UNIT, Lane, bisects, lane_units
+from harness.measure.lanes import CLEAN_UNIT, Lane, bisects, lane_units, needs, rows_of, size_of
 from harness.measure.meter import Meter
 from harness.measure.unit.compute import Job, Setting, UnitResult, run_unit
 from harness.measure.unit.observer import OutOfBudget
@@ -62,7 +63,7 @@ class Trail:
     stored: np.ndarray | None = None
     """Chunk rows, bool [n], whose witness is on disk."""
     offered: Offered | None = None
-    """Witnesses of the attacks before, in mode ``worst-case``."""
+    """Witnesses of the attacks before, if this one is spared what they broke."""
     halves: Bisection | None = None
     """What is known of each sample, in mode ``bisection``."""
 
@@ -94,6 +95,7 @@ class Worker:
         self.setting, self.suite, self.attacks, self.part, self.store = setting, suite, attacks, part, store
         self.keep_witnesses = keep_witnesses
         self._chunk: Chunk | None = None
+        self._piece: tuple[Lane, Chunk] | None = None
         self._trail: Trail | None = None
         self._computed = 0
 
@@ -123,11 +125,19 @@ class Worker:
 
     def forget(self) -> None:
         """Drop what is kept of the last chunk and lane; it is loaded again when it is needed."""
-        self._chunk, self._trail = None, None
+        self._chunk, self._piece, self._trail = None, None, None
 
     def units(self, lane: Lane) -> list[tuple[Unit, tuple[Epsilon, ...]]]:
         """The lane's units, in order, each with the epsilons it covers."""
         return lane_units(self.suite, self.attacks, lane)
+
+    def needs(self, lane: Lane) -> list[Lane]:
+        """The lanes that must be finished before this one begins."""
+        return needs(self.suite, self.attacks, lane, len(self.part.indices))
+
+    def ids(self, lane: Lane) -> np.ndarray:
+        """Sample ids of a lane, int64."""
+        return self.part.ids(lane.chunk)[rows_of(self.suite, lane)]
 
     def known(self, lane: Lane, place: int) -> Done | None:
         """The lane's unit number `place`, if it is on disk; facts that are not that unit's are set aside."""
@@ -135,7 +145,7 @@ class Worker:
         found = self.store.facts_of(unit)
         if found is None:
             return None
-        if not _fits(found, unit, grid, self.part.ids(lane.chunk)):
+        if not _fits(found, unit, grid, self.ids(lane)):
             self.store.set_aside(unit, "holds other samples or epsilons")
             return None
         done = Done(unit, found, None)
@@ -150,11 +160,9 @@ class Worker:
             if lane.attack is None:
                 return self._clean(lane.chunk)
             trail = self._trail_to(lane, place)
-            which = self._attack(unit)
-            attack, spec = self.attacks[which], self.suite.attacks[which]
-            chunk = self._load(lane.chunk)
+            attack, spec = self.attacks[lane.attack], self.suite.attacks[lane.attack]
+            chunk = self._load(lane)
             deadline = self.setting.deadline if self._computed else None
-            offered = trail.offered if takes(attack, attack.target is not None) else None
             job = Job(
                 setting=self.setting,
                 attack=attack,
@@ -164,19 +172,20 @@ class Worker:
                 before=trail.before,
                 stored=trail.stored,
                 deadline=deadline,
-                offered=offered,
+                offered=trail.offered,
             )
             if trail.halves is not None:
                 at = self.suite.grid.index(grid[-1])
                 job = replace(job, before=trail.halves.before(at), implied=trail.halves.implied(at), stored=None)
-            result = self._reused(job, unit) or self._run(job, unit)
+            key = self._key(job, lane)
+            result = self._reused(job, unit, key) or self._run(job, unit, key)
         if result.log.strip():
             self.store.log(f"--- {unit.filename}\n{result.log}")
         done = Done(unit, result.facts, result)
         self._follow(trail, done, grid)
         return done
 
-    def _run(self, job: Job, unit: Unit) -> UnitResult:
+    def _run(self, job: Job, unit: Unit, key: str) -> UnitResult:
         """Compute a unit and store facts, witnesses and cost."""
         meter = Meter(self.setting.reference.device)
         result = run_unit(job)
@@ -197,15 +206,15 @@ class Worker:
         write_cost(self.store.folder, unit.filename, cost)
         self.store.write(unit, result.facts, result.witnesses if self.keep_witnesses else None)
         if self.cache is not None:
-            self.cache.keep(self._key(job), unit, self.store, result, cost)
+            self.cache.keep(key, unit, self.store, result, cost)
         return result
 
-    def _reused(self, job: Job, unit: Unit) -> UnitResult | None:
+    def _reused(self, job: Job, unit: Unit, key: str) -> UnitResult | None:
         """The unit as an earlier run of the results folder computed it."""
         if self.cache is None:
             return None
         known = self.cache.fetch(
-            self._key(job), unit, self.store, lambda found: _fits(found, unit, job.grid, job.chunk.sample_ids)
+            key, unit, self.store, lambda found: _fits(found, unit, job.grid, job.chunk.sample_ids)
         )
         if known is None:
             return None
@@ -213,22 +222,44 @@ class Worker:
         write_cost(self.store.folder, unit.filename, replace(cost, reused=True))
         return result
 
-    def _key(self, job: Job) -> str:
-        assert self.cache is not None
-        clean = self.known(Lane(None, job.chunk.index), 0)
-        return self.cache.key(job, clean.facts if clean is not None else facts.empty())
+    def _key(self, job: Job, lane: Lane) -> str:
+        """What names the unit in the cache; nothing without one."""
+        if self.cache is None:
+            return ""
+        clean = self.known(Lane(None, lane.chunk), 0)
+        rows = rows_of(self.suite, lane)
+        known = clean.facts.slice(rows.start, rows.stop - rows.start) if clean is not None else facts.empty()
+        return self.cache.key(job, known)
 
     def _trail_to(self, lane: Lane, place: int) -> Trail:
         """What the units before `place` hand on: remembered, or read from the disk if another worker computed them."""
         if self._trail is None or (self._trail.lane, self._trail.place) != (lane, place):
             halves = bisects(self.suite, self.attacks, lane)
-            known = Bisection.over(len(self.part.ids(lane.chunk)), len(self.suite.grid)) if halves else None
-            self._trail = Trail(lane=lane, halves=known)
+            known = Bisection.over(len(self.ids(lane)), len(self.suite.grid)) if halves else None
+            self._trail = Trail(lane=lane, offered=self._offered(lane), halves=known)
             for earlier in range(place):
-                if self.known(lane, earlier) is None:
-                    name = self.units(lane)[earlier][0].filename
-                    raise BadRun(f"{self.store.folder}: {name} vanished while the run went on; start it again")
+                self._there(lane, earlier)
         return self._trail
+
+    def _there(self, lane: Lane, place: int) -> Done:
+        """The lane's unit number `place`, which must be on disk."""
+        done = self.known(lane, place)
+        if done is None:
+            name = self.units(lane)[place][0].filename
+            raise BadRun(f"{self.store.folder}: {name} vanished while the run went on; start it again")
+        return done
+
+    def _offered(self, lane: Lane) -> Offered | None:
+        """What the lanes that this one needs have broken of its samples; None if they are not shared."""
+        earlier = [other for other in self.needs(lane) if other.attack is not None]
+        if not earlier:
+            return None
+        found = Offered.nothing(len(self.part.ids(lane.chunk)))
+        for other in earlier:
+            at, n = rows_of(self.suite, other).start, len(self.ids(other))
+            for place in range(len(self.units(other))):
+                found.take(self._there(other, place).facts, at, n)
+        return found.of_rows(rows_of(self.suite, lane))
 
     def _follow(self, trail: Trail, done: Done, grid: Sequence[Epsilon]) -> None:
         """Take a unit's outcome into the trail of its lane."""
@@ -239,22 +270,11 @@ class Worker:
         if trail.halves is not None:
             trail.halves.take(self.suite.grid.index(grid[-1]), done.facts)
             return
-        n = len(self.part.ids(lane.chunk))
-        if MODES[self.setting.mode].inherits_of(self.attacks[self._attack(done.unit)]):
+        n = len(self.ids(lane))
+        if MODES[self.setting.mode].inherits_of(self.attacks[lane.attack]):
             trail.before = done.facts
         broken = broken_rows(done.facts, n, grid[-1].value)
         trail.stored = broken if trail.stored is None else trail.stored | broken
-        if lane.attack != ALL:
-            return
-        trail.offered = trail.offered or Offered.nothing(n)
-        trail.offered.take(done.facts)
-        units = self.units(lane)
-        if trail.place < len(units) and units[trail.place][0].attack != done.unit.attack:
-            trail.before, trail.stored = None, None  # the next attack begins at the smallest epsilon
-
-    def _attack(self, unit: Unit) -> int:
-        """Which attack of the suite the unit is of."""
-        return next(place for place, spec in enumerate(self.suite.attacks) if spec.id == unit.attack)
 
     def _clean(self, index: int) -> Done:
         unit = Unit(facts.CLEAN, CLEAN_UNIT, index)
@@ -282,10 +302,29 @@ class Worker:
         self.store.write(unit, found, None)
         return Done(unit, found, UnitResult(facts=found, witnesses=pa.table({})))
 
-    def _load(self, index: int) -> Chunk:
+    def _load(self, lane: Lane) -> Chunk:
+        """The lane's samples as the unit gets them: as if the suite's chunk were the attack's."""
+        whole, rows = self._whole(lane.chunk), rows_of(self.suite, lane)
+        if size_of(self.suite, lane) == self.suite.chunk:
+            return whole
+        if self._piece is None or self._piece[0] != lane:
+            images = whole.images[rows]
+            ranged = usual_range(self.setting.reference.logits(images[:RANGED]))
+            piece = Chunk(
+                index=self.units(lane)[0][0].chunk,
+                sample_ids=whole.sample_ids[rows],
+                images=images,
+                labels=whole.labels[rows],
+                clean_pred=whole.clean_pred[rows],
+                usual_range=ranged,
+            )
+            self._piece = lane, piece
+        return self._piece[1]
+
+    def _whole(self, index: int) -> Chunk:
         """The chunk's images on the device, with the stored clean predictions; the last one stays loaded."""
         if self._chunk is None or self._chunk.index != index:
-            self._chunk = None
+            self._chunk, self._piece = None, None
             images, labels = self.part.take(index)
             if images.nbytes > HEAVY:
                 tidy()

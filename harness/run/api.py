@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.base.text import duration
 from harness.evidence.given import Given
 from harness.inputs.find import check_name
+from harness.inputs.ids import id_set, read_ids
 from harness.inputs.objects import DataLike, ModelLike, as_data, as_model, name_classes
 from harness.inputs.suite import Suite, load_suite
 from harness.run.job import evaluate as run
@@ -27,7 +28,9 @@ def evaluate(
     data: DataLike = "signs",
     *,
     n: int | None = None,
+    ids: str | Path | Sequence[int] | None = None,
     eps: Sequence[str | float] | str | float | None = None,
+    attack_n: Mapping[str, int | float | None] | None = None,
     name: str | None = None,
     data_name: str | None = None,
     data_root: str | Path | None = None,
@@ -44,6 +47,7 @@ def evaluate(
     budget: float | str | None = None,
     transfer: str | Path | Sequence[str | Path] = (),
     unit_timeout: float | None = None,
+    until: float | None = None,
     executor: str = "local",
     workers: int | None = None,
     gpus_per_worker: float | None = None,
@@ -62,7 +66,10 @@ def evaluate(
         data: ``(images, labels)`` with images float32 [n,C,H,W] in [0,1], a `DataLoader` or another iterable of such
             batches, a `harness.types.Dataset`, or anything ``harness eval --data`` takes, as text or as a path.
         n: Measure a fixed random n of the samples; None for all.
+        ids: Measure these samples instead: their places in the data set, or a file of them (one a line, or ``.npy``).
         eps: Epsilons in input units instead of the suite's, for instance ``["2/255", 0.05]`` or ``"2/255,8/255"``.
+        attack_n: By attack, the number of samples it runs on (whole), or their share (below 1), instead of the suite's;
+            None for all.
         name: What results call the model; default: its own name, of a module its class.
         data_name: What results call the data.
         data_root: Folder with local copies of data sets that are given by name; None takes ``HARNESS_DATA``.
@@ -82,6 +89,8 @@ def evaluate(
         transfer: Runs, or folders of runs, of other models on the same samples, whose witnesses are offered to this
             model afterwards; what they break is a finding.
         unit_timeout: Give up an attack on a chunk of samples at an epsilon after this many seconds; None never.
+        until: Points: attacks with an n go on, chunk by chunk, until the half-width of the worst case is at most this
+            at every epsilon.
         executor: Who computes: ``local``, or ``ray`` for several GPUs or machines.
         workers: ray: how many; None for as many as fit.
         gpus_per_worker: ray: GPUs for each worker, or a share of one.
@@ -99,6 +108,8 @@ def evaluate(
     chosen = suite if isinstance(suite, Suite) else load_suite(str(suite))
     if eps is not None:
         chosen = chosen.with_grid(_grid(eps))
+    if attack_n:
+        chosen = chosen.with_attack_n(attack_n)
     if mode is not None:
         chosen = chosen.with_mode(mode)
     seconds = duration("budget", budget) if isinstance(budget, str) else budget
@@ -124,6 +135,8 @@ def evaluate(
         budget=seconds,
         transfer=tuple(map(Path, others)),
         unit_timeout=unit_timeout,
+        until=until,
+        ids=read_ids(Path(ids)) if isinstance(ids, (str, Path)) else None if ids is None else id_set("given", ids),
         given=Given(
             model=str(model) if isinstance(model, str | Path) else None,
             name=called,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from harness.evidence.store import RunStore, Unit
 from harness.evidence.summary import summarize
 from harness.inputs.fingerprint import FILE, read
 from harness.inputs.outputs import fitted
+from harness.inputs.prefixes import check_after
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.registry import Registry
 from harness.inputs.samples import Slice, make_slice
@@ -38,7 +39,7 @@ from harness.measure.lanes import all_lanes
 from harness.measure.unit.compute import GRID, Setting
 from harness.measure.unit.isolation import Guard
 from harness.measure.unit_cache import UnitCache
-from harness.measure.worker import Done, Worker
+from harness.measure.worker import Worker
 from harness.run.budget import Clock
 from harness.run.manifest import describe
 from harness.run.options import Options, check
@@ -47,6 +48,7 @@ from harness.run.preflight import check_data, check_model, refuse_unfit
 from harness.run.progress import Reporter, Silent
 from harness.run.recognize import fingerprint, other_code, recognize
 from harness.run.resume import Earlier, drop_given_up, take_over
+from harness.run.rounds import Rounds, guarded
 from harness.run.session import Session
 from harness.trust.diagnosis import verdict
 from harness.trust.diagnosis.transfer import find_runs, transfer
@@ -99,10 +101,13 @@ def evaluate(
     refuse_unfit(suite, attacks, data)
     device = pick_device(options.device)
     others = find_runs(options.transfer)
-    part = make_slice(data, options.n, suite.chunk)
+    part = make_slice(data, options.n, suite.chunk, options.ids)
+    suite.counts(len(part.indices))
+    check_after(suite.name, suite.attacks, attacks, suite.mode)
     session = Session.of(describe(model, suite, attacks, part, options, device))
     here = session.described
-    store, print_ = RunStore(options.results / here.run_name), None
+    pieces = {spec.id: suite.chunk // spec.chunk for spec in suite.attacks if spec.chunk}
+    store, print_ = RunStore(options.results / here.run_name, pieces), None
     if not store.folder.is_dir():
         if line := other_code(options.results, here):
             reporter.say(line)
@@ -201,32 +206,37 @@ def _run(
     constancy: Constancy,
 ) -> Run:
     store, suite = worker.store, worker.suite
-    lanes = all_lanes(suite, worker.part.chunks)
-    names = [[unit for unit, _ in worker.units(lane)] for lane in lanes]
-    units = [unit for lane in names for unit in lane]
+    rounds = Rounds(worker, session)
     if before.patient:
-        drop_given_up(store, names)
+        n = len(worker.part.indices)
+        every = all_lanes(suite, n, (n,) * len(suite.attacks))
+        drop_given_up(store, every, lambda lane: [unit for unit, _ in worker.units(lane)], worker.needs)
     begun, earlier = time.monotonic(), session.seconds
     attacked = [worker.setting.reference.module, *([worker.setting.copy] if worker.setting.copy is not None else [])]
     buffers = [(module, snapshot(module)) for module in attacked]
     session.sessions += 1
     store.write_plan(session.info)
     store.write_info(session.info)
-    reporter.started(session.info, len(units))
+    reporter.started(session.info, len(rounds.units))
     tables: list[pa.Table] = []
     there: set[Unit] = set()
     measured = 0
     clock = Clock(worker.setting.deadline)
     try:
-        for done in _guarded(execute(worker, lanes, lambda: reporter.stop() or clock.over(), scale)):
-            there.add(done.unit)
-            tables.append(done.facts)
-            if done.result is not None:
-                measured += not done.result.reused
-                clock.worked = clock.worked or done.unit.attack != fact.CLEAN
-                if before.other and session.note(before.finding()):
-                    store.write_info(session.info)
-            reporter.finished(done)
+        while True:
+            for done in guarded(execute(worker, rounds.lanes, lambda: reporter.stop() or clock.over(), scale)):
+                there.add(done.unit)
+                tables.append(done.facts)
+                if done.result is not None:
+                    measured += not done.result.reused
+                    clock.worked = clock.worked or done.unit.attack != fact.CLEAN
+                    if before.other and session.note(before.finding()):
+                        store.write_info(session.info)
+                reporter.finished(done)
+            if len(there) < len(rounds.units) or rounds.over(tables):
+                break
+            reporter.grown(len(rounds.units))
+        units = rounds.units
         if len(there) == len(units) and (gone := store.missing(units)):
             raise BadRun(f"{len(gone)} finished units vanished from {store.folder}, {gone[0]} first; start it again")
         session.status = "complete" if len(there) == len(units) else "interrupted"
@@ -244,7 +254,7 @@ def _run(
     session.compute = fold_costs(store.folder, _places(suite, [unit for unit in units if unit in there]))
     if len(there) < len(units) and clock.over():
         session.findings.append(clock.finding(session.info, suite, units, there))
-    found = fact.concat(tables)
+    found = rounds.kept(tables)
     if others and session.status == "complete":
         told = transfer(worker.setting.reference, worker.part, session.info, found, others)
         session.findings = [old for old in session.findings if old.check != "P26"] + told
@@ -284,12 +294,3 @@ def _end(
         session.findings.append(findings.found("P4", "error", message))
     session.end(seconds)
     worker.store.write_info(session.info)
-
-
-def _guarded(units: Iterator[Done]) -> Iterator[Done]:
-    """Close the executor whatever happens, so that its pools and locks go."""
-    try:
-        yield from units
-    finally:
-        if hasattr(units, "close"):
-            units.close()

@@ -21,6 +21,7 @@ from harness.evidence.run_info import (
     DataInfo,
     Device,
     Evidence,
+    IdsInfo,
     ModelInfo,
     RunInfo,
     SuiteInfo,
@@ -43,7 +44,8 @@ def describe(
 ) -> RunInfo:
     """Everything run.json says before the first unit; what determines the numbers makes the key."""
     attack_infos, findings = [], []
-    for spec, attack in zip(suite.attacks, attacks, strict=True):
+    drawn = suite.counts(len(part.indices))
+    for spec, attack, count in zip(suite.attacks, attacks, drawn, strict=True):
         try:
             tool_version: str | None = attack.tool_version()
         except MissingPackage as error:
@@ -67,10 +69,12 @@ def describe(
                 code=class_definition(type(attack)),
                 # Those that are asked for stand in the parameters already.
                 individual=True if attack.individual and not spec.params.get("individual") else None,
+                n=None if spec.n is None else count,
+                chunk=spec.chunk,
+                after=cast(Any, spec.after),
             )
         )
-    count = len(part.indices) * len(attacks)
-    witnesses = options.witnesses or ("worst" if count > MANY_WITNESSES else "all")
+    witnesses = options.witnesses or ("worst" if sum(drawn) > MANY_WITNESSES else "all")
     suite_info = SuiteInfo(
         name=suite.name,
         version=suite.version,
@@ -80,6 +84,8 @@ def describe(
         epsilons=tuple(epsilon.value for epsilon in suite.grid),
         chunk=suite.chunk,
         attacks=tuple(attack_infos),
+        until=None if options.until is None else options.until / 100,
+        edited=suite.edited or None,
     )
     asked = Asked(
         device=device.type,
@@ -91,7 +97,12 @@ def describe(
         facts_schema=facts.SCHEMA_VERSION,
         model=ModelInfo(name=model.name, sha256=weights_of(model), code=model_definition(model)),
         suite=suite_info,
-        data=DataInfo(name=part.data.name, slice=part.digest(), n=len(part.indices)),
+        data=DataInfo(
+            name=part.data.name,
+            slice=part.digest(),
+            n=len(part.indices),
+            ids=None if options.ids is None else IdsInfo(name=options.ids.name, sha256=options.ids.sha256),
+        ),
         mode=suite.mode,
         seed=options.seed,
         asked=asked,

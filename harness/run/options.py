@@ -11,6 +11,7 @@ from harness.base.modes import MODES
 from harness.base.torch_state import PRECISIONS
 from harness.errors import UsageError
 from harness.evidence.given import Given
+from harness.inputs.ids import IdSet
 from harness.inputs.suite import Suite
 from harness.types import Scale
 
@@ -43,9 +44,14 @@ class Options:
     """``on`` compiles the copy, ``off`` and ``auto`` do not."""
     budget: float | None = None
     """Seconds after which the run stops; what is missing is said, and the same call goes on."""
+    ids: IdSet | None = None
+    """These samples of the data set, instead of the first `n` of its order."""
     transfer: Sequence[Path] = ()
     """Runs, or folders of runs, of other models on the same samples: their witnesses are offered to this model when it
     has been measured. No number depends on it; what they break is a finding."""
+    until: float | None = None
+    """Points: attacks that run on a part of the samples go on, chunk by chunk, until the worst case's half-width is
+    at most this at every epsilon; part of the run's key. None: they run on as many as the suite says."""
     unit_timeout: float | None = None
     """Seconds after which a unit (one attack on one chunk at one epsilon) is given up; None never."""
     given: Given | None = None
@@ -75,6 +81,14 @@ def check(options: Options, suite: Suite) -> None:
         raise UsageError("--compile on makes a copy of the model, --precision exact forbids it; give one of them")
     if options.precision == "tf32" and pick_device(options.device).type != "cuda":
         raise UsageError("--precision tf32 needs a GPU: no other device has this arithmetic; use bf16 or float32")
+    if options.until is not None:
+        if not 0 < options.until < 50:
+            raise UsageError(f"--until {options.until:g} is no half-width in points; write for instance 2")
+        if all(spec.n is None for spec in suite.attacks):
+            raise UsageError(
+                f"--until {options.until:g} cannot be reached: every attack of suite {suite.name!r} runs on all"
+                " samples; give a dear one an n, with --attack-n ID=N or in the suite file"
+            )
     if options.unit_timeout is not None and not 0 < options.unit_timeout < 1e9:
         timeout = f"--unit-timeout {options.unit_timeout:g}"
         raise UsageError(f"{timeout} must be above 0 seconds and below 1e9; leave it out for no limit")

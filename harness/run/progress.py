@@ -83,6 +83,12 @@ class LiveReport:
             self._live = Live(self._view(), console=self.console, refresh_per_second=4, transient=True)
             self._live.start()
 
+    def grown(self, total: int) -> None:
+        """More is going to run."""
+        self._total = total
+        if self._task is not None:
+            self._progress.update(self._task, total=total)
+
     def finished(self, done: Done) -> None:
         """Count a unit in."""
         self._finished += 1
@@ -129,6 +135,9 @@ class Reporter(Protocol):
     def started(self, info: RunInfo, total: int) -> None:
         """The run is resolved and has `total` units."""
 
+    def grown(self, total: int) -> None:
+        """Another round: the run has `total` units now."""
+
     def finished(self, done: Done) -> None:
         """A unit is on disk; ``done.result`` is None if it was there before."""
 
@@ -144,6 +153,9 @@ class Silent:
     """Reports nothing and never stops."""
 
     def started(self, info: RunInfo, total: int) -> None:
+        """Ignored."""
+
+    def grown(self, total: int) -> None:
         """Ignored."""
 
     def finished(self, done: Done) -> None:

@@ -12,6 +12,7 @@ from harness.base.text import percent
 from harness.base.threat import parse_epsilon
 from harness.errors import MissingPackage, UsageError
 from harness.evidence import facts as fact
+from harness.evidence.summary import about_estimates, data_words, worst_words
 from harness.run.job import Run
 from harness.run.notebook import as_html
 from harness.types import Dataset, LoadedModel
@@ -64,7 +65,8 @@ class Result:
             attack: Id of an attack in the suite; None for the worst case over all of them.
 
         Returns:
-            None where the cell is not complete, or not begun.
+            None where the cell is not complete, or not begun. The worst case is an estimate where an attack ran on a
+            part of the samples: `metrics` and `summary` say so.
 
         Raises:
             UsageError: no such attack or epsilon in this run.
@@ -163,6 +165,7 @@ class Result:
         if last is not None:
             share = last["robust_accuracy"]
             worst = "unknown" if share is None else f"{percent(share)} %"
+            worst += " est." if last.get("status") == "estimated" else ""
             words.append(f"worst case at {summary['norm']} {last['epsilon_label']}={worst}")
         return f"Result({', '.join(words)})"
 
@@ -175,14 +178,15 @@ class Result:
 
     def _title(self) -> str:
         summary = self.summary
-        words = f"{summary['model']} under {summary['suite']} on {summary['data']}, n={summary['n']}"
+        words = f"{summary['model']} under {summary['suite']} on {data_words(summary)}"
         return f"{words}, {summary['norm']}, mode {summary['mode']}: grade {summary['grade'] or '–'}"
 
     def _notes(self) -> list[str]:
         notes = [f"{entry['level']}: {entry['check']}: {entry['message']}" for entry in self.summary["findings"]]
         if self.run.info.status != "complete":
             notes.append(f"{self.run.info.status}: the same call goes on from what is on disk")
-        return [*notes, f"evidence in {self.folder}"]
+        words = about_estimates(self.summary)
+        return [*([words] if words else ()), *notes, f"evidence in {self.folder}"]
 
     def _curves(self) -> dict[str, list[dict[str, Any]]]:
         """The measured points of each line of the picture, by its name; each begins at the clean accuracy."""
@@ -203,7 +207,7 @@ class Result:
             kept = ("attack", "epsilon", "epsilon_label", "status", "broken", "forwards", "backwards")
             rows.append({name: cell[name] for name in kept} | _share(cell, "robust_accuracy"))
         for row in self.summary["worst_case"]:
-            status = "ok" if row["robust_accuracy"] is not None else "missing"
+            status = row.get("status") or ("ok" if row["robust_accuracy"] is not None else "missing")
             named = {"attack": WORST, "epsilon": row["epsilon"], "epsilon_label": row["epsilon_label"]}
             rows.append(named | {"status": status} | _share(row, "robust_accuracy"))
         return rows
@@ -219,8 +223,7 @@ class Result:
             shown.append([name, clean, *(_text(cell) for cell in found)])
         if len(shown) > 2:
             worst = {row["epsilon_label"]: row for row in summary["worst_case"]}
-            rows = (worst.get(label, {}) for label in grid)
-            shown.append([WORST, clean, *(percent(row.get("robust_accuracy"), row.get("ci95")) for row in rows)])
+            shown.append([WORST, clean, *(worst_words(worst.get(label, {})) for label in grid)])
         return shown
 
 

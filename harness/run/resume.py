@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -12,6 +12,7 @@ from msgspec import UNSET
 from harness.errors import BadRun, TornFile
 from harness.evidence.run_info import Plan, RunInfo
 from harness.evidence.store import RunStore, Unit
+from harness.measure.lanes import Lane
 from harness.run.session import Session
 from harness.types import Finding
 
@@ -70,15 +71,30 @@ def take_over(store: RunStore, session: Session) -> Earlier:
     return Earlier(patient, " and ".join(_differences(before, here)))
 
 
-def drop_given_up(store: RunStore, lanes: Iterable[Sequence[Unit]]) -> None:
-    """Forget units whose time was over, and those after them in their lane, which inherit from them."""
-    for units in lanes:
-        dropped = False
-        for unit in units:
+def drop_given_up(
+    store: RunStore,
+    lanes: Iterable[Lane],
+    units: Callable[[Lane], Sequence[Unit]],
+    needs: Callable[[Lane], Iterable[Lane]],
+) -> None:
+    """Forget units whose time was over, those after them in their lane, which inherit from them, and what needs it.
+
+    Args:
+        store: The run.
+        lanes: All lanes, each after those it needs.
+        units: Of a lane, in order.
+        needs: Of a lane.
+    """
+    lost: set[Lane] = set()
+    for lane in lanes:
+        dropped = any(other in lost for other in needs(lane))
+        for unit in units(lane):
             if not dropped and (found := store.facts_of(unit)) is not None:
                 dropped = bool((np.asarray(found["reason"].to_pylist(), dtype=object) == "timeout").any())
             if dropped:
                 store.discard(unit)
+        if dropped:
+            lost.add(lane)
 
 
 def _differences(before: RunInfo, here: RunInfo) -> list[str]:

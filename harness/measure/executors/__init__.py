@@ -23,7 +23,7 @@ class Executor(Protocol):
 
         Args:
             worker: Can compute any unit of the run; its reference is entered.
-            lanes: What to compute; a clean lane comes before the others of its chunk.
+            lanes: What to compute; each comes after those it needs (`Worker.needs`).
             stop: Asked before each unit; once it says yes, what is running is finished and nothing is begun.
             scale: What the user asked for.
 

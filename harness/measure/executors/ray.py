@@ -202,7 +202,7 @@ class _Drive:
 
     def __init__(self, ray: Any, worker: Worker, lanes: Sequence[Lane], crew: Sequence[_Hand]) -> None:
         self.ray, self.worker = ray, worker
-        self.schedule = Schedule(lanes, lambda lane: len(worker.units(lane)))
+        self.schedule = Schedule(lanes, lambda lane: len(worker.units(lane)), worker.needs)
         self.idle: list[_Hand] = []
         self.pending: dict[Any, tuple[_Hand, Task | None]] = {hand.actor.born.remote(): (hand, None) for hand in crew}
         self.losses: Counter[Task] = Counter()

@@ -84,7 +84,7 @@ def pack(worker: Worker, key: str) -> Parcel:
     bare = copy.copy(worker)
     bare.forget()
     bare.setting = setting
-    bare.store = RunStore(worker.store.folder.resolve())
+    bare.store = RunStore(worker.store.folder.resolve(), worker.store.pieces)
     return Parcel(
         model=replace(reference.loaded, module=module),
         worker=bare,

@@ -18,27 +18,38 @@ class Task:
 
 
 class Schedule:
-    """Hands out units so that each finds on disk what it needs: earlier ones of its lane, and its chunk's clean pass.
+    """Hands out units so that each finds on disk what it needs: earlier ones of its lane, and other lanes.
 
     No unit waits for another chunk. A worker that asks again gets the next unit of the same lane, or another lane of
-    the same chunk, whose images it holds; a lane that somebody is on is nobody else's. Every call takes constant time.
+    the same chunk, whose images it holds; a lane that somebody is on is nobody else's. A call takes constant time, but
+    for the lanes that it sets free.
 
     Args:
         lanes: Lanes in order of preference.
         length: Number of units of a lane.
+        needs: The lanes that must be finished before a lane begins; those that are not among `lanes` are on disk.
     """
 
-    def __init__(self, lanes: Iterable[Lane], length: Callable[[Lane], int]) -> None:
+    def __init__(
+        self,
+        lanes: Iterable[Lane],
+        length: Callable[[Lane], int],
+        needs: Callable[[Lane], Iterable[Lane]] = lambda lane: (
+            [Lane(None, lane.chunk)] if lane.attack is not None else []
+        ),
+    ) -> None:
         self._length = length
         self._place: dict[Lane, int] = dict.fromkeys(lanes, 0)
-        first = {lane.chunk for lane in self._place if lane.attack is None}
         self._ready: OrderedDict[Lane, None] = OrderedDict()
         self._of_chunk: dict[int, dict[Lane, None]] = defaultdict(dict)
-        self._waiting: dict[int, list[Lane]] = defaultdict(list)
+        self._waiting: dict[Lane, list[Lane]] = defaultdict(list)
+        self._needed: dict[Lane, int] = {}
         for lane in self._place:
-            if lane.attack is not None and lane.chunk in first:
-                self._waiting[lane.chunk].append(lane)
-            else:
+            wanted = [other for other in needs(lane) if other in self._place]
+            self._needed[lane] = len(wanted)
+            for other in wanted:
+                self._waiting[other].append(lane)
+            if not wanted:
                 self._put(lane, front=False)
 
     def take(self, last: Lane | None = None) -> Task | None:
@@ -60,8 +71,9 @@ class Schedule:
             self._put(lane)
             return
         del self._place[lane]
-        if lane.attack is None:
-            for waiting in reversed(self._waiting.pop(lane.chunk, [])):
+        for waiting in reversed(self._waiting.pop(lane, [])):
+            self._needed[waiting] -= 1
+            if not self._needed[waiting] and waiting in self._place:
                 self._put(waiting)
 
     def give_back(self, task: Task) -> None:
@@ -70,10 +82,11 @@ class Schedule:
 
     def drop(self, task: Task) -> None:
         """Give the rest of the unit's lane up, and what waits for it."""
-        self._place.pop(task.lane, None)
-        if task.lane.attack is None:
-            for lane in self._waiting.pop(task.lane.chunk, []):
-                self._place.pop(lane, None)
+        lost = [task.lane]
+        while lost:
+            lane = lost.pop()
+            self._place.pop(lane, None)
+            lost += self._waiting.pop(lane, [])
 
     @property
     def empty(self) -> bool:

@@ -1,4 +1,4 @@
-"""Witnesses of one attack offered to the others: in mode ``worst-case``, where only their union is asked."""
+"""Witnesses of an attack offered to later ones: in mode ``worst-case`` to all, else to those that come ``after``."""
 
 from __future__ import annotations
 
@@ -28,19 +28,23 @@ class Offered:
         """For a chunk of `n` rows."""
         return cls(np.full(n, np.inf), np.zeros(n), np.zeros(n), np.zeros(n, np.int64))
 
-    def take(self, found: pa.Table) -> None:
-        """Add what a unit's facts say, of all its epsilons; transfers and inherited witnesses bring nothing new."""
+    def take(self, found: pa.Table, at: int, n: int) -> None:
+        """Add what a unit's facts say of the `n` rows from `at`; transfers and inherited ones bring nothing new."""
         whole = found.filter(pc.is_null(found["component"]))
-        n = len(self.epsilon)
+        known = self.epsilon[at : at + n]
         for start in range(0, len(whole), n):
             here = whole.slice(start, n)
             own = pc.and_(pc.equal(here["outcome"], "witness"), pc.not_equal(here["source"], TRANSFER))
             mine = pc.fill_null(own, False).to_numpy(zero_copy_only=False).astype(bool)
             epsilon = here["epsilon"].to_numpy()
-            rows = np.flatnonzero(mine & (epsilon < self.epsilon))
-            self.epsilon[rows] = epsilon[rows]
+            rows = np.flatnonzero(mine & (epsilon < known))
+            known[rows] = epsilon[rows]
             for name, column in (("distance", "distance"), ("margin", "margin"), ("prediction", "adv_pred")):
-                getattr(self, name)[rows] = here[column].take(rows).to_numpy()
+                getattr(self, name)[at + rows] = here[column].take(rows).to_numpy()
+
+    def of_rows(self, rows: slice) -> Offered:
+        """What is offered for some of the rows."""
+        return Offered(self.epsilon[rows], self.distance[rows], self.margin[rows], self.prediction[rows])
 
     def within(self, epsilon: float) -> NDArray[np.bool_]:
         """Which rows are broken at `epsilon` by what is offered, bool [n]."""

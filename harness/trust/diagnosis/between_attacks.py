@@ -1,7 +1,8 @@
 """Checks that set attacks side by side: order of strength, black box against white box, tool against tool.
 
 Compared are un-inherited figures: samples that both attacks really attacked at that epsilon, because otherwise the
-witnesses an iterative attack brings along from smaller epsilons would speak for it twice.
+witnesses an iterative attack brings along from smaller epsilons would speak for it twice; and of attacks that ran on
+different numbers of samples, those that both were given.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from harness.base.statistics import mcnemar_one_sided
 from harness.evidence.findings import found, percent
-from harness.trust.diagnosis.series import Series, comparable, leaves, whole
+from harness.trust.diagnosis.series import Series, comparable, leaves, on, together, whole
 from harness.types import Finding
 
 SIGNIFICANT = 0.01
@@ -48,9 +49,12 @@ def black_box(series: Sequence[Series]) -> list[Finding]:
     blind = [one for one in ran if not one.by_gradient and one.untargeted and one.forwards.sum() > 0]
     seeing = [one for one in ran if one.by_gradient and one.untargeted and _iterated(one)]
     worst: dict[str, tuple[float, str, int]] = {}
-    for one in blind:
-        rivals = [other for other in seeing if other.epsilon == one.epsilon and other.n == one.n]
+    for blind_one in blind:
+        rivals = [other for other in seeing if other.epsilon == blind_one.epsilon]
         if not rivals:
+            continue
+        one, *rivals = together(blind_one, *rivals)
+        if not one.n:
             continue
         stood = np.logical_and.reduce([np.isin(other.outcome, ("survived", "not_run")) for other in rivals])
         stood &= np.logical_or.reduce([other.survived for other in rivals])
@@ -76,11 +80,13 @@ def _broken_before(one: Series, seeing: Sequence[Series], series: Sequence[Serie
     names = {other.info.id for other in seeing}
     found = np.zeros(one.n, bool)
     for other in seeing:
-        if other.epsilon < one.epsilon and other.n == one.n:
-            found |= other.broke
+        if other.epsilon < one.epsilon and (here := on(other, one.sample_ids)).n == one.n:
+            found |= here.broke
     for other in whole(series):
-        if other.info.id in names and other.epsilon == one.epsilon and other.n == one.n:
-            found |= other.outcome == "inherited"
+        if other.info.id in names and other.epsilon == one.epsilon:
+            here = on(other, one.sample_ids)
+            if here.n == one.n:
+                found |= here.outcome == "inherited"
     return found
 
 
@@ -201,8 +207,8 @@ def _by_pair(series: Sequence[Series]) -> Iterator[tuple[list[Series], list[Seri
 
 def _same_epsilon(one: Sequence[Series], other: Sequence[Series]) -> list[tuple[Series, Series]]:
     there = {series.epsilon: series for series in other}
-    pairs = [(series, there[series.epsilon]) for series in one if series.epsilon in there]
-    return [pair for pair in pairs if comparable(*pair)]
+    pairs = [together(series, there[series.epsilon]) for series in one if series.epsilon in there]
+    return [(a, b) for a, b in pairs if a.n and comparable(a, b)]
 
 
 def _worst(gaps: Sequence[tuple[float, str]]) -> tuple[float, str]:

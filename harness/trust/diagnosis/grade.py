@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.evidence.run_info import RunInfo
-from harness.trust.diagnosis.series import Series, down, leaves
+from harness.trust.diagnosis.series import Series, down, leaves, together
 from harness.types import Finding
 
 HARMLESS = ("torn",)
@@ -33,7 +33,7 @@ def grade(info: RunInfo, series: Sequence[Series], findings: Sequence[Finding]) 
     """
     asked = len(info.suite.attacks) * len(info.suite.labels)
     whole = [one for one in series if one.component is None]
-    complete = len(whole) == asked and all(one.complete and one.n == info.data.n for one in whole)
+    complete = len(whole) == asked and all(one.complete and one.n == info.samples_of(one.info) for one in whole)
     if info.status != "complete" or not complete:
         return None
     levels = {finding.level for finding in findings if finding.check not in HARMLESS}
@@ -54,7 +54,7 @@ def _thorough(series: Sequence[Series]) -> bool:
 def _all_broken(series: Sequence[Series]) -> bool:
     """Whether nothing stands at any epsilon: then no gradient was masked, and a cascade's last part has no work."""
     for epsilon in {one.epsilon for one in series}:
-        here = [one for one in series if one.epsilon == epsilon]
+        here = together(*(one for one in series if one.epsilon == epsilon))
         fallen = np.logical_or.reduce([down(one) for one in here])
         if (~fallen & (here[0].outcome != "clean_wrong")).any():
             return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +19,10 @@ from harness.measure.unit.shared import TRANSFER
 
 ITERATED = ("pgd", "apgd", "bim", "eotpgd", "upgd")
 """Beginnings of methods that maximize a loss step by step; they must not be beaten by a single step."""
+PER_SAMPLE = (
+    "sample_ids", "labels", "outcome", "source", "reason", "query", "restart", "forwards", "backwards", "dead",
+)  # fmt: skip
+"""Fields of a series with one entry for each sample."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +56,7 @@ class Series:
 
     @property
     def n(self) -> int:
-        """Samples of the run."""
+        """Samples that the attack runs on."""
         return len(self.outcome)
 
     @cached_property
@@ -179,6 +183,22 @@ def comparable(one: Series, other: Series) -> bool:
     """Whether two series are about the same samples and complete."""
     same = one.n == other.n and bool((one.sample_ids == other.sample_ids).all())
     return same and one.complete and other.complete
+
+
+def on(one: Series, ids: NDArray[np.int64]) -> Series:
+    """The series on some of its samples only."""
+    if np.array_equal(one.sample_ids, ids):
+        return one
+    mine = np.isin(one.sample_ids, ids)
+    return replace(one, **{name: getattr(one, name)[mine] for name in PER_SAMPLE})
+
+
+def together(*several: Series) -> list[Series]:
+    """The series on the samples that all of them attacked."""
+    ids = several[0].sample_ids
+    for one in several[1:]:
+        ids = np.intersect1d(ids, one.sample_ids)
+    return [on(one, ids) for one in several]
 
 
 def down(one: Series) -> NDArray[np.bool_]:

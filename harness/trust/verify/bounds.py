@@ -23,7 +23,7 @@ def bounds(records: Records, proof: Proof, counted: Mapping[str, Any]) -> list[B
         proof: What holds here.
         counted: The summary counted from the facts.
     """
-    n, found = len(records.ids), []
+    everyone, found = np.ones(len(records.ids), bool), []
     cells = {(cell["attack"], cell["epsilon"]): cell["robust_accuracy"] for cell in counted["cells"]}
     cells |= {(None, worst["epsilon"]): worst["robust_accuracy"] for worst in counted["worst_case"]}
     nearest = np.minimum.reduce(list(proof.holds.values()))
@@ -34,6 +34,7 @@ def bounds(records: Records, proof: Proof, counted: Mapping[str, Any]) -> list[B
         for at, epsilon in enumerate(records.grid):
             broken = worst <= at if worst is not None else _broken(records, str(name), at)
             shown = proof.wrong | (holds <= at)
+            mine = records.drawn[name] if name is not None else everyone
             found.append(
                 Bound(
                     attack=name,
@@ -42,18 +43,18 @@ def bounds(records: Records, proof: Proof, counted: Mapping[str, Any]) -> list[B
                     claimed=cells.get((name, epsilon.value)),
                     broken=int(broken.sum()),
                     proved=int((broken & (holds <= at)).sum()),
-                    at_most=(n - int(shown.sum())) / n,
+                    at_most=int((mine & ~shown).sum()) / max(1, int(mine.sum())),
                 )
             )
     return found
 
 
 def _holds(records: Records, proof: Proof, attack: str) -> NDArray[np.int64]:
-    """What holds of an attack; in mode ``worst-case`` its cell is the union of it and those before it."""
-    if not MODES[records.info.mode].shares:
-        return proof.holds[attack]
+    """What holds of an attack; where it is spared what others broke, its cell is the union of it and those before."""
     names = [info.id for info in records.attacks]
     written = records.attacks[names.index(attack)]
+    if not MODES[records.info.mode].shares_of(written.after):
+        return proof.holds[attack]
     before = names[: names.index(attack)] if takes(written, written.targeted) else []
     shared: NDArray[np.int64] = np.minimum.reduce([proof.holds[name] for name in (*before, attack)])
     return shared

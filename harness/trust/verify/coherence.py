@@ -53,7 +53,7 @@ def _place(
     name, ids, outcome = records.name(place), records.ids, rows["outcome"]
 
     def wrong(check: str, bad: Mask, what: str) -> None:
-        problems.rows(check, name, ids, bad, what)
+        problems.rows(check, name, ids, bad & records.drawn[attack.id], what)
 
     for column in ("label", "clean_pred"):
         wrong("clean", rows[column] != clean[column], f"{column} is not that of the clean pass")
@@ -162,13 +162,14 @@ def _halves(records: Records, attack: AttackInfo, at: int, rows: Rows, problems:
 
 
 def _transfers(records: Records, attack: AttackInfo, at: int, problems: Problems) -> None:
-    """A transferred witness is an earlier attack's own, at this or a smaller epsilon; only in mode ``worst-case``."""
+    """A transferred witness is an earlier attack's own, at this or a smaller epsilon; only where attacks share them."""
     place = (attack.id, None, at)
     if (rows := records.rows.get(place)) is None:
         return
     taken = (rows["source"] == "transfer") & (rows["outcome"] == "witness")
     known = np.zeros(len(records.ids), bool)
-    for earlier in records.attacks[: records.attacks.index(attack)] if MODES[records.info.mode].shares else []:
+    shares = MODES[records.info.mode].shares_of(attack.after)
+    for earlier in records.attacks[: records.attacks.index(attack)] if shares else []:
         for step in range(at + 1):
             if (other := records.rows.get((earlier.id, None, step))) is not None:
                 own = (other["outcome"] == "witness") & (other["source"] != "transfer")

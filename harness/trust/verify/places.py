@@ -17,13 +17,16 @@ from harness.errors import BadRun
 from harness.evidence import facts as fact
 from harness.evidence.run_info import AttackInfo, RunInfo
 from harness.evidence.store import RunStore
-from harness.trust.verify.verdict import Ids, Problems, samples
+from harness.evidence.until import stop
+from harness.trust.verify.verdict import Ids, Mask, Problems, samples
 
 Place = tuple[str, str | None, int]
 """Attack, component (None for the whole attack) and position in the grid."""
 Rows = Mapping[str, NDArray[Any]]
 """The columns of one place, [n] each, by ascending sample id; nulls are NaN, -1 or None."""
 CLEAN_PLACE: Place = (fact.CLEAN, None, 0)
+NOT_DRAWN = "not_drawn"
+"""Stands for the outcome, in `Rows`, of a sample that an attack with an n did not run on; facts never have it."""
 _REQUIRED = (
     "sample_id",
     "label",
@@ -48,8 +51,12 @@ class Records:
     ids: Ids
     """All samples, ascending."""
     rows: Mapping[Place, Rows]
+    """An attack that ran on a part of the samples has rows of `NOT_DRAWN` for the others."""
     facts: pa.Table
     """Facts of all places, exact or not."""
+
+    drawn: Mapping[str, Mask]
+    """By attack, which samples it ran on by its facts, bool [n]."""
 
     @property
     def whole(self) -> bool:
@@ -95,24 +102,81 @@ def read_records(store: RunStore, info: RunInfo, problems: Problems) -> Records 
     if len(ids) != info.data.n:
         problems.add("facts", f"the clean pass has facts of {len(ids)} samples, run.json names {info.data.n}")
         # Whatever else is missing or foreign follows from that.
-        return Records(info, grid, ids, {}, fact.concat(by_place.values()))
+        return Records(info, grid, ids, {}, fact.concat(by_place.values()), {})
     exact: dict[Place, Rows] = {}
     bad: dict[tuple[str, tuple[int, ...]], list[str]] = {}
-    records = Records(info, grid, ids, exact, fact.concat(by_place.values()))
+    drawn = {attack.id: _drawn(attack, info, by_place, ids, problems) for attack in info.suite.attacks}
+    records = Records(info, grid, ids, exact, fact.concat(by_place.values()), drawn)
     for place in places(info):
         mine = by_place.get(place, fact.empty())
-        if inexact := _inexact(mine["sample_id"].to_numpy(), ids):
+        asked = ids if place == CLEAN_PLACE else ids[drawn[place[0]]]
+        if inexact := _inexact(mine["sample_id"].to_numpy(), asked):
             for what, ids_ in inexact.items():
                 bad.setdefault((what, tuple(ids_.tolist())), []).append(records.name(place))
             continue
         label = "0" if place == CLEAN_PLACE else grid[place[2]].label
         if wrong := set(mine["epsilon_label"].to_pylist()) - {label}:
             problems.add("facts", f"{records.name(place)}: the epsilon is labeled {min(wrong)!r:.40}")
-        exact[place] = _columns(mine.take(np.argsort(mine["sample_id"].to_numpy())))
+        columns = _columns(mine.take(np.argsort(mine["sample_id"].to_numpy())))
+        if place != CLEAN_PLACE and CLEAN_PLACE in exact:
+            columns = _spread(columns, drawn[place[0]], exact[CLEAN_PLACE])
+        if len(columns["outcome"]) == len(ids):
+            exact[place] = columns
     for (what, which), names in bad.items():  # one line for a lost file, which may hold a cascade's components
         more = f" and {len(names) - 1} more places" if len(names) > 1 else ""
         problems.add("facts", f"{names[0]}{more}: facts are {what} ({samples(which)})")
     return records
+
+
+def check_draw(records: Records, order: Ids, problems: Problems) -> None:
+    """Refuse attacks that did not run on the first samples of the slice.
+
+    Args:
+        records: The run's facts.
+        order: The slice's sample ids in its fixed order.
+        problems: Takes what is wrong.
+    """
+    for attack in records.attacks:
+        prefix = np.isin(records.ids, order[: records.info.samples_of(attack)])
+        if (other := prefix != records.drawn[attack.id]).any():
+            told = samples(records.ids[other].tolist())
+            problems.add("draw", f"{attack.id}: its samples are not the first ones of the slice's order ({told})")
+            return
+    if records.info.suite.until is not None:
+        reached = records.info.reached or {}
+        by_rule = stop(records.info, records.facts, order) or {}
+        if reached != {name: by_rule.get(name) for name in reached} or not reached:
+            rule = f"until {100 * records.info.suite.until:g} points"
+            problems.add("draw", f"the rule, {rule}, stops at {by_rule or 'more samples'}, the run at {reached}")
+
+
+def _drawn(attack: AttackInfo, info: RunInfo, by_place: Mapping[Place, pa.Table], ids: Ids, problems: Problems) -> Mask:
+    """Which of `ids` the attack ran on, as its facts at the smallest epsilon say; all, unless it has an n."""
+    count = info.samples_of(attack)
+    if count >= info.data.n:
+        return np.ones(len(ids), bool)
+    here = by_place.get((attack.id, None, 0), fact.empty())["sample_id"].to_numpy()
+    mask: Mask = np.isin(ids, here)
+    if int(mask.sum()) != count:
+        problems.add("draw", f"{attack.id} has facts of {int(mask.sum())} samples, run.json names {count}")
+    return mask
+
+
+def _spread(columns: dict[str, NDArray[Any]], drawn: Mask, clean: Rows) -> dict[str, NDArray[Any]]:
+    """Columns of the drawn samples as columns of all; of the others, label and clean prediction are known."""
+    if drawn.all():
+        return columns
+    whole: dict[str, NDArray[Any]] = {}
+    for name, values in columns.items():
+        missing: Any = None if values.dtype == object else np.nan if values.dtype.kind == "f" else -1
+        filled = np.full(len(drawn), missing, values.dtype)
+        filled[drawn] = values
+        whole[name] = filled
+    whole["sample_id"] = clean["sample_id"]
+    whole["outcome"][~drawn] = NOT_DRAWN
+    for name in ("label", "clean_pred"):
+        whole[name][~drawn] = clean[name][~drawn]
+    return whole
 
 
 def _split(found: pa.Table, info: RunInfo, grid: tuple[Epsilon, ...], problems: Problems) -> dict[Place, pa.Table]:

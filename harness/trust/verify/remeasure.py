@@ -96,11 +96,12 @@ def check_backing(records: Records, proof: Proof, problems: Problems) -> None:
     named: dict[str, Mask] = {}
     evidence = records.info.witnesses
     nearest = np.minimum.reduce(list(proof.stored.values()))
+    after = {attack.id: attack.after for attack in records.attacks}
     for (attack, component, at), rows in records.rows.items():
         if attack == fact.CLEAN:
             continue
-        # In mode worst-case an attack's break may be another's witness; a component's is always its own.
-        shared = MODES[records.info.mode].shares and component is None
+        # Where attacks share, an attack's break may be another's witness; a component's is always its own.
+        shared = MODES[records.info.mode].shares_of(after[attack]) and component is None
         stored = proof.stored[attack, component] if evidence == "all" and not shared else nearest
         bare = np.isin(rows["outcome"], fact.BROKEN) & (stored > at)
         if component is not None:

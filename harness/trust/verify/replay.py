@@ -165,7 +165,7 @@ def _attacks(
     """The attacks as recorded, built by their plugins; None if what they are here is not what was recorded."""
     suite, info = records.info.suite, records.info
     told = [attack for attack in records.attacks if attack.id in names]
-    specs = tuple(AttackSpec(a.id, a.tool, a.method, a.params) for a in told)
+    specs = tuple(AttackSpec(a.id, a.tool, a.method, a.params, chunk=a.chunk) for a in told)
     grid = tuple(records.grid)
     try:
         built = Suite(
@@ -230,7 +230,7 @@ class _Again:
             done += len(mine)
             grid = self.records.grid if step < 0 else self.records.grid[step : step + 1]
             at = np.unique([one.at for one in mine])
-            size = self.records.info.suite.chunk
+            size = self.attacks[name][0].chunk or self.records.info.suite.chunk
             for start in range(0, len(at), size):
                 outcome = self._attack(name, grid, at[start : start + size], attempt)
                 for one in mine:

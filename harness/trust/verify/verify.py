@@ -15,18 +15,19 @@ from typing import Any
 import numpy as np
 
 from harness.base.machine import device_name, pick_device
-from harness.errors import BadRun, TornFile, UnknownName, UsageError
+from harness.errors import BadRun, BadSuite, TornFile, UnknownName, UsageError
 from harness.evidence import facts as fact
 from harness.evidence.run_info import RunInfo, parse
 from harness.evidence.store import RunStore
 from harness.inputs.identity import is_model, subject, weights_of
+from harness.inputs.ids import IdSet
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.registry import Registry
 from harness.inputs.samples import Slice, make_slice
 from harness.inputs.suite import load_suite
 from harness.trust.verify.bounds import bounds
 from harness.trust.verify.coherence import check_coherence
-from harness.trust.verify.places import CLEAN_PLACE, Records, read_records
+from harness.trust.verify.places import CLEAN_PLACE, Records, check_draw, read_records
 from harness.trust.verify.recount import check_key, recount
 from harness.trust.verify.remeasure import Proof, check_backing, prove
 from harness.trust.verify.replay import replay
@@ -140,7 +141,9 @@ class _Work:
             for place, rows in records.rows.items()
             if place[0] != fact.CLEAN and place[1] is None
         )
-        right_model, part = self._checkpoint(), self._slice(data)
+        right_model, part = self._checkpoint(), self._slice(data, records)
+        if part is not None and whole:
+            check_draw(records, part.indices, problems)
         if not whole:
             self.notes.append(Finding("facts", "info", "sums and witnesses were not judged: facts are not complete"))
         if not whole or not right_model or part is None or CLEAN_PLACE not in records.rows:
@@ -191,14 +194,22 @@ class _Work:
                 text = f"run.json's card has {name} {told.get(name)!r:.60}, the model's own has {value!r:.60}"
                 self.problems.add("card", text)
 
-    def _slice(self, data: Dataset) -> Slice | None:
+    def _slice(self, data: Dataset, records: Records) -> Slice | None:
         """The run's samples, or None if these are others."""
         told = self.info.data
         where = f"the run measured {told.n} samples of {told.name!r:.60}, {told.slice:.19}"
         if told.n > len(data):
             self.problems.add("data", f"{where}; {data.name!r:.60} has only {len(data)}")
             return None
-        part = make_slice(data, told.n, self.info.suite.chunk)
+        ids = None
+        if told.ids is not None:
+            ids = IdSet(told.ids.name, records.ids)
+            if ids.sha256 != told.ids.sha256 or records.ids[-1] >= len(data):
+                self.problems.add(
+                    "data", f"the samples of the facts are not the set of ids {told.ids.name!r:.60} that run.json names"
+                )
+                return None
+        part = make_slice(data, told.n if ids is None else None, self.info.suite.chunk, ids)
         if (digest := part.digest()) != told.slice:
             self.problems.add("data", f"{where}; here those of {data.name!r:.60} are {digest:.19}")
             return None
@@ -218,13 +229,25 @@ class _Work:
             text = f"suite {told.label} is not known here, only other versions: its attacks were not compared"
             self.notes.append(Finding("suite", "info", text))
             return
-        here = [(a.id, a.tool, a.method, dict(a.params)) for a in known.attacks]
-        there = [(a.id, a.tool, a.method, a.params) for a in told.attacks]
+        here = [(a.id, a.tool, a.method, dict(a.params), a.chunk, a.after) for a in known.attacks]
+        there = [(a.id, a.tool, a.method, a.params, a.chunk, a.after) for a in told.attacks]
         if here != there or known.norm != told.norm:
             text = f"the run's attacks are not those of suite {known.label} as it is installed here"
             self.notes.append(Finding("suite", "warn", text))
+            return
+        try:
+            wanted = known.counts(self.info.data.n)
+        except BadSuite:  # its prefixes are longer than this slice
+            wanted = ()
+        for attack, count in zip(told.attacks, self.info.drawn.values(), strict=True):
+            if count not in wanted[told.attacks.index(attack) :][:1]:
+                text = f"attack {attack.id!r:.80} ran on n = {count}, which is not that of suite {known.label}"
+                self.notes.append(Finding("suite", "info", text))
 
     def _say_what_is_kept(self, records: Records, proof: Proof) -> None:
+        if self.info.estimated:
+            text = "the worst case is an estimate, whose factors were counted again; witnesses bound it on the slice"
+            self.notes.append(Finding("estimate", "info", text))
         evidence, claimed = self.info.witnesses, sum(bound.broken for bound in self.bounds)
         if evidence == "none" and claimed:
             share = 1 - float(proof.wrong.mean())

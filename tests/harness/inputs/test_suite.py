@@ -3,6 +3,7 @@
 import pytest
 
 from harness.errors import BadEpsilon, BadSuite, UnknownName, UsageError
+from harness.inputs.prefixes import check_after, parse_attack_n
 from harness.inputs.registry import Registry
 from harness.inputs.suite import load_suite, read_suite
 
@@ -138,3 +139,88 @@ def test_every_builtin_suite_resolves_and_reuses_nothing_hidden(name):
         resolved = attack.parameters(suite.grid[-1].value)
         assert set(spec.params) <= set(resolved)
         assert not any(isinstance(value, str) and "epsilon" in value for value in resolved.values())
+
+
+def test_an_attack_says_on_how_many_samples_it_runs_and_after_whom(tmp_path):
+    suite = suite_of(tmp_path, GOOD + "n = 384\nchunk = 128\nafter = 'all'\n")
+    first, dear = suite.attacks
+    assert (first.n, first.chunk, first.after) == (None, None, None)
+    assert (dear.n, dear.chunk, dear.after) == (384, 128, "all")
+    assert suite.counts(1000) == (1000, 384)
+    assert suite.counts(384) == (384, 384)
+    share = suite_of(tmp_path, GOOD + "n = 0.1\nchunk = 128\n")
+    assert share.counts(1280) == (1280, 128)  # a tenth is a whole chunk
+    assert share.counts(1281) == (1281, 256)  # else it is rounded up
+    assert share.counts(100) == (100, 100)  # but not beyond the slice
+
+
+@pytest.mark.parametrize(
+    ("rest", "line", "message"),
+    [
+        ("n = 0", 16, "n of attack 'fgsm' must be a whole number of samples from 1, or a share"),
+        ("n = 300.0", 16, "must be a whole number of samples from 1, or a share between 0 and 1, not 300.0"),
+        ("n = nan", 16, "must be a whole number of samples from 1, or a share between 0 and 1, not nan"),
+        ("n = true", 16, "n must be a number of samples or a share of them, not True"),
+        ("n = 300", 16, "n = 300 of attack 'fgsm' is no multiple of its chunk, 512; take 512, or give"),
+        ("n = 300\nchunk = 128", 16, "n = 300 of attack 'fgsm' is no multiple of its chunk, 128; take 256 or 384"),
+        ("n = 300\nchunk = 100", 17, "chunk 100 of attack 'fgsm' does not divide the suite's, 512"),
+        ('after = "pgd-7"', 16, "after of attack 'fgsm' must be 'all', not 'pgd-7'"),
+    ],
+)
+def test_a_bad_prefix_is_one_line(tmp_path, rest, line, message):
+    with pytest.raises(BadSuite, match=rf"s\.toml, line {line}: .*{message}"):
+        suite_of(tmp_path, GOOD + rest + "\n")
+
+
+def test_prefixes_shrink_from_all_samples(tmp_path):
+    table = '[[attack]]\nid = "third"\ntool = "torchattacks"\nmethod = "fgsm"\n'
+    with pytest.raises(BadSuite, match=r"'third' runs on more samples \(all samples\) than 'fgsm' before it"):
+        suite_of(tmp_path, GOOD + "n = 512\n" + table)
+    with pytest.raises(BadSuite, match=r"line 21: .*'third' runs on more samples \(n = 1024\) than 'fgsm'"):
+        suite_of(tmp_path, GOOD + "n = 512\n" + table + "n = 1024\n")
+    mixed = suite_of(tmp_path, GOOD + "n = 512\n" + table + "n = 0.5\n")  # which is more depends on the slice
+    assert mixed.counts(1000) == (1000, 512, 512)
+    with pytest.raises(BadSuite, match=r"'third' runs on more samples \(n = 0.5\)"):
+        mixed.counts(2048)
+    with pytest.raises(BadSuite, match="n = 512 of attack 'fgsm' is more than the slice's 200 samples"):
+        mixed.counts(200)
+    head = GOOD.replace("random_start = true }", "random_start = true }\nn = 512")
+    with pytest.raises(BadSuite, match="no attack runs on all samples: the first, 'pgd-7', has n = 512"):
+        suite_of(tmp_path, head)
+    with pytest.raises(BadSuite, match="'pgd-7' is the first, so it comes after nothing"):
+        suite_of(tmp_path, head.replace("n = 512", "after = 'all'"))
+
+
+def test_another_n_shows_as_edited(tmp_path):
+    suite = suite_of(tmp_path, GOOD + "n = 512\n")
+    wanted = parse_attack_n(["fgsm=1024"])
+    assert suite.with_attack_n(wanted).counts(2000) == (2000, 1024)
+    assert suite.with_attack_n(wanted).edited == ("fgsm",)
+    assert suite.with_attack_n({"fgsm": 512}).edited == ()
+    assert suite.with_attack_n(parse_attack_n(["fgsm=all"])).counts(600) == (600, 600)
+    assert parse_attack_n(["a=b=0.25"]) == {"a=b": 0.25}
+    with pytest.raises(UsageError, match="the suite has no attack 'cw'; it has pgd-7, fgsm"):
+        suite.with_attack_n({"cw": 512})
+    with pytest.raises(BadSuite, match="n = 500 of attack 'fgsm' is no multiple"):
+        suite.with_attack_n({"fgsm": 500})
+    for words, message in (("fgsm", "is not ID=N"), ("fgsm=x", "is not ID=N"), ("=3", "is not ID=N")):
+        with pytest.raises(UsageError, match=message):
+            parse_attack_n([words])
+    with pytest.raises(UsageError, match="names 'a' twice"):
+        parse_attack_n(["a=1", "a=2"])
+
+
+@pytest.mark.parametrize("mode", ["faithful", "watch", "bisection"])
+def test_modes_that_spare_nothing_refuse_after(tmp_path, mode):
+    suite = suite_of(tmp_path, GOOD + 'after = "all"\n')
+    check_after(suite.name, suite.attacks, suite.resolve(), "worst-case")
+    with pytest.raises(BadSuite, match=f"'fgsm' comes after others, which mode {mode} does not do; use observed or"):
+        check_after(suite.name, suite.attacks, suite.resolve(), mode)
+
+
+def test_attacks_that_another_witness_does_not_settle_refuse_after(tmp_path):
+    aimed = GOOD.replace("random_start = true }", 'random_start = true, target = "kth:1" }')
+    head, first, second = aimed.split("[[attack]]")
+    suite = suite_of(tmp_path, "[[attack]]".join([head, second + "\n", first]) + 'after = "all"\n')
+    with pytest.raises(BadSuite, match="'pgd-7' looks for the nearest witness or for one class"):
+        check_after(suite.name, suite.attacks, suite.resolve(), "observed")

@@ -9,6 +9,7 @@ import threading
 import time
 import warnings
 
+import pyarrow.compute as pc
 import pytest
 from toys import SmallNet, StopAfter, labeled, loaded
 
@@ -286,3 +287,17 @@ def test_classes_of_a_lone_file_travel_with_the_model():
     exec("from torch import nn\nclass Net(nn.Linear):\n    pass\n", lone.__dict__)
     assert homeless(lone.Net(1, 1), {"harness_model_lone": lone}) == [lone]
     assert homeless(SmallNet(), {SmallNet.__module__: sys.modules[SmallNet.__module__]}) == []
+
+
+@pytest.mark.slow
+@pytest.mark.torchattacks
+def test_an_attack_on_a_prefix_after_others_has_the_local_executors_facts(cluster, case, tmp_path):
+    """Its lanes wait for those of the attacks before it, whoever computes them."""
+    fgsm, pgd = suite().attacks
+    chosen = suite(fgsm, pgd, dataclasses.replace(pgd, id="more", n=36, chunk=6, after="all"))
+    here, there = (
+        both(evaluate(case[0], chosen, case[1], options(tmp_path / name, name))) for name in ("local", "ray")
+    )
+    assert here[0].equals(there[0])
+    assert here[1] == there[1]
+    assert len(here[0].filter(pc.equal(here[0]["attack"], "more"))) == 36 * 2

@@ -141,7 +141,15 @@ def test_another_checkpoint_is_named(forge, data):
 def test_a_run_that_says_more_of_the_model_than_its_card_is_named(data, model, tmp_path, name):
     card = ModelCard("toy-model", "standard", "small", 5, (3, 8, 8))
     carded = dataclasses.replace(loaded(model, 5), card=card)
-    suite = Suite("toy", 1, "linf", parse_grid(["8/255"]), "observed", 32, KINDS["plain"][0][:1])
+    suite = Suite(
+        name="toy",
+        version=1,
+        norm="linf",
+        grid=parse_grid(["8/255"]),
+        mode="observed",
+        chunk=32,
+        attacks=KINDS["plain"][0][:1],
+    )
     run = evaluate(carded, suite, data, Options(tmp_path / "honest", device="cpu")).folder
     assert verify(run, carded, data, CPU).problems == ()
     without = verify(run, loaded(model, 5), data, CPU)

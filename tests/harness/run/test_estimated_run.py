@@ -1,0 +1,133 @@
+"""A run whose dear attack sees a prefix: its summary, table, result and words."""
+
+import json
+from dataclasses import replace
+from importlib.resources import files
+
+import jsonschema
+import pytest
+from toys import CASCADE, SmallNet, labeled, loaded
+
+from harness.base.estimates import Factor, join, monotone
+from harness.base.threat import parse_grid
+from harness.cli.report import print_result
+from harness.evidence.facts import BROKEN
+from harness.evidence.store import RunStore
+from harness.inputs.samples import make_slice
+from harness.inputs.suite import Suite
+from harness.run.job import Options, evaluate
+from harness.run.result import Result
+from harness.types import AttackSpec
+
+PGD = AttackSpec("pgd", "torchattacks", "pgd", {"steps": 3, "step_size": "epsilon/4", "random_start": True})
+N, PREFIX = 60, 24
+DEAR = replace(CASCADE, n=PREFIX, chunk=8, after="all")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return labeled(SmallNet(), N, wrong=4)
+
+
+def measured(folder, data, *attacks, **options):
+    suite = Suite(
+        name="toy",
+        version=1,
+        norm="linf",
+        grid=parse_grid(["1/255", "4/255", "8/255"]),
+        mode="observed",
+        chunk=16,
+        attacks=attacks,
+    )
+    given = Options(folder, batch_size=16, device="cpu", precision="exact", **options)
+    return evaluate(loaded(SmallNet(), 5), suite, data, given)
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    return measured(tmp_path_factory.mktemp("estimated"), data, PGD, DEAR)
+
+
+def test_the_summary_is_the_product_of_what_the_facts_say(run, data):
+    """Counted here with sets, from the facts alone."""
+    assert run.complete
+    assert run.summary["schema"] == 2
+    for name in ("summary", "run"):
+        schema = json.loads(files("harness").joinpath(f"schemas/{name}.json").read_text())
+        jsonschema.validate(RunStore(run.folder).read_json(f"{name}.json"), schema)
+    prefix = set(make_slice(data, None, 16).indices[:PREFIX].tolist())
+    rows = [row for row in run.facts.to_pylist() if row["component"] is None]
+    standing = {row["sample_id"] for row in rows if row["attack"] == "clean" and row["outcome"] == "survived"}
+    left, expected = standing & prefix, []
+    for worst in run.summary["worst_case"]:
+        here = [row for row in rows if row["epsilon"] == worst["epsilon"] and row["outcome"] in BROKEN]
+        standing -= {row["sample_id"] for row in here if row["attack"] == "pgd"}
+        left -= {row["sample_id"] for row in here}
+        full, further = worst["factors"]
+        assert full == {"attacks": ["pgd"], "n": N, "kept": len(standing), "drawn": N}
+        drawn = len(standing & prefix)
+        assert further == {"attacks": ["short"], "n": PREFIX, "kept": len(left), "drawn": drawn}
+        expected.append(join(Factor(len(standing), N), [Factor(len(left), drawn)]))
+    assert min(row["factors"][1]["kept"] / row["factors"][1]["drawn"] for row in run.summary["worst_case"]) < 1
+    for worst, shown in zip(run.summary["worst_case"], monotone(expected), strict=True):
+        assert worst["status"] == "estimated"
+        assert (worst["robust_accuracy"], tuple(worst["ci95"])) == (shown.accuracy, shown.interval)
+    cells = [cell for cell in run.summary["cells"] if cell["attack"] == "short"]
+    assert {(cell["n"], cell["status"]) for cell in cells} == {(PREFIX, "ok")}
+    assert sum(cell["transferred"] for cell in cells) > 0
+
+
+def test_without_a_prefix_nothing_changes(data, tmp_path):
+    plain = measured(tmp_path, data, PGD, replace(CASCADE, chunk=8))
+    assert plain.summary["schema"] == 1
+    assert {tuple(row) for row in plain.summary["worst_case"]} == {
+        ("epsilon", "epsilon_label", "robust_accuracy", "ci95")
+    }
+    assert "est." not in str(Result(plain, loaded(SmallNet(), 5), data))
+
+
+def test_tables_and_results_say_est(run, data, capsys):
+    print_result(run)
+    printed = capsys.readouterr().out
+    shown = run.summary["worst_case"][1]
+    low, high = (f"{100 * bound:.1f}" for bound in shown["ci95"])
+    words = f"{100 * shown['robust_accuracy']:.1f} [{low}, {high}] est."
+    assert words in printed
+    assert "short, n=24" in printed
+    about = "est.: pgd ran on all 60 samples, short on the first 24; the worst case is the share that stands on all"
+    assert about in printed
+    result = Result(run, loaded(SmallNet(), 5), data)
+    assert words in str(result)
+    assert about in str(result)
+    assert "est." in repr(result)
+    assert result.robust_accuracy("4/255") == shown["robust_accuracy"]
+    assert result.robust_accuracy("4/255", "short") is not None
+    statuses = result.metrics.set_index("attack")["status"]
+    assert set(statuses["worst case"]) == {"estimated"}
+    assert set(statuses["pgd"]) == set(statuses["short"]) == {"ok"}
+
+
+def test_another_n_is_said_to_be_edited(data, tmp_path, capsys):
+    suite = Suite(
+        name="toy",
+        version=1,
+        norm="linf",
+        grid=parse_grid(["4/255"]),
+        mode="observed",
+        chunk=16,
+        attacks=(PGD, replace(PGD, id="more", n=16)),
+    )
+    given = Options(tmp_path, batch_size=16, device="cpu", precision="exact")
+    edited = evaluate(loaded(SmallNet(), 5), suite.with_attack_n({"more": 32}), data, given)
+    same = evaluate(loaded(SmallNet(), 5), suite.with_attack_n({"more": 16}), data, given)
+    plain = evaluate(loaded(SmallNet(), 5), suite, data, given)
+    assert edited.info.suite.edited == ("more",)
+    assert same.info.key == plain.info.key != edited.info.key
+    print_result(edited)
+    assert "more, n=32 (edited)" in capsys.readouterr().out
+
+
+def test_more_samples_than_the_slice_has_is_one_line(data, tmp_path):
+    with pytest.raises(Exception, match="n = 24 of attack 'short' is more than the slice's 20 samples"):
+        measured(tmp_path, data, PGD, DEAR, n=20)
+    assert not list(tmp_path.iterdir())
