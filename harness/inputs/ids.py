@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from harness.errors import UsageError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class IdSet:
     """Which samples of a data set are measured; the order in which they were given does not matter."""
 
@@ -27,6 +27,12 @@ class IdSet:
     def sha256(self) -> str:
         """Hash of the ascending ids as int64, little-endian."""
         return f"sha256:{hashlib.sha256(self.ids.astype('<i8').tobytes()).hexdigest()}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, IdSet) and (self.name, self.sha256) == (other.name, other.sha256)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.sha256))
 
 
 def id_set(name: str, ids: Iterable[Any]) -> IdSet:

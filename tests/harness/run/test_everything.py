@@ -26,7 +26,7 @@ ASKED = {
     "n": 3, "seed": 5, "device": "cpu", "batch_size": 2, "witnesses": "worst", "fresh": True, "force": True,
     "executor": "ray", "workers": 2, "gpus_per_worker": 0.5, "ray_address": "auto", "precision": "float32",
     "compile": "on", "budget": "1h30m", "unit_timeout": 9.0, "transfer": "others", "results": "here",
-    "mode": "bisection", "eps": "2/255,0.05", "name": " mine ",
+    "mode": "bisection", "eps": "2/255,0.05", "name": " mine ", "until": 1.5,
 }  # fmt: skip
 """No value is the default."""
 
@@ -57,12 +57,14 @@ def test_python_has_every_parameter_of_the_command_line():
 
 
 def test_all_of_them_reach_the_core_alike(caught, tmp_path):
+    (ids := tmp_path / "ids.txt").write_text("5\n3\n")
     words = ["eval", "--model", "trades", "--suite", "fgsm", "--data", "signs", "--data-root", str(tmp_path)]
+    words += ["--ids", str(ids)]
     for name, value in ASKED.items():
         words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     assert main(words) == 2
     with pytest.raises(Caught):
-        harness.evaluate("trades", "fgsm", "signs", data_root=tmp_path, **ASKED)
+        harness.evaluate("trades", "fgsm", "signs", data_root=tmp_path, ids=ids, **ASKED)
     typed, python = caught
     assert typed == python
     name, suite, data, options = python
