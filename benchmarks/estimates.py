@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from harness.base.estimates import Factor, Joined, Target, join
+from harness.base.statistics import wilson
 
 N = (500, 2_000, 5_000, 12_630)
 M = (30, 60, 120, 300, 400)
@@ -78,7 +79,7 @@ def _part(rng: np.random.Generator, kept: np.ndarray, drawn: np.ndarray, taken: 
 
 
 def until(draws: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
-    """Chunk by chunk until the half-width is at most 2 points, or 3, or the samples end."""
+    """Chunk by chunk until the half-width is at most 2 points, or 3, or out of reach, or the samples end."""
     for n, p, r, aim in product((2_000, 5_000, 12_630), P, (0.6, 0.8, 0.9, 0.95, 0.99, 1.0), (0.02, 0.03)):
         covered = total = spent = 0.0
         for _ in range(draws):
@@ -102,7 +103,8 @@ def _stop(stands: np.ndarray, keeps: np.ndarray, aim: float) -> tuple[Joined, in
     for end in range(CHUNK, len(stands) + CHUNK, CHUNK):
         used = min(end, len(stands))
         chosen = join(full, [Factor(int(keeps[:used].sum()), int(stands[:used].sum()))])
-        if chosen.half_width <= aim:
+        low, high = wilson(round(chosen.accuracy * len(stands)), len(stands))
+        if chosen.half_width <= aim or (high - low) / 2 > aim:  # as `harness.evidence.until.state` does
             break
     return chosen, used
 

@@ -10,11 +10,13 @@ from toys import CASCADE, SmallNet, labeled, loaded
 
 from harness.base.estimates import Factor, join, monotone
 from harness.base.threat import parse_grid
+from harness.cli import main
 from harness.cli.report import print_result
 from harness.evidence.facts import BROKEN
 from harness.evidence.store import RunStore
 from harness.inputs.samples import make_slice
 from harness.inputs.suite import Suite
+from harness.run.api import evaluate as api
 from harness.run.job import Options, evaluate
 from harness.run.result import Result
 from harness.types import AttackSpec
@@ -131,3 +133,68 @@ def test_more_samples_than_the_slice_has_is_one_line(data, tmp_path):
     with pytest.raises(Exception, match="n = 24 of attack 'short' is more than the slice's 20 samples"):
         measured(tmp_path, data, PGD, DEAR, n=20)
     assert not list(tmp_path.iterdir())
+
+
+SUITE = """\
+name = "mine"
+version = 1
+norm = "linf"
+epsilons = ["8/255"]
+chunk = 16
+
+[[attack]]
+id = "fgsm"
+tool = "torchattacks"
+method = "fgsm"
+
+[[attack]]
+id = "again"
+tool = "torchattacks"
+method = "fgsm"
+n = 16
+chunk = 8
+"""
+
+
+def test_the_options_of_the_command(tmp_path, capsys):
+    """Two attacks that do the same: the second leaves all that stands, whatever prefix it is given."""
+    (tmp_path / "s.toml").write_text(SUITE)
+    (tmp_path / "mine.txt").write_text("\n".join(str(i) for i in range(3, 67, 2)))
+    base = ["eval", "--model", "trades", "--suite", str(tmp_path / "s.toml"), "--results", str(tmp_path / "r")]
+    base += ["--precision", "exact", "--force", "--json", "--ids", str(tmp_path / "mine.txt")]
+    assert main([*base, "--attack-n", "again=8"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    (worst,) = told["worst_case"]
+    full, further = worst["factors"]
+    assert (told["schema"], told["ids"]["name"], told["n"]) == (2, "mine", 32)
+    assert (further["attacks"], further["n"], further["kept"]) == (["again"], 8, further["drawn"])
+    assert worst["robust_accuracy"] == full["kept"] / 32
+    assert main([*base, "--until", "20"]) == 0
+    (worst,) = json.loads(capsys.readouterr().out)["worst_case"]
+    assert worst["ci95"][1] - worst["ci95"][0] <= 0.4
+    wrong = {
+        ("--attack-n", "fgsm=8"): "no attack runs on all samples: the first, 'fgsm', has n = 8",
+        ("--attack-n", "again=40"): "n = 40 of attack 'again' is more than the slice's 32 samples",
+        ("--attack-n", "again=9"): "n = 9 of attack 'again' is no multiple of its chunk, 8; take 8 or 16",
+        ("--attack-n", "other=8"): "the suite has no attack 'other'; it has fgsm, again",
+        (
+            "--until",
+            "2",
+            "--attack-n",
+            "again=all",
+        ): "--until 2 cannot be reached: every attack of suite 'mine'",
+        ("--n", "8"): "--n 8 and --ids are two choices of samples; give one of them",
+    }
+    for words, message in wrong.items():
+        assert main([*base, *words]) == 2
+        err = capsys.readouterr().err.strip().splitlines()
+        assert message in err[-1], err
+
+
+def test_the_same_from_python(data, tmp_path):
+    suite = Suite("toy", 1, "linf", parse_grid(["4/255"]), "observed", 16, (PGD, replace(PGD, id="more")))
+    plain = (data.images, data.labels)
+    options = {"device": "cpu", "batch_size": 16, "precision": "exact", "progress": False, "results": tmp_path}
+    result = api(SmallNet(), suite, plain, attack_n={"more": 0.5}, **options)
+    assert result.run.info.drawn == {"pgd": 60, "more": 32}
+    assert result.summary["worst_case"][0]["status"] == "estimated"
