@@ -10,11 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harness.base.order import fixed_order
 from harness.errors import BadData, HarnessError, UsageError
 from harness.types import Dataset
-
-ORDER_SEED = 20110701
-"""Seed of the fixed order, for all data sets: the first n samples of it are a random draw, and nested in n."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +79,7 @@ def make_slice(data: Dataset, n: int | None, chunk: int) -> Slice:
         raise BadData(f"data set {data.name!r} has no samples")
     if n is not None and not 1 <= n <= size:
         raise UsageError(f"--n {n} is not between 1 and {size}, the size of data set {data.name!r}")
-    order = np.random.default_rng(ORDER_SEED).permutation(size).astype(np.int64)
-    return Slice(data, order[: n or size], chunk)
+    return Slice(data, fixed_order(size)[: n or size], chunk)
 
 
 def _bytes(tensor: Tensor) -> bytes:
