@@ -31,6 +31,14 @@ ModeOption = Annotated[str | None, typer.Option("--mode", help="Only runs in thi
 AttackOption = Annotated[
     list[str] | None, typer.Option("--attack", help="Show only this attack, or worst; repeatable.")
 ]
+JoinedOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--joined/--no-join",
+        help="Only estimates joined from a cheap run and a dear one on its first samples, or none (default: both).",
+    ),
+]
+_JOINING = "that takes a run of a cheap suite and one of a dear suite on the first samples of it, of the same model"
 _SUFFIXES = {"tex": "latex", "markdown": "md"}
 
 
@@ -65,6 +73,7 @@ def leaderboard(
     n: NumberOption = None,
     mode: ModeOption = None,
     attack: AttackOption = None,
+    joined: JoinedOption = None,
     columns: Annotated[
         str | None,
         typer.Option(help="latex: rank,model,clean,worst,pgd-20@8/255,... or all (default: what fits a column)."),
@@ -97,13 +106,17 @@ def leaderboard(
 
     if publish is not None and (format_ or output):
         raise UsageError("--publish writes files of its own; leave out --format and --output")
+    if publish is not None and joined:
+        raise UsageError("--publish writes runs, and whoever reads them joins them again; leave out --joined")
     if publish is not None and attack:
         raise UsageError("--publish writes whole runs; leave out --attack")
     with waiting("reading runs"):
         skipped: list[BadRun] = []
         folders = results or [_RESULTS]
         boards = [*(board or ()), *([publish] if publish else ())] if board or publish else alone(folders)
-        records = _records(folders, skipped, boards, suite, data, n, mode, attack)
+        records = _records(
+            folders, skipped, boards, suite, data, n, mode, attack, False if publish is not None else joined
+        )
         if verified_only:
             records = _verified(records)
         if pictures and (chosen == "html" or publish is not None):
@@ -169,12 +182,27 @@ def _records(
     n: int | None,
     mode: str | None,
     attacks: list[str] | None,
+    joined: bool | None,
 ) -> list[Record]:
-    """The runs in `results` that the options ask for; those that contradict themselves are added to `skipped`."""
+    """The runs in `results` that the options ask for; those that contradict themselves are added to `skipped`.
+
+    Joined runs stand behind them, or alone; what could not be joined is told on stderr.
+    """
     from leaderboard.runs.chosen import Filter, check_attacks, select
     from leaderboard.runs.collect import collect
+    from leaderboard.tables.joining import with_joined
 
-    records = select(collect(results or [_RESULTS], skipped, boards), Filter(suite, data, n, mode))
+    records = collect(results or [_RESULTS], skipped, boards)
+    wanted, told = Filter(suite, data, n, mode), list[str]()
+    if joined:
+        records = [record for record in with_joined(records, told) if record.joined is not None]
+        if not records:
+            raise UsageError(f"no two runs can be joined; {told[0] if told else _JOINING}")
+    records = select(records, wanted)
+    if joined is None:
+        records = with_joined(records, told)
+    for line in told:
+        typer.echo(line, err=True)
     check_attacks(attacks or (), [attack.id for record in records for attack in record.info.suite.attacks])
     return records
 
@@ -248,6 +276,7 @@ def plot(
     n: NumberOption = None,
     mode: ModeOption = None,
     attack: AttackOption = None,
+    joined: JoinedOption = None,
     steps: Annotated[bool, typer.Option("--steps", help="Accuracy against the number of steps.")] = False,
 ) -> int:
     """Draw security curves (accuracy against epsilon) with their intervals, for a paper."""
@@ -256,7 +285,9 @@ def plot(
 
     check_ending(output)
     skipped: list[BadRun] = []
-    panels, caption = figure(_records(results, skipped, None, suite, data, n, mode, attack), attack or (), steps)
+    panels, caption = figure(
+        _records(results, skipped, None, suite, data, n, mode, attack, joined), attack or (), steps
+    )
     draw(panels, output, caption)
     typer.echo(output)
     return _tell_skipped(skipped)
@@ -278,6 +309,7 @@ def compare(
     n: NumberOption = None,
     mode: ModeOption = None,
     attack: AttackOption = None,
+    joined: JoinedOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every sample that flips.")] = False,
 ) -> int:
     """Compare two models sample by sample: what flips, under which attack, and whether it could be chance."""
@@ -285,9 +317,10 @@ def compare(
     from leaderboard.compare.models import compare as run
 
     skipped: list[BadRun] = []
-    records = _records(results, skipped, None, suite, data, n, mode, attack)
+    recipes_wanted = bool(set("*?") & {*model_a, *model_b})
+    records = _records(results, skipped, None, suite, data, n, mode, attack, False if recipes_wanted else joined)
     code = _tell_skipped(skipped)
-    if set("*?") & {*model_a, *model_b}:
+    if recipes_wanted:
         from leaderboard.compare import recipes
 
         found_recipes = recipes.compare_seeds(records, model_a, model_b, attack or ())

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from leaderboard.estimates import ESTIMATED, Estimate
+
 CLEAN, WORST = "clean", "worst"
 
 
@@ -19,17 +21,26 @@ class Score:
     epsilon_label: str
     n: int
     status: str
-    """``ok``, ``partial``, ``missing`` or ``refused``; only ``ok`` has a number."""
+    """``ok`` and ``estimated`` have a number; ``partial``, ``missing`` and ``refused`` have none."""
     correct: int | None = None
-    """Samples classified correctly and not broken."""
+    """Samples classified correctly and not broken; None if not all were attacked."""
     ci95: tuple[float, float] | None = None
-    """Wilson interval; covers the sampling of images."""
+    """Covers the sampling of images: Wilson's, or the estimate's."""
     forwards: int = 0
     backwards: int = 0
+    estimate: Estimate | None = None
+    """What a score of status ``estimated`` was made of."""
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a number."""
+        return self.status in ("ok", ESTIMATED)
 
     @property
     def accuracy(self) -> float | None:
         """Share of all samples; None unless the score is complete."""
+        if self.estimate is not None:
+            return self.estimate.accuracy
         return self.correct / self.n if self.status == "ok" and self.correct is not None else None
 
 
@@ -188,14 +199,12 @@ class Row:
     detail: Detail
 
     unshown: tuple[Score, ...] = ()
-    """Cells of attacks that the reader left out; their cost counts all the same."""
+    """Cells of attacks that the reader left out, and of the runs of a joined row; their cost counts all the same."""
 
     @property
     def complete(self) -> bool:
         """Whether every cell has a number."""
-        return self.status == "complete" and all(
-            score.status == "ok" for score in (self.clean, *self.cells, *self.unshown)
-        )
+        return self.status == "complete" and all(score.known for score in (self.clean, *self.cells, *self.unshown))
 
     @property
     def forwards(self) -> int:
@@ -244,10 +253,11 @@ class Difference:
     difference: float
     ci95: tuple[float, float]
     """Paired bootstrap; covers the sampling of images."""
-    only_a: int
-    only_b: int
+    only_a: int | None
+    only_b: int | None
+    """None where not all samples were attacked."""
     p_holm: float
-    """Exact McNemar, corrected over all cells of the pair."""
+    """Exact McNemar, of estimates the test of their difference, corrected over all cells of the pair."""
     significant: bool
     needed: int | None
     """Samples needed to separate the two with a power of 80 %."""
@@ -272,6 +282,28 @@ class Other:
     finished: str
     status: str
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One of the two measurements that a table of joined runs stands on."""
+
+    suite: str
+    """As shown, with the version."""
+    definition: str
+    slice: str
+    n: int
+    attacks: tuple[Column, ...]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """A cheap measurement on many samples and a dear one on the first of them."""
+
+    cheap: Source
+    dear: Source
+    autoattack: bool
+    """Whether the worst case is AutoAttack's verdict: all four parts of its standard version stand in it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -300,3 +332,5 @@ class Table:
     """Names of the classes, by label; empty if no run kept them."""
     outside: bool = False
     """Whether there is a board among the runs, and it lists none of this suite on this slice."""
+    joined: Sources | None = None
+    """Of a table of joined runs; n, slice and attacks of the table are those of the cheap one."""

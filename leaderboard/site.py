@@ -24,6 +24,7 @@ from leaderboard.runs.board import BOARD, listed_as, read_board, write_board
 from leaderboard.runs.collect import collect
 from leaderboard.runs.published import ENDING, dump, read_published
 from leaderboard.runs.record import Record
+from leaderboard.tables.joining import with_joined
 from leaderboard.tables.tables import choose, grouped, make_tables, row_key, subjects, table_key
 
 PUBLISHED = Path("leaderboard/published")
@@ -97,6 +98,15 @@ def publish(records: Iterable[Record], folder: Path) -> Published:
     return done
 
 
+def tables_of(folder: Path) -> list[Table]:
+    """What the board in `folder` shows: its files' tables, and those of files that can be joined.
+
+    Raises:
+        BadRun: nothing was published there, or a file is damaged.
+    """
+    return make_tables(with_joined(collect([folder])))
+
+
 def pictures(tables: Sequence[Table]) -> dict[int, str]:
     """For each table by place the name of its picture; a table without a complete cell has none."""
     found: dict[int, str] = {}
@@ -122,7 +132,7 @@ def generate(root: Path) -> list[Path]:
         FileError: a file cannot be written.
     """
     folder = root / PUBLISHED
-    tables = make_tables(collect([folder]))
+    tables = tables_of(folder)
     written = [root / MARKDOWN, root / PAGE]
     for path, text in zip(written, (as_markdown(tables), page.render(tables)), strict=True):
         try:

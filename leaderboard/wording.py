@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from harness.base.modes import MODES
 from harness.base.text import percent
 from harness.trust.verify.verdict import NO
+from leaderboard.estimates import ESTIMATED, Estimate
 from leaderboard.rows import CLAIMED, CLEAN, Difference, Note, Pair, Row, Score, Table
 from leaderboard.text import short_hash
 
@@ -22,36 +23,118 @@ MARK = "†"
 
 def titles(tables: Sequence[Table]) -> list[str]:
     """A heading for each table; where two would read alike, what they differ in is added."""
-    plain = [f"{t.data}, {t.norm}, suite {t.suite}, {t.mode}" for t in tables]
+    plain = [f"{t.data}, {t.norm}, {suite_text(t)}, {t.mode}" for t in tables]
     found = []
     for table, title in zip(tables, plain, strict=True):
         alike = [other for other, name in zip(tables, plain, strict=True) if name == title]
         details: dict[str, set[object]] = {
             f"n = {table.n:,}": {t.n for t in alike},
             f"epsilon {', '.join(table.grid)}": {t.grid for t in alike},
-            f"slice {short_hash(table.slice)}": {t.slice for t in alike},
-            f"definition {table.definition}": {t.definition for t in alike},
+            f"slice {slice_text(table)}": {slice_text(t) for t in alike},
+            f"definition {definition_text(table)}": {definition_text(t) for t in alike},
         }
         found.append(", ".join([title, *(text for text, values in details.items() if len(values) > 1)]))
     return found
+
+
+def suite_text(table: Table) -> str:
+    """``suite pgd@1``, or ``joined: fgsm-pgd@1 on 2,000 x standard@1 on 200``."""
+    if table.joined is None:
+        return f"suite {table.suite}"
+    return f"joined: {' x '.join(f'{part.suite} on {part.n:,}' for part in (table.joined.cheap, table.joined.dear))}"
+
+
+def n_text(table: Table) -> str:
+    """How many samples, of joined runs on how many each."""
+    return f"{table.n:,}" if table.joined is None else f"{table.n:,} x {table.joined.dear.n:,}"
+
+
+def slice_text(table: Table) -> str:
+    """The hash of the samples, of joined runs both."""
+    found = short_hash(table.slice)
+    return found if table.joined is None else f"{found} x {short_hash(table.joined.dear.slice)}"
+
+
+def definition_text(table: Table) -> str:
+    """The hash of the attacks, of joined runs both."""
+    return table.definition if table.joined is None else f"{table.definition} x {table.joined.dear.definition}"
 
 
 def holds_text(table: Table) -> str:
     """What the table holds: everything that its rows share."""
     meaning = f": {MODES[table.mode].words}" if table.mode in MODES else ""
     outside = " Outside the board, which lists no run of this suite on this slice." if table.outside else ""
+    threat = f"Threat model {table.norm} at epsilon {', '.join(table.grid)}; data {table.data}"
+    end = f"mode {table.mode}{meaning}.{outside}"
+    if table.joined is None:
+        suite = f"suite {table.suite}, definition {table.definition}"
+        return f"{threat}, n = {table.n:,}, slice {slice_text(table)}; {suite}; {end}"
+    cheap, dear = table.joined.cheap, table.joined.dear
     return (
-        f"Threat model {table.norm} at epsilon {', '.join(table.grid)}; data {table.data}, n = {table.n:,}, slice"
-        f" {short_hash(table.slice)}; suite {table.suite}, definition {table.definition};"
-        f" mode {table.mode}{meaning}.{outside}"
+        f"{threat}; each row joins two runs of one model: suite {cheap.suite}, definition {cheap.definition}, on"
+        f" n = {cheap.n:,}, slice {short_hash(cheap.slice)}, and suite {dear.suite}, definition {dear.definition}, on"
+        f" the first {dear.n:,} of them, slice {short_hash(dear.slice)}; clean accuracy and single attacks are the"
+        f" first run's; {end}"
     )
+
+
+def worst_name(table: Table) -> str:
+    """What the worst case is called: AutoAttack's verdict only if its four standard parts stand in an estimate."""
+    return "AutoAttack's verdict" if table.joined is not None and table.joined.autoattack else "worst case"
 
 
 def worst_text(table: Table) -> str:
     """What the worst case is in this table."""
     if table.worst_is_attack:
         return f"The worst case is {table.attacks[0].attack} itself: it is the only attack and inherits its witnesses."
-    return "The worst case counts a sample as lost if any attack broke it at this or a smaller epsilon."
+    text = "The worst case counts a sample as lost if any attack broke it at this or a smaller epsilon"
+    if (estimate := _first_estimate(table)) is None:
+        return f"{text}."
+    first, *further = estimate.factors
+    shares = [
+        f"the share that {_and(part.attacks)} leave of those standing before them among the first {part.n:,}"
+        for part in further
+    ]
+    return (
+        f"{text} of this table. est.: an estimate, the share of all {first.n:,} samples that {_and(first.attacks)}"
+        f" leave, times {', times '.join(shares)}; it is shown no higher than at a smaller epsilon."
+    )
+
+
+def intervals_text(table: Table) -> str:
+    """What intervals cover."""
+    if _first_estimate(table) is None:
+        return INTERVALS
+    return (
+        f"{INTERVALS} Intervals of estimates combine those of their factors (MOVER) and cover the accuracy on images of"
+        f" this kind; those of the slice cover what all attacks would leave of these very {table.n:,} images."
+    )
+
+
+def _first_estimate(table: Table) -> Estimate | None:
+    return next((score.estimate for row in table.rows for score in row.worst if score.estimate is not None), None)
+
+
+ESTIMATE_HEADER = ("model", "epsilon", "factors", "estimate, images of this kind", "estimate, this slice", "shown")
+"""Of the table that says how estimates came about, see `estimate_texts`."""
+
+
+def estimate_texts(table: Table) -> list[list[str]]:
+    """For each estimate: model, epsilon, factors, both intervals, and whether a smaller epsilon's is shown."""
+    found = []
+    for row in table.rows:
+        for score in row.worst:
+            if (estimate := score.estimate) is None:
+                continue
+            factors = " x ".join(f"{part.kept:,} of {part.drawn:,}" for part in estimate.factors)
+            low, high = (f"{100 * end:.1f}" for end in estimate.of_slice)
+            shown = "a smaller epsilon's" if estimate.lowered else "its own"
+            found.append([row.label, score.epsilon_label, factors, score_text(score), f"[{low}, {high}]", shown])
+    return found
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def ranking_text(table: Table) -> str:
@@ -61,16 +144,23 @@ def ranking_text(table: Table) -> str:
     beside = " Claims, which no board lists, and runs that verification refuted are not ranked." if out else ""
     if ranking is None:
         return f"Not ranked: at no epsilon is the worst case complete in all rows.{beside}"
+    name = worst_name(table)
     if ranking.rows == 1:
-        return f"Ranking cell: worst case at {ranking.epsilon_label}; there is only one row to rank.{beside}"
+        return f"Ranking cell: {name} at {ranking.epsilon_label}; there is only one row to rank.{beside}"
     early = any(row.rank is None and row.verified not in (CLAIMED, NO) and not row.complete for row in table.rows)
     rows = "all rows that are complete" if early else "all rows"
     pairs = f"{ranking.pairs} pairs" if ranking.pairs > 1 else "1 pair"
     return (
-        f"Ranking cell: worst case at {ranking.epsilon_label}, the largest epsilon complete in {rows}. A rank is the"
+        f"Ranking cell: {name} at {ranking.epsilon_label}, the largest epsilon complete in {rows}. A rank is the"
         f" interval from 1 + rows significantly better to {ranking.rows} - rows significantly worse"
-        f" (exact McNemar on the same samples, Holm over {pairs}, {100 * ranking.alpha:g} %).{beside}"
+        f" ({_test(table)}, Holm over {pairs}, {100 * ranking.alpha:g} %).{beside}"
     )
+
+
+def _test(table: Table) -> str:
+    if _first_estimate(table) is None:
+        return "exact McNemar on the same samples"
+    return "the difference of the two estimates, correlated by a bootstrap over the same images"
 
 
 def errors(findings: Iterable[Note]) -> tuple[str, ...]:
@@ -91,21 +181,25 @@ def marks_text(runs: Iterable[tuple[str, Sequence[str]]]) -> str:
 
 
 def number_text(score: Score) -> str:
-    """``62.1``, or the status of a cell that has no number."""
-    return percent(score.accuracy) if score.status == "ok" else score.status
+    """``62.1``, ``62.1 est.``, or the status of a cell that has no number."""
+    return f"{percent(score.accuracy)}{_mark(score)}" if score.known else score.status
 
 
 def interval_text(score: Score) -> str:
     """``[60.0, 64.2]``; empty for a cell that has no number."""
-    if score.status != "ok" or score.ci95 is None:
+    if not score.known or score.ci95 is None:
         return ""
     low, high = score.ci95
     return f"[{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def score_text(score: Score) -> str:
-    """``62.1 [60.0, 64.2]``, or the status of a cell that has no number."""
-    return percent(score.accuracy, score.ci95) if score.status == "ok" else score.status
+    """``62.1 [60.0, 64.2]``, with ``est.`` behind an estimate, or the status of a cell that has no number."""
+    return f"{percent(score.accuracy, score.ci95)}{_mark(score)}" if score.known else score.status
+
+
+def _mark(score: Score) -> str:
+    return " est." if score.status == ESTIMATED else ""
 
 
 def rank_text(row: Row) -> str:
@@ -131,9 +225,18 @@ def twins_text(table: Table, pair: Pair) -> str:
     """What a pair of twins compares, and how."""
     a, b = (table.rows[place].label for place in (pair.a, pair.b))
     return (
-        f"Contrastive pre-training against its twin without: {a} minus {b}, on the same samples; paired bootstrap over"
-        " images, exact McNemar, Holm over these cells."
+        f"Contrastive pre-training against its twin without: {a} minus {b}, on the same samples; {_pair_test(table)},"
+        " Holm over these cells."
     )
+
+
+def _pair_test(table: Table) -> str:
+    return f"paired bootstrap over images, exact McNemar{estimates_compared(table)}"
+
+
+def estimates_compared(table: Table) -> str:
+    """Behind the name of the test for counts, the one for estimates, where there are any."""
+    return "" if _first_estimate(table) is None else f" (of estimates: {_test(table)})"
 
 
 def difference_texts(cell: Difference) -> list[str]:
@@ -141,12 +244,13 @@ def difference_texts(cell: Difference) -> list[str]:
     low, high = cell.ci95
     where = cell.attack if cell.attack == CLEAN else f"{cell.attack} {cell.epsilon_label}"
     numbers = [f"{100 * cell.difference:+.1f}", f"[{100 * low:+.1f}, {100 * high:+.1f}]"]
-    counts = [f"{cell.only_a:,}", f"{cell.only_b:,}"]
+    counts = ["–" if count is None else f"{count:,}" for count in (cell.only_a, cell.only_b)]
     return [where, *numbers, *counts, f"{cell.p_holm:.2g}", "yes" if cell.significant else "no"]
 
 
 def versions_text(table: Table, row: Row) -> str:
     """Versions of the harness, of torch, and of the tools that the suite's attacks come from."""
     found = {name: row.versions[name] for name in ("robustness-harness", "torch") if name in row.versions}
-    found |= {column.tool: row.tools.get(column.attack) or "not installed" for column in table.attacks}
+    columns = [*table.attacks, *(table.joined.dear.attacks if table.joined else ())]
+    found |= {column.tool: row.tools.get(column.attack) or "not installed" for column in columns}
     return ", ".join(f"{name} {version}" for name, version in found.items())

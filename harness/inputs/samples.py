@@ -8,15 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from harness.base.order import fixed_order
 from harness.errors import BadData, HarnessError, UsageError
 from harness.inputs.ids import IdSet
 from harness.types import Dataset
-
-ORDER_SEED = 20110701
-"""Seed of the fixed order, for all data sets: the first n samples of it are a random draw, and nested in n."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +87,8 @@ def make_slice(data: Dataset, n: int | None, chunk: int, ids: IdSet | None = Non
             raise UsageError(f"--n {n} and --ids are two choices of samples; give one of them")
         if ids.ids[-1] >= size:
             raise UsageError(f"--ids: {ids.name!r} holds {ids.ids[-1]}, but data set {data.name!r} has {size} samples")
-        return Slice(data, ids.ids[_order(len(ids.ids))], chunk)
-    return Slice(data, _order(size)[: n or size], chunk)
-
-
-def _order(size: int) -> NDArray[np.int64]:
-    return np.random.default_rng(ORDER_SEED).permutation(size).astype(np.int64)
+        return Slice(data, ids.ids[fixed_order(len(ids.ids))], chunk)
+    return Slice(data, fixed_order(size)[: n or size], chunk)
 
 
 def _bytes(tensor: Tensor) -> bytes:

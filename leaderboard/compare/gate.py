@@ -15,6 +15,7 @@ from leaderboard.rows import CLEAN, Score
 from leaderboard.runs.board import BOARD
 from leaderboard.runs.collect import collect
 from leaderboard.runs.record import CLEAN_PLACE, Record
+from leaderboard.tables.joining import with_joined
 from leaderboard.tables.paired import paired_cells, places
 from leaderboard.tables.tables import age, choose, grouped, labels_of, make_tables, row_key, subjects, table_key
 
@@ -47,10 +48,10 @@ def judge(
 ) -> list[Verdict]:
     """Every requirement on every model, its newest run speaking for it.
 
-    A floor has to hold in every table that has its cell, and every model needs at least one; with `confident` it is
-    the lower end of the 95 % interval that has to reach it. A finding of level error fails the run, whatever its
-    figures are: they are not what they look like. What cannot be judged (an attack that nobody measured, a baseline
-    that is not there) fails, too, beside the others.
+    A floor has to hold in every table that has its cell, also in one of joined runs, and every model needs at least
+    one; with `confident` it is the lower end of the 95 % interval that has to reach it. A finding of level error fails
+    the run, whatever its figures are: they are not what they look like. What cannot be judged (an attack that nobody
+    measured, a baseline that is not there) fails, too, beside the others.
 
     Args:
         records: The runs.
@@ -59,12 +60,14 @@ def judge(
         allow: Checks whose findings are accepted, for instance ``P7``.
         every_run: Judge every run instead of the newest of each model, seed, suite and data set.
     """
-    subjects = _subjects(records if every_run else newest(records))
-    verdicts = [verdict for subject in subjects if (verdict := _judge_standing(subject))]
-    verdicts += [verdict for subject in subjects if (verdict := _judge_errors(subject, allow))]
+    subjects = _subjects(with_joined(records if every_run else newest(records)))
+    measured = [subject for subject in subjects if subject.record.joined is None]
+    verdicts = [verdict for subject in measured if (verdict := _judge_standing(subject))]
+    verdicts += [verdict for subject in measured if (verdict := _judge_errors(subject, allow))]
     for requirement in requirements:
         try:
-            verdicts += _judge(requirement, subjects, confident)
+            judged = subjects if isinstance(requirement, Floor) else measured
+            verdicts += _judge(requirement, judged, confident)
         except HarnessError as error:
             verdicts.append(
                 Verdict(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -104,7 +104,10 @@ def _the_one(matches: list[tuple[Record, str]], name: str, table: Table) -> tupl
 def _where(records: Sequence[Record], name: str) -> str:
     groups = [group for group in grouped(records) if _matches(group, name)]
     tables = [table for group in groups for table in make_tables(group)]
-    return " and ".join(f"{t.data} n={t.n} {t.norm} {t.suite} {','.join(t.grid)} {t.mode}" for t in tables)
+    return " and ".join(
+        f"{t.data} n={t.n} {t.norm} {wording.suite_text(t).removeprefix('suite ')} {','.join(t.grid)} {t.mode}"
+        for t in tables
+    )
 
 
 def as_data(comparisons: Iterable[Comparison]) -> list[dict[str, Any]]:
@@ -114,6 +117,7 @@ def as_data(comparisons: Iterable[Comparison]) -> list[dict[str, Any]]:
             "data": c.table.data,
             "slice": c.table.slice,
             "n": c.table.n,
+            "joined": None if c.table.joined is None else asdict(c.table.joined),
             "norm": c.table.norm,
             "suite": c.table.suite,
             "definition": c.table.definition,
@@ -131,8 +135,8 @@ def as_data(comparisons: Iterable[Comparison]) -> list[dict[str, Any]]:
 def _cell_data(comparison: Comparison, cell: PairedCell) -> dict[str, Any]:
     label_of = dict(zip(comparison.a.sample_ids.tolist(), comparison.a.labels.tolist(), strict=True))
 
-    def samples(ids: np.ndarray) -> list[dict[str, int]]:
-        return [{"sample_id": i, "label": label_of[i]} for i in ids.tolist()]
+    def samples(ids: np.ndarray | None) -> list[dict[str, int]] | None:
+        return None if ids is None else [{"sample_id": i, "label": label_of[i]} for i in ids.tolist()]
 
     return {
         "attack": cell.a.attack,
@@ -166,7 +170,7 @@ def _section(comparison: Comparison, title: str) -> list[str]:
     marks = wording.marks_text(both)
     rows, flips = [], []
     for cell in comparison.cells:
-        name = escape(_name(cell.a.attack, cell.a.epsilon_label))
+        name = escape(_name(comparison.table, cell.a.attack, cell.a.epsilon_label))
         low, high = cell.paired.interval
         rows.append(
             [
@@ -174,22 +178,23 @@ def _section(comparison: Comparison, title: str) -> list[str]:
                 wording.score_text(cell.a),
                 wording.score_text(cell.b),
                 f"{100 * cell.paired.difference:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]",
-                str(cell.paired.only_a),
-                str(cell.paired.only_b),
+                _count(cell.paired.only_a),
+                _count(cell.paired.only_b),
                 f"{cell.p_holm:.2g}",
                 "yes" if cell.significant else "no",
-                "–" if cell.paired.needed is None else f"{cell.paired.needed:,}",
+                _count(cell.paired.needed),
             ]
         )
         for letter, ids in (("A", cell.only_a), ("B", cell.only_b)):
-            if len(ids):
+            if ids is not None and len(ids):
                 flips.append(f"- {name}, right only in {letter}: {_ids(ids)}")
+    estimates = wording.estimates_compared(comparison.table)
     intro = (
         f"Same {comparison.table.n:,} samples. Differences with 95 % paired bootstrap intervals over images; p of the"
-        f" exact McNemar test, Holm-corrected over {len(rows)} cells, significant at {100 * ALPHA:g} %; n needed is the"
-        " number of samples that would separate the two with a power of 80 % if the observed shares hold."
+        f" exact McNemar test{estimates}, Holm-corrected over {len(rows)} cells, significant at {100 * ALPHA:g} %; n"
+        " needed is the number of samples that would separate the two with a power of 80 % if the observed shares hold."
     )
-    missing = ", ".join(escape(_name(*place)) for place in comparison.incomplete)
+    missing = ", ".join(escape(_name(comparison.table, *place)) for place in comparison.incomplete)
     return [
         f"## A: {a}, B: {b}",
         escape(f"On {title}: run {comparison.a.folder.name} against run {comparison.b.folder.name}.", 400),
@@ -201,10 +206,14 @@ def _section(comparison: Comparison, title: str) -> list[str]:
     ]
 
 
-def _name(attack: str, label: str) -> str:
+def _name(table: Table, attack: str, label: str) -> str:
     if attack == CLEAN:
         return CLEAN
-    return f"{'worst case' if attack == WORST else attack} {label}"
+    return f"{wording.worst_name(table) if attack == WORST else attack} {label}"
+
+
+def _count(count: int | None) -> str:
+    return "–" if count is None else f"{count:,}"
 
 
 def _ids(ids: np.ndarray) -> str:

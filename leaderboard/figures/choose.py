@@ -42,5 +42,5 @@ def _the_table(tables: Sequence[Table]) -> Table:
         return tables[0]
     raise UsageError(
         f"{len(tables)} tables fit, which cannot share a figure: {'; '.join(wording.titles(tables))}; choose one with"
-        " --data, --suite, --n, --mode, or name fewer folders"
+        " --data, --suite, --n, --mode, --joined or --no-join, or name fewer folders"
     )

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from leaderboard import wording
+from leaderboard.estimates import ESTIMATED
 from leaderboard.figures.plots import Curve, Panel, Point
 from leaderboard.rows import WORST, Column, Row, Score, Table
 
@@ -25,10 +26,11 @@ def security_panels(table: Table, attacks: Sequence[str] = ()) -> list[Panel]:
     for attack in shown:
         if attacks and attack not in attacks:
             continue
-        curves = tuple(_curve(row, tuple(map(_point, (row.clean, *_up(row, attack))))) for row in table.rows)
+        curves = tuple(_curve(row, (row.clean, *_up(row, attack))) for row in table.rows)
         scores = table.rows[0].worst
         ticks, xlabel = epsilon_ticks([(0.0, "0"), *((score.epsilon, score.epsilon_label) for score in scores)])
-        title = "worst case" if attack == WORST else attack
+        title = wording.worst_name(table) if attack == WORST else attack
+        title += ", estimated" if any(curve.estimated for curve in curves) else ""
         panels.append(Panel(title=title, xlabel=f"{table.norm} {xlabel}", curves=curves, ticks=ticks))
     return [panel for panel in panels if not panel.empty]
 
@@ -47,7 +49,7 @@ def step_panels(table: Table, attacks: Sequence[str] = ()) -> list[Panel]:
             curves = []
             for row in table.rows:
                 scores = [_up(row, column.attack)[place] for column in family]
-                curves.append(_curve(row, tuple(_point(score, x) for score, x in zip(scores, steps, strict=True))))
+                curves.append(_curve(row, scores, steps))
             title = f"{family[0].tool} {family[0].method} at {label}"
             ticks = {x: f"{x:g}" for x in steps}
             panels.append(Panel(title=title, xlabel=_STEPS, curves=tuple(curves), ticks=ticks, log=True))
@@ -76,13 +78,19 @@ def epsilon_ticks(grid: Sequence[tuple[float, str]]) -> tuple[dict[float, str], 
 
 def caption(table: Table, title: str) -> str:
     """What stands under a figure of this table: what was measured, what the bands are, and which rows are marked."""
-    bands = f"{title}, n = {table.n:,}. Bands: 95 % Wilson intervals over images."
+    bands = f"{title}, n = {wording.n_text(table)}. Bands: 95 % Wilson intervals over images."
+    if any(score.status == ESTIMATED for row in table.rows for score in row.worst):
+        bands += " Broken lines: estimates, with the interval for images of this kind."
     marks = wording.marks_text([(row.label, wording.errors(row.findings)) for row in table.rows])
     return f"{bands} {marks}".strip()
 
 
-def _curve(row: Row, points: tuple[Point, ...]) -> Curve:
-    return Curve(row.label, points, wording.MARK if wording.errors(row.findings) else "")
+def _curve(row: Row, scores: Sequence[Score], xs: Sequence[float] | None = None) -> Curve:
+    """The row's curve over these scores, at their epsilons or at `xs`."""
+    places = xs if xs is not None else [score.epsilon for score in scores]
+    points = tuple(_point(score, x) for score, x in zip(scores, places, strict=True))
+    estimated = any(score.status == ESTIMATED for score in scores)
+    return Curve(row.label, points, wording.MARK if wording.errors(row.findings) else "", estimated)
 
 
 def _up(row: Row, attack: str) -> list[Score]:
@@ -90,6 +98,6 @@ def _up(row: Row, attack: str) -> list[Score]:
     return [score for score in (row.worst if attack == WORST else row.cells) if score.attack == attack]
 
 
-def _point(score: Score, x: float | None = None) -> Point:
+def _point(score: Score, x: float) -> Point:
     low, high = score.ci95 or (math.nan, math.nan)
-    return Point(score.epsilon if x is None else x, math.nan if score.accuracy is None else score.accuracy, low, high)
+    return Point(x, math.nan if score.accuracy is None else score.accuracy, low, high)

@@ -59,6 +59,8 @@ class Curve:
     points: tuple[Point, ...]
     mark: str = ""
     """Behind the label in the legend; the caption says what it means."""
+    estimated: bool = False
+    """Drawn with a broken line and open markers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,5 +211,6 @@ def _fill(axes: Axes, panel: Panel, labels: Sequence[str]) -> Iterator[tuple[Cur
         )
         axes.fill_between(xs, low, high, color=color, alpha=0.16, linewidth=0)
         shown = [100 * point.accuracy for point in curve.points]
-        (line,) = axes.plot(xs, shown, color=color, marker=marker, markersize=3.5, linewidth=1.3)
+        look: dict[str, Any] = {"linestyle": "--", "markerfacecolor": "white"} if curve.estimated else {}
+        (line,) = axes.plot(xs, shown, color=color, marker=marker, markersize=3.5, linewidth=1.3, **look)
         yield curve, line

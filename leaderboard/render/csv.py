@@ -14,7 +14,8 @@ COLUMNS = (
     "data", "slice", "n", "norm", "suite", "definition", "mode", "ranked_at", "rank_low", "rank_high", "model", "label",
     "weights", "seed", "defense", "trained_for", "attack", "tool", "tool_version", "epsilon", "epsilon_label", "status",
     "correct", "accuracy", "ci95_low", "ci95_high", "forwards", "backwards", "run_seconds", "grade", "findings",
-    "verified", "versions", "device", "run", "finished", "errors",
+    "verified", "versions", "device", "run", "finished", "errors", "factors", "slice_low", "slice_high", "joined_suite",
+    "joined_n", "joined_slice",
 )  # fmt: skip
 
 
@@ -22,7 +23,8 @@ def render(tables: Sequence[Table]) -> str:
     """The leaderboard as CSV; a number that is not there is an empty field.
 
     `errors` names the checks with findings of level error: figures beside it are not what they look like. Text that a
-    spreadsheet would take for a formula gets an apostrophe before it.
+    spreadsheet would take for a formula gets an apostrophe before it. Estimates have their `factors` (kept/drawn), the
+    interval for the slice itself, and in a table of joined runs the second suite with its n and slice.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -48,6 +50,10 @@ def _values(table: Table, row: Row, score: Score) -> Iterator[object]:
     versions = " ".join(f"{name}={value}" for name, value in sorted(row.versions.items()))
     yield from (row.seconds, row.grade, findings, row.verified, versions)
     yield from (row.device, row.run, row.finished, " ".join(wording.errors(row.findings)))
+    estimate, dear = score.estimate, table.joined and table.joined.dear
+    yield " ".join(f"{part.kept}/{part.drawn}" for part in estimate.factors) if estimate else None
+    yield from (repr(end) for end in estimate.of_slice) if estimate else (None, None)
+    yield from (dear.suite, dear.n, dear.slice) if dear else (None, None, None)
 
 
 def _field(value: object) -> object:

@@ -23,7 +23,10 @@ def table_data(table: Table) -> dict[str, Any]:
 
 
 def score_data(score: Score) -> dict[str, Any]:
-    """One number as JSON-able data; `correct`, `accuracy` and `ci95` are null unless `status` is ``ok``."""
+    """One number as JSON-able data; `accuracy` and `ci95` are null unless `status` is ``ok`` or ``estimated``.
+
+    `correct` is null of an estimate, whose factors stand in `estimate`.
+    """
     found = {**asdict(score), "accuracy": score.accuracy}
     return {key: value for key, value in found.items() if score.attack != WORST or key not in ("forwards", "backwards")}
 

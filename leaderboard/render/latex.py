@@ -69,9 +69,9 @@ def _float(table: Table, title: str, names: Sequence[str], intervals: bool) -> s
 
 
 def _caption(table: Table, title: str, intervals: bool) -> str:
-    told = wording.INTERVALS if intervals else wording.ACCURACIES
+    told = wording.intervals_text(table) if intervals else wording.ACCURACIES
     caption = " ".join([f"{title}.", wording.holds_text(table), told, wording.worst_text(table)])
-    parts = [escape(caption, 2 * _LONG), escape(wording.ranking_text(table), 2 * _LONG)]
+    parts = [escape(caption, 4 * _LONG), escape(wording.ranking_text(table), 4 * _LONG)]
     marks = wording.marks_text([(row.label, wording.errors(row.findings)) for row in table.rows])
     return " ".join([*parts, *([escape(marks, _LONG)] if marks else []), _versions(table)])
 

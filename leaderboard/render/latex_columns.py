@@ -114,8 +114,8 @@ def _named(table: Table, name: str) -> list[Column]:
         return [column for attack in table.attacks for column in _named(table, attack.attack)]
     attack, _, at = name.rpartition("@")
     if attack and at in table.grid and attack in _attacks(table):
-        return [_cell(attack, at)]
-    return [_cell(name, label) for label in table.grid] if name in _attacks(table) else []
+        return [_cell(table, attack, at)]
+    return [_cell(table, name, label) for label in table.grid] if name in _attacks(table) else []
 
 
 def _attacks(table: Table) -> list[str]:
@@ -126,11 +126,11 @@ def _few(table: Table) -> list[Column]:
     """The worst case at the ranking epsilon and at the two before it."""
     ranked = table.ranking.epsilon_label if table.ranking else table.grid[-1]
     end = table.grid.index(ranked) + 1
-    return [_cell(WORST, label) for label in table.grid[max(0, end - _SHOWN_EPSILONS) : end]]
+    return [_cell(table, WORST, label) for label in table.grid[max(0, end - _SHOWN_EPSILONS) : end]]
 
 
-def _cell(attack: str, label: str) -> Column:
+def _cell(table: Table, attack: str, label: str) -> Column:
     def score(row: Row) -> Score:
         return next(s for s in (*row.cells, *row.worst) if (s.attack, s.epsilon_label) == (attack, label))
 
-    return Column("worst case" if attack == WORST else attack, label, "r", score)
+    return Column(wording.worst_name(table) if attack == WORST else attack, label, "r", score)

@@ -30,7 +30,7 @@ def render(tables: Sequence[Table], pictures: Mapping[int, str] | None = None, a
         parts += [f"## {escape(title, _LONG)}", _intro(table)]
         if pictures and place in pictures:
             parts.append(f"![Curves of {escape(title, _LONG)}]({pictures[place]})")
-        parts += [_scores(table), *_twins(table), _evidence(table), *_notes(table)]
+        parts += [_scores(table), *_estimates(table), *_twins(table), _evidence(table), *_notes(table)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -53,15 +53,20 @@ def grid(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str
 
 
 def _intro(table: Table) -> str:
-    sentences = (wording.holds_text(table), wording.INTERVALS, wording.worst_text(table), wording.ranking_text(table))
-    return "\n".join(escape(sentence, _LONG) for sentence in sentences)
+    sentences = (
+        wording.holds_text(table),
+        wording.intervals_text(table),
+        wording.worst_text(table),
+        wording.ranking_text(table),
+    )
+    return "\n".join(escape(sentence, 2 * _LONG) for sentence in sentences)
 
 
 def _scores(table: Table) -> str:
     header = ["rank", "model", "defense", "trained for", "grade", "clean"]
     header += [escape(f"{attack.attack} {label}") for attack in table.attacks for label in table.grid]
     if not table.worst_is_attack:
-        header += [f"worst case {label}" for label in table.grid]
+        header += [escape(f"{wording.worst_name(table)} {label}") for label in table.grid]
     rows = []
     for row in table.rows:
         shown = (row.clean, *row.cells, *(() if table.worst_is_attack else row.worst))
@@ -69,6 +74,12 @@ def _scores(table: Table) -> str:
         named += [escape(row.trained_for or "–"), escape(row.grade or "–")]
         rows.append(named + [wording.score_text(score) for score in shown])
     return grid(header, rows, left=5)
+
+
+def _estimates(table: Table) -> list[str]:
+    """How the estimates came about, where there are any."""
+    rows = [[escape(text) for text in texts] for texts in wording.estimate_texts(table)]
+    return ["How the estimates came about:", grid(wording.ESTIMATE_HEADER, rows, left=1)] if rows else []
 
 
 def _twins(table: Table) -> list[str]:
@@ -93,13 +104,13 @@ def _evidence(table: Table) -> str:
             escape(short_hash(row.weights)),
             escape(row.run),
             escape(table.mode),
-            escape(short_hash(table.slice)),
+            escape(wording.slice_text(table)),
             escape(row.device),
             escape(wording.versions_text(table, row), _LONG),
             escape(wording.findings_text(row)),
             escape(row.verified),
             str(row.seed),
-            f"{table.n:,}",
+            wording.n_text(table),
             f"{row.forwards:,}",
             f"{row.backwards:,}",
             wording.seconds_text(row),

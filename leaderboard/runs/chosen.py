@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def select(records: Sequence[Record], wanted: Filter) -> list[Record]:
     ):
         if given is None or fits is None:
             continue
-        left = [r for r in kept if value(r) in fits or (option == "--suite" and r.info.suite.name in fits)]
+        left = [r for r in kept if any(_fits(run, option, fits, value) for run in _runs(r))]
         if not left:
             have = ", ".join(sorted({str(value(record)) for record in kept})) or "nothing"
             raise UsageError(f"no run fits {option} {given}; the runs that are left have {have}")
@@ -74,6 +74,15 @@ def check_attacks(attacks: Sequence[str], known: Sequence[str]) -> None:
     for name in attacks:
         if name not in {*known, WORST}:
             raise UnknownName("attack", name, sorted({*known, WORST}))
+
+
+def _runs(record: Record) -> tuple[Record, ...]:
+    """The run, or the two that were joined."""
+    return (record,) if record.joined is None else (record.joined.cheap, record.joined.dear)
+
+
+def _fits(run: Record, option: str, fits: Container[object], value: Callable[[Record], object]) -> bool:
+    return value(run) in fits or (option == "--suite" and run.info.suite.name in fits)
 
 
 def _suite(record: Record) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -46,11 +46,15 @@ class Record:
     no_pictures: str = "pictures were not asked for"
     listed: bool = False
     """Whether it is a published file whose verdict is a board's word."""
+    stages: Mapping[str, Stages] = field(default_factory=dict)
+    """Of an estimated worst case, which has no survivors; by epsilon label."""
+    joined: JoinedRuns | None = None
+    """The two runs that it was joined from."""
 
     @property
     def complete(self) -> bool:
         """Whether the run finished and every cell has a number."""
-        return self.info.status == "complete" and all(score.status == "ok" for score in self.scores.values())
+        return self.info.status == "complete" and all(score.known for score in self.scores.values())
 
     @property
     def claim(self) -> bool:
@@ -78,10 +82,36 @@ class Record:
         return self.verified.startswith("replayed ")
 
 
-def worst_is_attack(info: RunInfo) -> bool:
+@dataclass(frozen=True, eq=False)
+class Stages:
+    """An estimate sample by sample: how many of its factors saw a sample, and how many of those it stood, in order."""
+
+    depth: NDArray[np.int64]
+    """1 for samples that only the first factor's attacks saw, and so on. Shape [n], as `Record.sample_ids`."""
+    passed: NDArray[np.int64]
+    """0 for samples that are misclassified or that the first factor's attacks broke; at most `depth`."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class JoinedRuns:
+    """A cheap run on many samples and a dear one on the first of them, as one."""
+
+    cheap: Record
+    dear: Record
+    autoattack: bool
+    """Whether all four parts of AutoAttack's standard version stand in it."""
+
+    @property
+    def words(self) -> str:
+        """``fgsm-pgd@1 on 2,000 x standard@1 on 200``."""
+        return " x ".join(f"{r.info.suite.label} on {r.info.data.n:,}" for r in (self.cheap, self.dear))
+
+
+def worst_is_attack(record: Record) -> bool:
     """Whether worst case and attack are the same by construction: a single attack, which inherits its witnesses."""
-    attacks = info.suite.attacks
-    return len(attacks) == 1 and attacks[0].iterative and MODES[info.mode].inherits != "never"
+    attacks = record.info.suite.attacks
+    alone = len(attacks) == 1 and attacks[0].iterative and MODES[record.info.mode].inherits != "never"
+    return alone and record.joined is None
 
 
 Survivors = NDArray[np.bool_]

@@ -11,13 +11,15 @@ import numpy as np
 from harness.evidence.costs import of_cell
 from harness.evidence.run_info import RunInfo
 from leaderboard.rows import CLEAN, WORST, ClassScore, Confusion, Detail, Spent
-from leaderboard.runs.record import CLEAN_PLACE, Record
+from leaderboard.runs.record import CLEAN_PLACE, JoinedRuns, Record
 from leaderboard.tables.checklist import checklist, command
 from leaderboard.tables.danger import danger, ranked
 
 
 def detail_of(record: Record) -> Detail:
     """Everything beyond the table, of one record."""
+    if record.joined is not None:
+        return _joined(record, record.joined)
     names = [str(name) for name in record.info.classes or ()]
     return Detail(
         card=record.info.card or {},
@@ -28,6 +30,21 @@ def detail_of(record: Record) -> Detail:
         facts=_facts(record.info),
         spent=_spent(record),
         pictures=record.pictures,
+        no_pictures=record.no_pictures,
+    )
+
+
+def _joined(record: Record, joined: JoinedRuns) -> Detail:
+    """Of a joined row what it was joined from; the rest stands with the two runs, whose samples it is about."""
+    return Detail(
+        card=record.info.card or {},
+        classes=(),
+        confusions=(),
+        checklist=(),
+        command="",
+        facts={"on all samples": joined.cheap.folder.name, "on the first of them": joined.dear.folder.name},
+        spent=(),
+        pictures=(),
         no_pictures=record.no_pictures,
     )
 

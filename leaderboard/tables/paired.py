@@ -11,6 +11,7 @@ import numpy as np
 from harness.errors import BadRun
 from leaderboard.rows import WORST, Difference, Pair, Score
 from leaderboard.runs.record import CLEAN_PLACE, Place, Record, worst_is_attack
+from leaderboard.tables.estimate_pairs import compare_estimates
 from leaderboard.tables.statistics import ALPHA, Paired, compare_pair, holm
 
 
@@ -23,9 +24,9 @@ class PairedCell:
     paired: Paired
     p_holm: float
     """Corrected over all cells of this comparison."""
-    only_a: np.ndarray
-    """Ids of the samples that only a gets right, ascending."""
-    only_b: np.ndarray
+    only_a: np.ndarray | None
+    """Ids of the samples that only a gets right, ascending; None of estimates."""
+    only_b: np.ndarray | None
 
     @property
     def significant(self) -> bool:
@@ -42,7 +43,7 @@ def places(record: Record, only: Sequence[str] = ()) -> list[Place]:
     """
     suite = record.info.suite
     attacks = [attack.id for attack in suite.attacks]
-    attacks += [] if worst_is_attack(record.info) and WORST not in only else [WORST]
+    attacks += [] if worst_is_attack(record) and WORST not in only else [WORST]
     attacks = [attack for attack in attacks if not only or attack in only]
     return [CLEAN_PLACE, *((attack, label) for attack in attacks for label in suite.labels)]
 
@@ -95,20 +96,55 @@ def paired_cells(a: Record, b: Record, attacks: Sequence[str] = ()) -> tuple[lis
     Raises:
         BadRun: the runs hold other samples, though their slice has the same name.
     """
-    common = [place for place in places(a, attacks) if place in a.survivors and place in b.survivors]
+    common = [place for place in places(a, attacks) if a.scores[place].known and b.scores[place].known]
     if common and not (np.array_equal(a.sample_ids, b.sample_ids) and np.array_equal(a.labels, b.labels)):
         raise BadRun(f"runs {a.folder} and {b.folder} name the same data slice but hold other samples; verify both")
-    pairs = [compare_pair(a.survivors[place], b.survivors[place]) for place in common]
-    adjusted = holm([pair.p for pair in pairs])
+    pairs = differences(a, b, common)
+    adjusted = holm([pairs[place].p for place in common])
     cells = [
         PairedCell(
             a=a.scores[place],
             b=b.scores[place],
-            paired=pair,
+            paired=pairs[place],
             p_holm=p,
-            only_a=a.sample_ids[a.survivors[place] & ~b.survivors[place]],
-            only_b=a.sample_ids[b.survivors[place] & ~a.survivors[place]],
+            only_a=_only(a, b, place),
+            only_b=_only(b, a, place),
         )
-        for place, pair, p in zip(common, pairs, adjusted, strict=True)
+        for place, p in zip(common, adjusted, strict=True)
     ]
     return cells, [place for place in places(a, attacks) if place not in common]
+
+
+def differences(a: Record, b: Record, of: Sequence[Place]) -> dict[Place, Paired]:
+    """The difference of two runs on the same samples in each of these cells, which both have.
+
+    Counts are compared by McNemar's test, estimates by the difference of the two; one with the other is not.
+    """
+    found = {p: compare_pair(a.survivors[p], b.survivors[p]) for p in of if p in a.survivors and p in b.survivors}
+    labels = [label for attack, label in of if attack == WORST and label in a.stages and label in b.stages]
+    if labels:
+        sides = [[(r.scores[WORST, label].estimate, r.stages[label]) for label in labels] for r in (a, b)]
+        one, other = ([(e, stages) for e, stages in side if e is not None] for side in sides)
+        found |= zip([(WORST, label) for label in labels], compare_estimates(one, other), strict=True)
+    return found
+
+
+def worst_differences(records: Sequence[Record], label: str) -> dict[tuple[int, int], tuple[float, float]]:
+    """For each pair of records by place the difference of their worst cases at one epsilon, and its p value.
+
+    Estimates are shown no higher than at a smaller epsilon, so all up to this one are compared.
+    """
+    found = {}
+    grid = records[0].info.suite.labels
+    upto = [(WORST, other) for other in grid[: grid.index(label) + 1]]
+    for i, j in combinations(range(len(records)), 2):
+        a, b = records[i], records[j]
+        pair = differences(a, b, upto if a.stages or b.stages else upto[-1:])[WORST, label]
+        found[i, j] = (pair.difference, pair.p)
+    return found
+
+
+def _only(a: Record, b: Record, place: Place) -> np.ndarray | None:
+    if place not in a.survivors or place not in b.survivors:
+        return None
+    return a.sample_ids[a.survivors[place] & ~b.survivors[place]]

@@ -6,9 +6,8 @@ All of it is about the sampling of images: none of it covers the seeds of attack
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from statistics import NormalDist
 
 import numpy as np
@@ -56,21 +55,25 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def rank_intervals(survivors: Sequence[Survivors], alpha: float = ALPHA) -> list[tuple[int, int]]:
-    """For each model the ranks it may have: [1 + models significantly better, N - models significantly worse].
+def ranks(
+    count: int, compared: Mapping[tuple[int, int], tuple[float, float]], alpha: float = ALPHA
+) -> list[tuple[int, int]]:
+    """For each of `count` models the ranks it may have: [1 + models significantly better, N - significantly worse].
 
-    Every pair is compared by exact McNemar, Holm-corrected over all pairs.
+    Args:
+        count: How many models.
+        compared: For each pair of places the difference, first minus second, and its p value, which is corrected here
+            (Holm) over all pairs.
+        alpha: Level of significance.
     """
-    pairs = list(combinations(range(len(survivors)), 2))
-    counts = [discordant(survivors[i], survivors[j]) for i, j in pairs]
-    adjusted = holm([mcnemar_exact(*count) for count in counts])
-    better, worse = [0] * len(survivors), [0] * len(survivors)
-    for (i, j), (only_i, only_j), p in zip(pairs, counts, adjusted, strict=True):
+    adjusted = holm([p for _, p in compared.values()])
+    better, worse = [0] * count, [0] * count
+    for ((i, j), (difference, _)), p in zip(compared.items(), adjusted, strict=True):
         if p <= alpha:
-            winner, loser = (i, j) if only_i > only_j else (j, i)
+            winner, loser = (i, j) if difference > 0 else (j, i)
             better[loser] += 1
             worse[winner] += 1
-    return [(1 + better[i], len(survivors) - worse[i]) for i in range(len(survivors))]
+    return [(1 + better[i], count - worse[i]) for i in range(count)]
 
 
 def n_to_separate(only_a: int, only_b: int, n: int, power: float = 0.8, alpha: float = ALPHA) -> int | None:
@@ -91,20 +94,17 @@ class Paired:
     """Two models on the same samples, in one cell."""
 
     n: int
-    only_a: int
-    """Samples that a classifies correctly and b does not."""
-    only_b: int
+    difference: float
+    """Accuracy of a minus accuracy of b."""
+    only_a: int | None
+    """Samples that a classifies correctly and b does not; None where not all were attacked."""
+    only_b: int | None
     p: float
-    """Exact McNemar, two-sided, uncorrected."""
+    """Two-sided, uncorrected: exact McNemar, of estimates see `estimate_pairs`."""
     interval: tuple[float, float]
-    """95 % paired bootstrap interval of the difference."""
+    """95 %, of the difference: paired bootstrap, of estimates see `estimate_pairs`."""
     needed: int | None
-    """Samples needed to separate the two with a power of 80 %; None if they do equally well."""
-
-    @property
-    def difference(self) -> float:
-        """Accuracy of a minus accuracy of b."""
-        return (self.only_a - self.only_b) / self.n
+    """Samples needed to separate the two with a power of 80 %; None if they do equally well, and for estimates."""
 
 
 def compare_pair(a: Survivors, b: Survivors, seed: int = 0) -> Paired:
@@ -112,6 +112,7 @@ def compare_pair(a: Survivors, b: Survivors, seed: int = 0) -> Paired:
     only_a, only_b = discordant(a, b)
     return Paired(
         n=len(a),
+        difference=(only_a - only_b) / len(a),
         only_a=only_a,
         only_b=only_b,
         p=mcnemar_exact(only_a, only_b),

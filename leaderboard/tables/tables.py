@@ -8,11 +8,11 @@ from typing import Any
 
 from harness.evidence.run_info import RunInfo
 from harness.evidence.suite_label import definition, shown_label
-from leaderboard.rows import WORST, Column, Note, Other, Ranking, Row, Spent, Table
-from leaderboard.runs.record import CLEAN_PLACE, Record, worst_is_attack
+from leaderboard.rows import CLEAN, WORST, Column, Note, Other, Ranking, Row, Score, Source, Sources, Spent, Table
+from leaderboard.runs.record import CLEAN_PLACE, JoinedRuns, Record, worst_is_attack
 from leaderboard.tables.detail import detail_of
-from leaderboard.tables.paired import pairs_of
-from leaderboard.tables.statistics import ALPHA, rank_intervals
+from leaderboard.tables.paired import pairs_of, worst_differences
+from leaderboard.tables.statistics import ALPHA, ranks
 from leaderboard.text import short_hash
 
 TableKey = tuple[str, str, str, int, str, str, str, tuple[str, ...]]
@@ -81,10 +81,12 @@ def _reason(record: Record, best: Record) -> str:
 
 
 def grouped(records: Sequence[Record]) -> list[list[Record]]:
-    """Records that may be compared, group by group, in the order of their keys."""
-    groups: dict[TableKey, list[Record]] = {}
+    """Records that may be compared, group by group, in the order of their keys; joined ones behind all others."""
+    groups: dict[tuple[Any, ...], list[Record]] = {}
     for record in records:
-        groups.setdefault(table_key(record.info), []).append(record)
+        runs = () if record.joined is None else (record.joined.cheap, record.joined.dear)
+        pair = tuple(table_key(run.info) for run in runs)
+        groups.setdefault((bool(pair), table_key(record.info), pair), []).append(record)
     return [group for _, group in sorted(groups.items())]
 
 
@@ -121,7 +123,8 @@ def with_attacks(table: Table, attacks: Sequence[str]) -> Table:
     rows = []
     for row in table.rows:
         shown = tuple(score for score in row.cells if score.attack in attacks)
-        rows.append(replace(row, cells=shown, unshown=tuple(s for s in row.cells if s.attack not in attacks)))
+        hidden = tuple(score for score in row.cells if score.attack not in attacks)
+        rows.append(replace(row, cells=shown, unshown=(*row.unshown, *hidden)))
     same = table.worst_is_attack and bool(columns)
     return replace(table, attacks=columns, rows=tuple(rows), worst_is_attack=same)
 
@@ -147,18 +150,9 @@ def _table(group: Sequence[Record], claims: bool) -> Table:
         definition=definition(suite),
         mode=info.mode,
         grid=tuple(suite.labels),
-        attacks=tuple(
-            Column(
-                attack=a.id,
-                tool=a.tool,
-                caveats=a.caveats,
-                method=a.method,
-                iterative=a.iterative,
-                params=dict(a.params),
-            )
-            for a in suite.attacks
-        ),
-        worst_is_attack=worst_is_attack(info),
+        attacks=_columns(info),
+        worst_is_attack=worst_is_attack(believed[0]),
+        joined=_sources(believed[0].joined),
         ranking=ranking,
         rows=tuple(row for row, _ in rows),
         others=tuple(
@@ -168,6 +162,37 @@ def _table(group: Sequence[Record], claims: bool) -> Table:
         pairs=tuple(pairs_of([record for _, record in rows])),
         classes=next((tuple(r.info.classes) for r in believed if r.info.classes), ()),
     )
+
+
+def _columns(info: RunInfo) -> tuple[Column, ...]:
+    return tuple(
+        Column(
+            attack=a.id,
+            tool=a.tool,
+            caveats=a.caveats,
+            method=a.method,
+            iterative=a.iterative,
+            params=dict(a.params),
+        )
+        for a in info.suite.attacks
+    )
+
+
+def _sources(joined: JoinedRuns | None) -> Sources | None:
+    """What the rows of a table of joined runs were joined from."""
+    if joined is None:
+        return None
+    cheap, dear = (
+        Source(
+            suite=shown_label(record.info.suite),
+            definition=definition(record.info.suite),
+            slice=record.info.data.slice,
+            n=record.info.data.n,
+            attacks=_columns(record.info),
+        )
+        for record in (joined.cheap, joined.dear)
+    )
+    return Sources(cheap, dear, joined.autoattack)
 
 
 def _same_weights(record: Record, chosen: Sequence[Record], known: Mapping[str, str]) -> list[Note]:
@@ -191,13 +216,13 @@ def _rank(records: Sequence[Record], claims: bool) -> tuple[Ranking | None, dict
     able = [
         i
         for i, record in enumerate(records)
-        if record.standing >= (1 if claims else 2) and any((WORST, label) in record.survivors for label in grid)
+        if record.standing >= (1 if claims else 2) and any(record.scores[WORST, label].known for label in grid)
     ]
     judges = [i for i in able if records[i].complete] or able
     for label in reversed(grid):
-        if judges and all((WORST, label) in records[i].survivors for i in judges):
-            ranked = [i for i in able if (WORST, label) in records[i].survivors]
-            intervals = rank_intervals([records[i].survivors[WORST, label] for i in ranked])
+        if judges and all(records[i].scores[WORST, label].known for i in judges):
+            ranked = [i for i in able if records[i].scores[WORST, label].known]
+            intervals = ranks(len(ranked), worst_differences([records[i] for i in ranked], label))
             return Ranking(label, len(ranked), ALPHA), dict(zip(ranked, intervals, strict=True))
     return None, {}
 
@@ -239,6 +264,7 @@ def _row(record: Record, label: str, rank: tuple[int, int] | None) -> Row:
     card = info.card or {}
     suite = info.suite
     detail = detail_of(record)
+    runs = (record,) if record.joined is None else (record.joined.cheap, record.joined.dear)
     return Row(
         label=label,
         model=info.model.name,
@@ -251,10 +277,10 @@ def _row(record: Record, label: str, rank: tuple[int, int] | None) -> Row:
         clean=record.scores[CLEAN_PLACE],
         cells=tuple(record.scores[attack.id, e] for attack in suite.attacks for e in suite.labels),
         worst=tuple(record.scores[WORST, e] for e in suite.labels),
-        seconds=_seconds(info, detail.spent),
-        device=info.device.name,
+        seconds=_seconds(info, detail.spent) if record.joined is None else _both_seconds(record.joined),
+        device="; ".join(dict.fromkeys(run.info.device.name for run in runs)),
         versions=dict(info.versions),
-        tools={attack.id: attack.tool_version for attack in suite.attacks},
+        tools={attack.id: attack.tool_version for run in reversed(runs) for attack in run.info.suite.attacks},
         # Why no fast copy was made concerns speed alone.
         findings=tuple(note for note in record.findings if note.check != "copy"),
         grade=record.grade,
@@ -263,6 +289,20 @@ def _row(record: Record, label: str, rank: tuple[int, int] | None) -> Row:
         run=record.folder.name,
         finished=info.finished or "",
         detail=detail,
+        unshown=_beside(record),
+    )
+
+
+def _beside(record: Record) -> tuple[Score, ...]:
+    """Cells of a joined row's two runs that do not stand in its table, for their cost."""
+    if record.joined is None:
+        return ()
+    runs = (record.joined.cheap, record.joined.dear)
+    cells = ((run, place, score) for run in runs for place, score in run.scores.items())
+    return tuple(
+        score
+        for run, place, score in cells
+        if place[0] not in (CLEAN, WORST) and (run is record.joined.dear or place not in record.scores)
     )
 
 
@@ -273,6 +313,12 @@ def _seconds(info: RunInfo, spent: Sequence[Spent]) -> float | None:
         return round(sum(known), 3)
     # A run without a ledger tells the time of its own sessions, in which units taken over cost nothing.
     return None if info.reused else float(info.seconds)
+
+
+def _both_seconds(joined: JoinedRuns) -> float | None:
+    told = [_seconds(run.info, detail_of(run).spent) for run in (joined.cheap, joined.dear)]
+    known = [seconds for seconds in told if seconds is not None]
+    return round(sum(known), 3) if len(known) == len(told) else None
 
 
 def _trained_for(threat: Mapping[str, Any]) -> str | None:

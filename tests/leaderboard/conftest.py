@@ -59,13 +59,15 @@ def write_run(
     unknown: Mapping[tuple[str, str], Sequence[int]] | None = None,
     classes: Sequence[str] | None = None,
     witnesses: Any = None,
+    ids: Sequence[int] | None = None,
     info: Mapping[str, Any] | None = None,
 ) -> Path:
     """One run. `without` leaves out units (attack, epsilon label); `unknown` marks samples of a cell as not run.
 
-    Sample ids are 0..n-1 and labels id % 43; what is wrong or broken is read as the next class. `witnesses` is a table
-    of `harness.evidence.witnesses`.
+    Sample ids are 0..n-1, or `ids`, and labels id % 43; what is wrong or broken is read as the next class.
+    `witnesses` is a table of `harness.evidence.witnesses`.
     """
+    n = n if ids is None else len(ids)
     attacks = list(attacks or [attack_info("pgd-20", steps=20)])
     epsilons = [parse_epsilon(label, norm) for label in grid]
     told = info or {}
@@ -96,8 +98,8 @@ def write_run(
         "findings": list(findings), "status": status, "finished": finished, "seconds": 12.5,
     }  # fmt: skip
     store = RunStore.create(results, name)
-    ids = np.arange(n)
-    right = ~np.isin(ids, list(wrong))
+    ids = np.arange(n) if ids is None else np.array(ids)
+    right, place = ~np.isin(ids, list(wrong)), {int(i): at for at, i in enumerate(ids)}
     tables = [_clean(ids, right)]
     store.write(Unit(fact.CLEAN, "0", 0), tables[0], witnesses)
     for attack in attacks:
@@ -107,10 +109,11 @@ def write_run(
                 continue
             outcomes = ["survived" if ok else "clean_wrong" for ok in right]
             for i, smallest in lethal.items():
-                if right[i] and smallest <= epsilon.value:
-                    outcomes[i] = "witness" if smallest == epsilon.value or not attack["iterative"] else "inherited"
+                here = place[i]
+                if right[here] and smallest <= epsilon.value:
+                    outcomes[here] = "witness" if smallest == epsilon.value or not attack["iterative"] else "inherited"
             for i in (unknown or {}).get((attack["id"], epsilon.label), ()):
-                outcomes[i] = "not_run"
+                outcomes[place[i]] = "not_run"
             table = _attacked(ids, attack["id"], epsilon.value, epsilon.label, outcomes)
             store.write(Unit(attack["id"], epsilon.label, 0), table, None)
             tables.append(table)

@@ -10,8 +10,10 @@ import typer
 from repository import ROOT
 from typer.main import get_command
 
-from leaderboard import cli
+from leaderboard import cli, site, wording
 from leaderboard.compare.requirements import parse
+from leaderboard.render import markdown
+from leaderboard.rows import Table
 
 DOCS = ROOT / "docs"
 COMMANDS = {"leaderboard": cli.leaderboard, "compare": cli.compare, "gate": cli.gate}
@@ -46,3 +48,58 @@ def test_every_requirement_of_the_table_parses() -> None:
     assert len(rows) == 5
     for row in rows:
         parse(row)
+
+
+def markdown_tables(text: str) -> list[list[list[str]]]:
+    """Every table of a page, as rows of cells; the row of dashes is left out."""
+    blocks = re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE)
+    rows = [[[cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines()] for block in blocks]
+    return [[row for row in table if not all(re.fullmatch(r":?-+:?", cell) for cell in row)] for table in rows]
+
+
+@pytest.fixture(scope="module")
+def board() -> list[Table]:
+    return site.tables_of(ROOT / site.PUBLISHED)
+
+
+def figures(table: Table, model: str) -> dict[str, str]:
+    """What a table says of a model, by column: ``pgd-20 4/255``, ``worst 4/255``, ``clean 0``."""
+    (row,) = [row for row in table.rows if row.model == model]
+    scores = (row.clean, *row.cells, *row.worst)
+    return {f"{score.attack} {score.epsilon_label}": wording.number_text(score) for score in scores}
+
+
+def test_readme_s_table_is_of_one_slice(board) -> None:
+    """AutoAttack's few images beside PGD's many would claim a difference that is one of images."""
+    (table,) = [t for t in markdown_tables((ROOT / "README.md").read_text(encoding="utf-8")) if "clean" in t[0]]
+    joined = next(t for t in board if t.joined is not None)
+    whole = next(
+        t for t in board if t.joined is None and (t.slice, t.suite) == (joined.slice, joined.joined.cheap.suite)
+    )
+    wanted = ["clean 0", *(f"pgd-20 {label}" for label in whole.grid), *(f"worst {label}" for label in joined.grid)]
+    assert [cell.rpartition(" ")[2] for cell in table[0][1:]] == ["clean", *whole.grid, *joined.grid]
+    assert {row[0].strip("`") for row in table[1:]} == {row.model for row in joined.rows}
+    for name, *cells in table[1:]:
+        model = name.strip("`")
+        known = {**figures(whole, model), **figures(joined, model)}
+        assert cells == [known[column] for column in wanted], model
+        assert all(cell.endswith(" est.") for cell in cells[5:])
+
+
+def test_no_table_of_the_board_mixes_slices(board) -> None:
+    """Every figure of a section is the one its table has, and a section names one slice, or the two that it joins."""
+    text = (ROOT / site.MARKDOWN).read_text(encoding="utf-8")
+    sections = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    assert len(sections) == len(board)
+    for section, table in zip(sections, board, strict=True):
+        (evidence,) = [t for t in markdown_tables(section) if "slice" in t[0]]
+        places = [evidence[0].index(name) for name in ("slice", "n")]
+        assert {tuple(row[place] for place in places) for row in evidence[1:]} == {
+            (wording.slice_text(table), wording.n_text(table))
+        }
+        (scores,) = [t for t in markdown_tables(section) if "clean" in t[0]]
+        for row in scores[1:]:
+            found = next(r for r in table.rows if markdown.escape(r.label) == row[1])
+            shown = (found.clean, *found.cells, *(() if table.worst_is_attack else found.worst))
+            assert row[5:] == [wording.score_text(score) for score in shown]
+            assert {score.n for score in shown} == {table.n}

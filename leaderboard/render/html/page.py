@@ -47,7 +47,7 @@ class Measured:
         """Each attack, and the worst case, with its scores up the grid."""
         names = [column.attack for column in self.table.attacks]
         found = [(name, [score for score in self.row.cells if score.attack == name]) for name in names]
-        return found if self.table.worst_is_attack else [*found, ("worst case", list(self.row.worst))]
+        return found if self.table.worst_is_attack else [*found, (wording.worst_name(self.table), list(self.row.worst))]
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,8 @@ def render(tables: Sequence[Table], title: str = "", verdicts: Sequence[Verdict]
 
 def _weight(table: Table) -> tuple[int, int, int]:
     """What a visitor sees first: the table with the most models, of those with the most tools, then the most images."""
-    return len(table.rows), len({column.tool for column in table.attacks}), table.n
+    attacks = [*table.attacks, *(table.joined.dear.attacks if table.joined else ())]
+    return len(table.rows), len({column.tool for column in attacks}), table.n
 
 
 def _pages(measured: Sequence[Measured], numbers: Mapping[ModelKey, int]) -> list[Page]:

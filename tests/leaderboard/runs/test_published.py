@@ -403,7 +403,7 @@ def test_a_damaged_file_is_refused_in_a_line(published, change) -> None:
 def test_the_pages_are_generated_from_the_files_alone(published, tmp_path, capsys) -> None:
     assert site.main([str(tmp_path)]) == 0
     text = (tmp_path / "LEADERBOARD.md").read_text(encoding="utf-8")
-    assert text == site.as_markdown(make_tables(collect([published])))
+    assert text == site.as_markdown(site.tables_of(published))
     for line in text.splitlines():
         if line.startswith("![Curves"):
             assert (tmp_path / line.rpartition("(")[2].rstrip(")")).read_text(encoding="utf-8").startswith("<?xml")
@@ -422,10 +422,9 @@ def test_markdown_without_pictures_is_what_the_command_prints(published) -> None
 @pytest.mark.skipif(not COMMITTED, reason="nothing is published yet")
 def test_the_committed_markdown_comes_from_the_committed_files() -> None:
     text = (ROOT / site.MARKDOWN).read_text(encoding="utf-8")
-    assert text == site.as_markdown(make_tables(collect([ROOT / site.PUBLISHED]))), "run `make leaderboard`"
-    assert {path.name for path in (ROOT / site.PUBLISHED).glob("*.svg")} == set(
-        site.pictures(make_tables(collect([ROOT / site.PUBLISHED]))).values()
-    )
+    tables = site.tables_of(ROOT / site.PUBLISHED)
+    assert text == site.as_markdown(tables), "run `make leaderboard`"
+    assert {path.name for path in (ROOT / site.PUBLISHED).glob("*.svg")} == set(site.pictures(tables).values())
 
 
 @pytest.mark.skipif(not COMMITTED, reason="nothing is published yet")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -16,10 +17,16 @@ from leaderboard.tables.statistics import (
     holm,
     n_to_separate,
     paired_bootstrap,
-    rank_intervals,
+    ranks,
 )
 
 COUNT = st.integers(0, 3000)
+
+
+def rank_intervals(alive: list[np.ndarray]) -> list[tuple[int, int]]:
+    """Ranks by exact McNemar of every pair."""
+    pairs = {(i, j): compare_pair(alive[i], alive[j]) for i, j in combinations(range(len(alive)), 2)}
+    return ranks(len(alive), {place: (pair.difference, pair.p) for place, pair in pairs.items()})
 
 
 def survivors(n: int, *lost: int) -> np.ndarray:

@@ -1,0 +1,203 @@
+"""Joined rows wherever results are read: every format, the curves, compare, the gate, published files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+
+import pytest
+
+from harness.base.order import fixed_order
+from harness.errors import UsageError
+from harness.trust.ledger import content_hash, ledger_path
+from leaderboard import cli, site, wording
+from leaderboard.figures.choose import figure
+from leaderboard.render import csv as csv_file
+from leaderboard.render import json as json_file
+from leaderboard.render import latex, markdown
+from leaderboard.render.html import page
+from leaderboard.rows import Table
+from leaderboard.runs.collect import collect
+from leaderboard.tables.joining import with_joined
+from leaderboard.tables.tables import make_tables, with_attacks
+
+E4, E8 = "4/255", "8/255"
+ORDER = fixed_order(300)
+MANY, FEW = sorted(ORDER[:200].tolist()), sorted(ORDER[:80].tolist())
+FIRST, REST = ORDER[:80].tolist(), ORDER[80:200].tolist()
+
+
+def measure(runs, model: str, fallen: int, broken: int, **options) -> None:
+    """PGD breaks `fallen` fifths of the samples at 8/255, on both parts alike; the dear attack `broken` drawn ones."""
+    pgd = dict.fromkeys([*FIRST[: fallen * 16], *REST[: fallen * 24]], E8)
+    dear = dict.fromkeys(FIRST[fallen * 16 : fallen * 16 + broken], E8)
+    attack = runs.attack("aa", tool="autoattack") | {
+        "method": "standard", "components": ["apgd-ce", "apgd-t", "fab-t", "square"], "params": {},
+    }  # fmt: skip
+    told = {"grid": (E4, E8), "card": {"defense": model}} | options
+    runs.write(model, {"pgd-20": pgd}, ids=MANY, **told)
+    runs.write(model, {"aa": dear}, ids=FEW, suite="aa@1", attacks=[attack], slice_="sha256:" + "b" * 64, **told)
+
+
+@pytest.fixture
+def measured(runs):
+    measure(runs, "weak", fallen=3, broken=8)
+    measure(runs, "strong", fallen=1, broken=8)
+    return runs
+
+
+@pytest.fixture
+def table(measured) -> Table:
+    return next(t for t in make_tables(with_joined(collect([measured.folder]))) if t.joined is not None)
+
+
+def test_the_heading_names_both_runs_and_the_text_both_targets(table) -> None:
+    assert wording.titles([table]) == ["signs, linf, joined: pgd@1 on 200 x aa@1 on 80, observed"]
+    text = markdown.render([table])
+    assert "the share of all 200 samples that pgd-20 leave, times the share that aa leave of those" in text
+    assert "cover the accuracy on images of this kind; those of the slice cover what all attacks would leave" in text
+    assert "AutoAttack's verdict 4/255 | AutoAttack's verdict 8/255 |" in text
+    assert "| weak | 8/255 | 80 of 200 x 24 of 32 | 30.0 \\[" in text
+    row = next(line for line in text.splitlines() if line.startswith("| 2 | weak"))
+    assert " est. |" in row
+    assert "…" not in text
+
+
+def test_ranks_come_from_the_estimates(table) -> None:
+    assert [(row.label, row.rank) for row in table.rows] == [("strong", (1, 1)), ("weak", (2, 2))]
+    assert table.rows[0].worst[1].accuracy == pytest.approx(160 / 200 * 56 / 64)
+
+
+def test_csv_has_factors_and_the_second_suite(table) -> None:
+    lines = list(csv.DictReader(io.StringIO(csv_file.render([table]))))
+    (line,) = [x for x in lines if (x["model"], x["attack"], x["epsilon_label"]) == ("weak", "worst", E8)]
+    assert (line["status"], line["correct"], line["factors"]) == ("estimated", "", "80/200 24/32")
+    assert float(line["accuracy"]) == pytest.approx(0.3)
+    assert (
+        float(line["ci95_low"]) < float(line["slice_low"]) < 0.3 < float(line["slice_high"]) < float(line["ci95_high"])
+    )
+    assert (line["n"], line["joined_suite"], line["joined_n"]) == ("200", "aa@1", "80")
+    (clean,) = [x for x in lines if (x["model"], x["attack"]) == ("weak", "clean")]
+    assert (clean["factors"], clean["slice_low"], clean["status"]) == ("", "", "ok")
+
+
+def test_json_has_the_estimate_and_what_was_joined(table) -> None:
+    (told,) = json.loads(json_file.render([table]))["data"]["tables"]
+    assert (told["joined"]["cheap"]["suite"], told["joined"]["dear"]["n"], told["joined"]["autoattack"]) == (
+        "pgd@1", 80, True,
+    )  # fmt: skip
+    weak = next(row for row in told["rows"] if row["model"] == "weak")
+    score = weak["worst"][1]
+    assert (score["status"], score["correct"], weak["complete"]) == ("estimated", None, True)
+    assert score["accuracy"] == pytest.approx(0.3)
+    assert score["estimate"]["factors"] == [
+        {"attacks": ["pgd-20"], "n": 200, "kept": 80, "drawn": 200},
+        {"attacks": ["aa"], "n": 80, "kept": 24, "drawn": 32},
+    ]
+
+
+def test_latex_marks_estimates_and_says_what_they_are(table) -> None:
+    text = latex.render([table])
+    assert r"30.0 est." in text
+    assert "AutoAttack's verdict" in text
+    assert "est.: an estimate, the share of all 200 samples" in text
+    assert "30.0 est." in latex.render([table], ["model", "worst@8/255"], intervals=False)
+
+
+def test_the_page_marks_estimates_and_shows_their_factors(table) -> None:
+    text = page.render([table])
+    assert 'class="num score estimated"' in text
+    assert "How the estimates came about" in text
+    assert "80 of 200 x 24 of 32" in text
+    assert "Joined from weak-pgd-" in text
+
+
+def test_curves_of_estimates_are_broken_lines(measured) -> None:
+    joined = [record for record in with_joined(collect([measured.folder])) if record.joined is not None]
+    panels, caption = figure(joined)
+    assert [panel.title for panel in panels] == ["pgd-20", "AutoAttack's verdict, estimated"]
+    assert [[curve.estimated for curve in panel.curves] for panel in panels] == [[False, False], [True, True]]
+    points = next(curve for curve in panels[1].curves if curve.label == "weak").points
+    assert [point.accuracy for point in points] == pytest.approx([1.0, 1.0, 0.3])
+    assert "Broken lines: estimates" in caption
+    assert "n = 200 x 80" in caption
+
+
+def test_a_column_that_is_left_out_still_costs(table) -> None:
+    row = table.rows[0]
+    hidden = with_attacks(table, ["worst"]).rows[0]
+    assert (hidden.forwards, hidden.backwards) == (row.forwards, row.backwards)
+    assert row.forwards > sum(score.forwards for score in row.cells) > 0
+
+
+def test_compare_has_both_estimates_and_no_samples(measured, call, capsys) -> None:
+    assert call(cli.compare, "strong", "weak", measured.folder, "--joined", "--json") == 0
+    (found,) = json.loads(capsys.readouterr().out)["data"]["comparisons"]
+    cell = next(c for c in found["cells"] if (c["attack"], c["epsilon_label"]) == ("worst", E8))
+    assert (cell["only_a"], cell["only_b"], cell["n_needed"]) == (None, None, None)
+    assert cell["difference"] == cell["a"]["accuracy"] - cell["b"]["accuracy"] == pytest.approx(0.4)
+    assert cell["significant"]
+    assert call(cli.compare, "strong", "weak", measured.folder) == 0
+    assert capsys.readouterr().out.count("## A: strong, B: weak") == 3, "both runs' tables, and the joined one"
+
+
+def test_the_command_shows_them_beside_or_alone_or_not(measured, call, capsys) -> None:
+    found = {}
+    for words in ((), ("--joined",), ("--no-join",), ("--suite", "aa"), ("--joined", "--suite", "aa"), ("--n", 80)):
+        assert call(cli.leaderboard, measured.folder, *words) == 0
+        headings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("## ")]
+        found[words] = (len(headings), sum("joined:" in line for line in headings))
+    assert found == {
+        (): (3, 1), ("--joined",): (1, 1), ("--no-join",): (2, 0), ("--suite", "aa"): (1, 0),
+        ("--joined", "--suite", "aa"): (1, 1), ("--n", 80): (1, 0),
+    }  # fmt: skip
+
+
+def test_what_cannot_be_joined_is_told(runs, call, capsys) -> None:
+    measure(runs, "m", 1, 1)
+    runs.write("m", ids=FEW, wrong=[FEW[0]], suite="other@1", attacks=[runs.attack("x")], grid=(E8,))
+    assert call(cli.leaderboard, runs.folder) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "are not joined: 1 of 80 clean predictions" in line
+    with pytest.raises(UsageError, match="no two runs can be joined"):
+        call(cli.leaderboard, runs.elsewhere("alone").write("m"), "--joined")
+
+
+def test_plot_takes_the_joined_table(measured, call, tmp_path) -> None:
+    with pytest.raises(UsageError, match=r"3 tables fit.*--joined or --no-join"):
+        call(cli.plot, measured.folder, "-o", tmp_path / "a.svg")
+    assert call(cli.plot, measured.folder, "-o", tmp_path / "a.svg", "--joined") == 0
+
+
+def test_the_gate_judges_estimates_and_with_confidence_by_their_interval(measured, call, capsys) -> None:
+    allow = [word for check in ("P8", "P9", "P16") for word in ("--allow", check)]
+
+    def judged(floor: float, *words: str) -> dict[str, bool]:
+        call(cli.gate, measured.folder, "--require", f"worst@8/255>={floor}", "--json", *allow, *words)
+        verdicts = json.loads(capsys.readouterr().out)["data"]["verdicts"]
+        return {v["subject"]: v["passed"] for v in verdicts if "joined:" in v["table"] and "worst" in v["requirement"]}
+
+    (record,) = [r for r in with_joined(collect([measured.folder])) if r.joined and r.info.model.name == "weak"]
+    low = record.scores["worst", E8].ci95[0]
+    assert low < 0.29
+    assert judged(0.29) == {"weak": True, "strong": True}
+    assert judged(0.29, "--confident") == {"weak": False, "strong": True}
+    assert judged(math.floor(100 * low) / 100, "--confident") == {"weak": True, "strong": True}
+
+
+def test_published_files_join_like_their_runs(measured, tmp_path, monkeypatch, call, capsys) -> None:
+    monkeypatch.setenv("HARNESS_LEDGER", str(tmp_path / "ledger.jsonl"))
+    for run in measured.folder.iterdir():
+        line = {
+            "content": content_hash(run), "run": run.name, "verdict": "breaks verified", "evidence": "all",
+            "replayed": 0, "at_most": None, "problems": 0, "by": None, "device": "cpu", "at": "2025-01-01", "schema": 1,
+        }  # fmt: skip
+        with ledger_path().open("a", encoding="utf-8") as ledger:
+            ledger.write(json.dumps(line) + "\n")
+    assert call(cli.leaderboard, measured.folder, "--publish", tmp_path / "published", "--pictures", 0) == 0
+    assert len(list((tmp_path / "published").glob("*.run.json"))) == 4, "runs, and nothing joined"
+    assert site.tables_of(tmp_path / "published") == make_tables(with_joined(collect([measured.folder])))
+    with pytest.raises(UsageError, match="joins them again"):
+        call(cli.leaderboard, measured.folder, "--publish", tmp_path / "published", "--joined")
