@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from harness.base.estimates import Factor, Joined, Target, join
-from harness.base.statistics import wilson
+from harness.evidence.until import bound_of
 
 N = (500, 2_000, 5_000, 12_630)
 M = (30, 60, 120, 300, 400)
@@ -103,8 +103,7 @@ def _stop(stands: np.ndarray, keeps: np.ndarray, aim: float) -> tuple[Joined, in
     for end in range(CHUNK, len(stands) + CHUNK, CHUNK):
         used = min(end, len(stands))
         chosen = join(full, [Factor(int(keeps[:used].sum()), int(stands[:used].sum()))])
-        low, high = wilson(round(chosen.accuracy * len(stands)), len(stands))
-        if chosen.half_width <= aim or (high - low) / 2 > aim:  # as `harness.evidence.until.state` does
+        if chosen.half_width <= aim or bound_of(chosen.interval, len(stands)) > aim:  # as `until.state` does
             break
     return chosen, used
 

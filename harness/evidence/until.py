@@ -51,9 +51,19 @@ def widest(rows: Sequence[WorstCase]) -> float:
 
 
 def least(rows: Sequence[WorstCase]) -> float:
-    """The widest half-width that would be left if every attack ran on the whole slice, by the estimates."""
-    bounds = [wilson(round(row.robust_accuracy * row.n), row.n) for row in rows if row.robust_accuracy is not None]
-    return max(((high - low) / 2 for low, high in bounds), default=0.0)
+    """The half-width that is surely left at the widest epsilon, even if every attack ran on the whole slice."""
+    return max((bound_of(row.ci95, row.n) for row in rows if row.ci95 is not None), default=0.0)
+
+
+def bound_of(interval: tuple[float, float], n: int) -> float:
+    """The least half-width that Wilson's interval on `n` samples has for a share within `interval`.
+
+    At the estimate itself it would not do: runs whose estimate is too low, or too near to 1/2, by chance would stop for
+    that, and the intervals they stop with cover the truth less often.
+    """
+    far = max(interval, key=lambda share: abs(share - 0.5))
+    low, high = wilson(round(far * n), n)
+    return (high - low) / 2
 
 
 def state(info: RunInfo, rows: Sequence[WorstCase], counts: dict[str, int]) -> str:
@@ -114,7 +124,7 @@ def words(info: RunInfo, rows: Sequence[WorstCase], facts: pa.Table, counts: dic
     if why == REACHED:
         return f"every half-width is at most {asked:g} points ({width:.2f}) with {cost}"
     if why == OUT_OF_REACH:
-        limit = f"all {info.data.n:,} samples would leave {100 * least(rows):.2f}: measure more of them"
+        limit = f"all {info.data.n:,} samples would leave at least {100 * least(rows):.2f}: measure more of them"
         return f"half-widths of {asked:g} points are out of reach, {limit}; they are up to {width:.2f} with {cost}"
     known = f", they are up to {width:.2f}" if width < float("inf") else ""
     return f"half-widths of {asked:g} points were not reached{known}, because {why}: {cost}"

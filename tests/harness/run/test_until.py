@@ -107,7 +107,7 @@ def test_where_even_all_samples_are_too_few_it_stops_and_says_so(data, tmp_path)
     assert run.info.status == "complete"
     assert run.info.reached == {"dear": 16}
     (said,) = [finding.message for finding in run.info.findings if finding.check == "until"]
-    assert "half-widths of 1 points are out of reach, all 240 samples would leave" in said
+    assert "half-widths of 1 points are out of reach, all 240 samples would leave at least" in said
 
 
 def test_why_it_ends(run):
@@ -119,7 +119,7 @@ def test_why_it_ends(run):
     assert state(asked, [row], everyone) == ENDED
     told = words(asked, [row], run.facts, everyone, ENDED)
     assert told.startswith("half-widths of 6 points were not reached, they are up to 6.28, because the samples ended: ")
-    assert state(asked, [row], some) == OUT_OF_REACH
+    assert state(asked, [row], some) == OUT_OF_REACH  # surely: at 43.7 %, the far end of its interval, it is 6.2
     assert state(run.info, [row], some) == REACHED  # 9 points
     large = replace(row, n=12_000, surviving=6_000, full=("weak",), further=(Drawn(("dear",), 32, 20, 32),))
     assert state(asked, _shown([large]), some) == ""  # it goes on: all 12,000 would be enough
