@@ -17,7 +17,7 @@ import pyarrow as pa
 from harness.errors import BadRun, HarnessError
 from harness.evidence.store import RunStore
 from harness.inputs.registry import Registry
-from leaderboard.rows import Picture
+from leaderboard.details import Picture
 from leaderboard.runs.record import Record
 from leaderboard.tables.danger import danger, ranked
 

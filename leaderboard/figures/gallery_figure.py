@@ -11,8 +11,8 @@ from typing import Any
 from harness.base.installing import check_installed
 from harness.errors import FileError
 from harness.evidence.suite_label import shown_label
+from leaderboard.details import Picture
 from leaderboard.figures.gallery import caption
-from leaderboard.rows import Picture
 from leaderboard.runs.record import Record
 from leaderboard.tables.detail import class_name
 from leaderboard.text import one_line

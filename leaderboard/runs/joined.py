@@ -17,7 +17,7 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
-from harness.base.order import order_of
+from harness.base.order import fixed_order, order_of
 from harness.base.statistics import wilson
 from harness.base.threat import Epsilon
 from harness.errors import HarnessError
@@ -148,9 +148,8 @@ def _prefix(cheap: Record, dear: Record) -> NDArray[np.int64]:
     ids, labels = cheap.sample_ids, cheap.labels
     if not len(dear.sample_ids) or not len(ids):
         raise NotJoined(f"{_pair(cheap, dear)} are not joined: a clean pass is not complete")
-    order = _order(ids.astype("<i8").tobytes())
-    first = None if order is None else np.sort(order[: len(dear.sample_ids)])
-    if first is None or not np.array_equal(first, dear.sample_ids):
+    orders = _orders(ids.astype("<i8").tobytes())
+    if not any(np.array_equal(np.sort(order[: len(dear.sample_ids)]), dear.sample_ids) for order in orders):
         raise NotJoined(
             f"{_pair(cheap, dear)} are not joined: the samples of {dear.folder.name} are not the first"
             f" {len(dear.sample_ids):,} of {cheap.folder.name} in the fixed order"
@@ -162,8 +161,11 @@ def _prefix(cheap: Record, dear: Record) -> NDArray[np.int64]:
 
 
 @lru_cache(maxsize=64)
-def _order(ids: bytes) -> NDArray[np.int64] | None:
-    return order_of(np.frombuffer(ids, "<i8").astype(np.int64))
+def _orders(ids: bytes) -> list[NDArray[np.int64]]:
+    """The fixed orders in which these samples may have been measured: as the first of a data set, or as a set."""
+    known = np.frombuffer(ids, "<i8").astype(np.int64)
+    first = order_of(known)
+    return [known[fixed_order(len(known))], *([] if first is None else [first])]
 
 
 def _labels(record: Record, grid: Sequence[Epsilon]) -> list[str]:

@@ -25,7 +25,8 @@ from harness.errors import BadRun
 from harness.evidence.facts import SCHEMA_VERSION
 from harness.evidence.run_info import RunInfo, as_json, parse
 from harness.trust.diagnosis.names import names
-from leaderboard.rows import CLAIMED, WORST, Note, Picture, Score
+from leaderboard.details import Picture
+from leaderboard.rows import CLAIMED, WORST, Note, Score
 from leaderboard.runs.board import Listed, hash_of
 from leaderboard.runs.record import CLEAN_PLACE, Mistakes, Place, Record, Survivors
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from harness.base.modes import MODES
 from harness.evidence.run_info import RunInfo
 from harness.trust.verify.verdict import NO
-from leaderboard.rows import CLAIMED, CLEAN, UNVERIFIED, Note, Picture, Score
+from leaderboard.details import Picture
+from leaderboard.rows import CLAIMED, CLEAN, UNVERIFIED, Note, Score
 
 Place = tuple[str, str]
 """Attack id (or ``clean``, ``worst``) and epsilon label."""

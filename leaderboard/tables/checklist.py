@@ -9,7 +9,8 @@ from harness.base.modes import MODES
 from harness.evidence.given import Given
 from harness.evidence.run_info import AttackInfo, RunInfo
 from harness.inputs.registry import Registry
-from leaderboard.rows import WORST, Answer
+from leaderboard.details import Answer
+from leaderboard.rows import WORST
 from leaderboard.runs.record import CLEAN_PLACE, Record
 from leaderboard.text import short_hash
 

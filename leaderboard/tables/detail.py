@@ -10,7 +10,8 @@ import numpy as np
 
 from harness.evidence.costs import of_cell
 from harness.evidence.run_info import RunInfo
-from leaderboard.rows import CLEAN, WORST, ClassScore, Confusion, Detail, Spent
+from leaderboard.details import ClassScore, Confusion, Detail, Spent
+from leaderboard.rows import CLEAN, WORST
 from leaderboard.runs.record import CLEAN_PLACE, JoinedRuns, Record
 from leaderboard.tables.checklist import checklist, command
 from leaderboard.tables.danger import danger, ranked
@@ -108,6 +109,23 @@ def _spent(record: Record) -> tuple[Spent, ...]:
             )
     attacks = [str(attack.id) for attack in record.info.suite.attacks]
     return tuple(sorted(found, key=lambda spent: attacks.index(spent.attack)))
+
+
+def seconds_of(record: Record) -> float | None:
+    """Seconds of computing, of a joined row those of both runs; None where they are not known."""
+    runs = (record,) if record.joined is None else (record.joined.cheap, record.joined.dear)
+    told = [_seconds(run.info, _spent(run)) for run in runs]
+    known = [seconds for seconds in told if seconds is not None]
+    return round(sum(known), 3) if len(known) == len(told) else None
+
+
+def _seconds(info: RunInfo, spent: Sequence[Spent]) -> float | None:
+    told = [cell.seconds for cell in spent if cell.forwards or cell.backwards or cell.seconds is not None]
+    known = [seconds for seconds in told if seconds is not None]
+    if known and len(known) == len(told):
+        return round(sum(known), 3)
+    # A run without a ledger tells the time of its own sessions, in which units taken over cost nothing.
+    return None if info.reused else float(info.seconds)
 
 
 def _facts(info: RunInfo) -> dict[str, str]:

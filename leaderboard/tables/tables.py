@@ -8,9 +8,10 @@ from typing import Any
 
 from harness.evidence.run_info import RunInfo
 from harness.evidence.suite_label import definition, shown_label
-from leaderboard.rows import CLEAN, WORST, Column, Note, Other, Ranking, Row, Score, Source, Sources, Spent, Table
-from leaderboard.runs.record import CLEAN_PLACE, JoinedRuns, Record, worst_is_attack
-from leaderboard.tables.detail import detail_of
+from leaderboard.rows import WORST, Note, Other, Ranking, Row, Table
+from leaderboard.runs.record import CLEAN_PLACE, Record, worst_is_attack
+from leaderboard.tables.columns import beside, columns, sources
+from leaderboard.tables.detail import detail_of, seconds_of
 from leaderboard.tables.paired import pairs_of, worst_differences
 from leaderboard.tables.statistics import ALPHA, ranks
 from leaderboard.text import short_hash
@@ -150,9 +151,9 @@ def _table(group: Sequence[Record], claims: bool) -> Table:
         definition=definition(suite),
         mode=info.mode,
         grid=tuple(suite.labels),
-        attacks=_columns(info),
+        attacks=columns(info),
         worst_is_attack=worst_is_attack(believed[0]),
-        joined=_sources(believed[0].joined),
+        joined=sources(believed[0].joined),
         ranking=ranking,
         rows=tuple(row for row, _ in rows),
         others=tuple(
@@ -162,37 +163,6 @@ def _table(group: Sequence[Record], claims: bool) -> Table:
         pairs=tuple(pairs_of([record for _, record in rows])),
         classes=next((tuple(r.info.classes) for r in believed if r.info.classes), ()),
     )
-
-
-def _columns(info: RunInfo) -> tuple[Column, ...]:
-    return tuple(
-        Column(
-            attack=a.id,
-            tool=a.tool,
-            caveats=a.caveats,
-            method=a.method,
-            iterative=a.iterative,
-            params=dict(a.params),
-        )
-        for a in info.suite.attacks
-    )
-
-
-def _sources(joined: JoinedRuns | None) -> Sources | None:
-    """What the rows of a table of joined runs were joined from."""
-    if joined is None:
-        return None
-    cheap, dear = (
-        Source(
-            suite=shown_label(record.info.suite),
-            definition=definition(record.info.suite),
-            slice=record.info.data.slice,
-            n=record.info.data.n,
-            attacks=_columns(record.info),
-        )
-        for record in (joined.cheap, joined.dear)
-    )
-    return Sources(cheap, dear, joined.autoattack)
 
 
 def _same_weights(record: Record, chosen: Sequence[Record], known: Mapping[str, str]) -> list[Note]:
@@ -277,7 +247,7 @@ def _row(record: Record, label: str, rank: tuple[int, int] | None) -> Row:
         clean=record.scores[CLEAN_PLACE],
         cells=tuple(record.scores[attack.id, e] for attack in suite.attacks for e in suite.labels),
         worst=tuple(record.scores[WORST, e] for e in suite.labels),
-        seconds=_seconds(info, detail.spent) if record.joined is None else _both_seconds(record.joined),
+        seconds=seconds_of(record),
         device="; ".join(dict.fromkeys(run.info.device.name for run in runs)),
         versions=dict(info.versions),
         tools={attack.id: attack.tool_version for run in reversed(runs) for attack in run.info.suite.attacks},
@@ -289,36 +259,8 @@ def _row(record: Record, label: str, rank: tuple[int, int] | None) -> Row:
         run=record.folder.name,
         finished=info.finished or "",
         detail=detail,
-        unshown=_beside(record),
+        unshown=beside(record),
     )
-
-
-def _beside(record: Record) -> tuple[Score, ...]:
-    """Cells of a joined row's two runs that do not stand in its table, for their cost."""
-    if record.joined is None:
-        return ()
-    runs = (record.joined.cheap, record.joined.dear)
-    cells = ((run, place, score) for run in runs for place, score in run.scores.items())
-    return tuple(
-        score
-        for run, place, score in cells
-        if place[0] not in (CLEAN, WORST) and (run is record.joined.dear or place not in record.scores)
-    )
-
-
-def _seconds(info: RunInfo, spent: Sequence[Spent]) -> float | None:
-    told = [cell.seconds for cell in spent if cell.forwards or cell.backwards or cell.seconds is not None]
-    known = [seconds for seconds in told if seconds is not None]
-    if known and len(known) == len(told):
-        return round(sum(known), 3)
-    # A run without a ledger tells the time of its own sessions, in which units taken over cost nothing.
-    return None if info.reused else float(info.seconds)
-
-
-def _both_seconds(joined: JoinedRuns) -> float | None:
-    told = [_seconds(run.info, detail_of(run).spent) for run in (joined.cheap, joined.dear)]
-    known = [seconds for seconds in told if seconds is not None]
-    return round(sum(known), 3) if len(known) == len(told) else None
 
 
 def _trained_for(threat: Mapping[str, Any]) -> str | None:

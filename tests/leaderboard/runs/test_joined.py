@@ -124,6 +124,14 @@ def test_what_does_not_belong_together_is_not_joined_and_says_why(runs, changed,
     assert "\n" not in line
 
 
+def test_a_set_of_samples_has_an_order_of_its_own(runs) -> None:
+    """Ids that are the first of no data set, measured whole, and of those the first in the order of so many."""
+    chosen = np.arange(3, 603, 3)
+    cheap_run(runs, ids=chosen.tolist())
+    dear_run(runs, ids=sorted(chosen[fixed_order(len(chosen))[:M]].tolist()))
+    assert factors(one(runs), E4) == [(200, 200, 200), (M, M, M)]
+
+
 def test_other_labels_are_not_joined(runs) -> None:
     (cheap,), (dear,) = collect([cheap_run(runs)]), collect([dear_run(runs)])
     dear.labels[0] += 1
