@@ -212,7 +212,7 @@ def _with_pictures(records: list[Record], count: int, root: Path | None) -> list
     from leaderboard.figures.gallery import with_pictures
 
     subjects = Subjects(root=root)
-    return [with_pictures(record, count, subjects) for record in records]
+    return [record if record.joined is not None else with_pictures(record, count, subjects) for record in records]
 
 
 def _publish(records: list[Record], folder: Path) -> int:
@@ -318,6 +318,8 @@ def compare(
 
     skipped: list[BadRun] = []
     recipes_wanted = bool(set("*?") & {*model_a, *model_b})
+    if recipes_wanted and joined:
+        raise UsageError("recipes are compared by runs, not by estimates; leave out --joined")
     records = _records(results, skipped, None, suite, data, n, mode, attack, False if recipes_wanted else joined)
     code = _tell_skipped(skipped)
     if recipes_wanted:

@@ -148,8 +148,7 @@ def _prefix(cheap: Record, dear: Record) -> NDArray[np.int64]:
     ids, labels = cheap.sample_ids, cheap.labels
     if not len(dear.sample_ids) or not len(ids):
         raise NotJoined(f"{_pair(cheap, dear)} are not joined: a clean pass is not complete")
-    orders = _orders(ids.astype("<i8").tobytes())
-    if not any(np.array_equal(np.sort(order[: len(dear.sample_ids)]), dear.sample_ids) for order in orders):
+    if not _begins(ids.astype("<i8").tobytes(), dear.sample_ids.astype("<i8").tobytes()):
         raise NotJoined(
             f"{_pair(cheap, dear)} are not joined: the samples of {dear.folder.name} are not the first"
             f" {len(dear.sample_ids):,} of {cheap.folder.name} in the fixed order"
@@ -161,11 +160,14 @@ def _prefix(cheap: Record, dear: Record) -> NDArray[np.int64]:
 
 
 @lru_cache(maxsize=64)
-def _orders(ids: bytes) -> list[NDArray[np.int64]]:
-    """The fixed orders in which these samples may have been measured: as the first of a data set, or as a set."""
-    known = np.frombuffer(ids, "<i8").astype(np.int64)
-    first = order_of(known)
-    return [known[fixed_order(len(known))], *([] if first is None else [first])]
+def _begins(cheap: bytes, dear: bytes) -> bool:
+    """Whether the dear run's samples are the first of the cheap one's: in the order of that set, or of its data set."""
+    ids, few = (np.frombuffer(text, "<i8").astype(np.int64) for text in (cheap, dear))
+
+    def first(order: NDArray[np.int64]) -> bool:
+        return np.array_equal(np.sort(order[: len(few)]), few)
+
+    return first(ids[fixed_order(len(ids))]) or ((order := order_of(ids)) is not None and first(order))
 
 
 def _labels(record: Record, grid: Sequence[Epsilon]) -> list[str]:

@@ -153,6 +153,10 @@ def test_the_command_shows_them_beside_or_alone_or_not(measured, call, capsys) -
         (): (3, 1), ("--joined",): (1, 1), ("--no-join",): (2, 0), ("--suite", "aa"): (1, 0),
         ("--joined", "--suite", "aa"): (1, 1), ("--n", 80): (1, 0),
     }  # fmt: skip
+    assert call(cli.leaderboard, measured.folder, "-o", measured.folder / "board.html") == 0
+    assert "80 of 200 x 24 of 32" in (measured.folder / "board.html").read_text(encoding="utf-8")
+    with pytest.raises(UsageError, match="recipes are compared by runs"):
+        call(cli.compare, "w*", "s*", measured.folder, "--joined")
 
 
 def test_what_cannot_be_joined_is_told(runs, call, capsys) -> None:
