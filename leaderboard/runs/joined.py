@@ -22,9 +22,9 @@ from harness.base.statistics import wilson
 from harness.base.threat import Epsilon
 from harness.errors import HarnessError
 from harness.evidence.run_info import AttackInfo, RunInfo
-from leaderboard.estimates import ESTIMATED, Part, estimates_up
 from leaderboard.rows import WORST, Note, Score
-from leaderboard.runs.record import CLEAN_PLACE, JoinedRuns, Place, Record, Stages, Survivors
+from leaderboard.runs.estimated import Group, estimated
+from leaderboard.runs.record import CLEAN_PLACE, JoinedRuns, Place, Record, Survivors
 
 FLIPS = 0.001
 """Share of the prefix whose clean prediction may be right in one run and wrong in the other: near a border, rounded."""
@@ -56,7 +56,6 @@ def join_runs(cheap: Record, dear: Record) -> Record:
             not complete.
     """
     common = common_grid(cheap, dear)
-    grid = [epsilon.label for epsilon in common]
     rows = _prefix(cheap, dear)
     for record in (cheap, dear):
         needed = [(a.id, label) for a in record.info.suite.attacks for label in _labels(record, common)]
@@ -71,34 +70,16 @@ def join_runs(cheap: Record, dear: Record) -> Record:
             f" wrong in the other, more than {100 * FLIPS:g} %; measure both with the same device and packages"
         )
     right[rows[flips]] = False
-    stages, factors, standing, left = {}, [], right, right[rows]
-    names = [tuple(attack.id for attack in record.info.suite.attacks) for record in (cheap, dear)]
-    for label, there in zip(grid, _labels(dear, common), strict=True):
-        for attack in names[0]:
-            standing = standing & cheap.survivors[attack, label]
-        for attack in names[1]:
-            left = left & dear.survivors[attack, there]
-        passed = standing.astype(np.int64)
-        passed[rows] += standing[rows] & left
-        depth = np.ones(len(standing), np.int64)
-        depth[rows] = 2
-        stages[label] = Stages(depth, passed)
-        factors.append(_parts(names, stages[label]))
-    info = _info(cheap, dear, common)
-    scores = _scores(cheap, right, grid)
-    for epsilon, estimate in zip(common, estimates_up(factors), strict=True):
-        scores[WORST, epsilon.label] = Score(
-            attack=WORST,
-            epsilon=epsilon.value,
-            epsilon_label=epsilon.label,
-            n=info.data.n,
-            status=ESTIMATED,
-            ci95=estimate.ci95,
-            estimate=estimate,
-        )
+    sides = (
+        (cheap, np.arange(len(right), dtype=np.int64), right),
+        (dear, rows, right[rows]),
+    )
+    groups = [Group(_names(record), places, _standing(record, common, clean)) for record, places, clean in sides]
+    worst, stages = estimated(common, groups)
+    scores = _scores(cheap, right, [epsilon.label for epsilon in common]) | worst
     return Record(
         folder=cheap.folder.with_name(f"{cheap.folder.name} x {dear.folder.name}"),
-        info=info,
+        info=_info(cheap, dear, common),
         scores=scores,
         survivors={place: cheap.survivors[place] & right for place in scores if place[0] != WORST},
         sample_ids=cheap.sample_ids,
@@ -175,17 +156,18 @@ def _labels(record: Record, grid: Sequence[Epsilon]) -> list[str]:
     return [own.label for epsilon in grid for own in record.info.suite.grid if _same(own.value, epsilon.value)]
 
 
-def _parts(names: Sequence[tuple[str, ...]], stages: Stages) -> list[Part]:
-    depth, passed = stages.depth, stages.passed
-    return [
-        Part(
-            attacks=attacks,
-            n=int((depth > place).sum()),
-            kept=int(((depth > place) & (passed > place)).sum()),
-            drawn=int(((depth > place) & (passed >= place)).sum()),
-        )
-        for place, attacks in enumerate(names)
-    ]
+def _names(record: Record) -> tuple[str, ...]:
+    return tuple(attack.id for attack in record.info.suite.attacks)
+
+
+def _standing(record: Record, grid: Sequence[Epsilon], right: Survivors) -> list[Survivors]:
+    """At each of these epsilons who of those that are `right` no attack broke at this or a smaller one of them."""
+    found = []
+    for label in _labels(record, grid):
+        for attack in _names(record):
+            right = right & record.survivors[attack, label]
+        found.append(right)
+    return found
 
 
 def _scores(cheap: Record, right: Survivors, grid: Sequence[str]) -> dict[Place, Score]:
