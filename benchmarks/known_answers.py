@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.base.threat import Epsilon, parse_grid
-from harness.evidence import facts as fact
+from harness.evidence.facts import BROKEN
 from harness.inputs.suite import Suite
 from harness.run.job import Options, evaluate
 from harness.testing.exact import TinyNet, linear_worst, reach, relu_margins
@@ -189,7 +189,7 @@ def answers(case: Case, quick: bool) -> list[Answer]:
             names = {spec.id for spec in some}
             mine = [row for row in rows if row["attack"] in names and row["epsilon"] == epsilon.value]
             broken = np.zeros(len(exact), bool)
-            broken[[row["sample_id"] for row in mine if row["outcome"] in fact.BROKEN]] = True
+            broken[[row["sample_id"] for row in mine if row["outcome"] in BROKEN]] = True
             union |= broken
             found.append(_answer(case, tool, epsilon, exact, broken))
         found.append(_answer(case, "all", epsilon, exact, union))

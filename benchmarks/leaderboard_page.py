@@ -19,7 +19,10 @@ from typing import Any
 import numpy as np
 
 from harness.base.files import key_of
-from harness.evidence import facts as fact
+from harness.evidence.facts import CLEAN
+from harness.evidence.facts import SCHEMA_VERSION as FACTS_SCHEMA
+from harness.evidence.facts import concat as concat_facts
+from harness.evidence.facts import table as facts_table
 from harness.evidence.run_info import SCHEMA_VERSION, run_name
 from harness.evidence.store import RunStore, Unit
 from harness.evidence.summary import summarize
@@ -81,7 +84,7 @@ def write(
     name, _, version = suite.partition("@")
     options = {"finetune": finetune, "pretrain_epochs": 10} if finetune else {"epsilon": 3 / 255}
     info: dict[str, Any] = {
-        "schema": SCHEMA_VERSION, "facts_schema": fact.SCHEMA_VERSION,
+        "schema": SCHEMA_VERSION, "facts_schema": FACTS_SCHEMA,
         "model": {"name": model, "sha256": "sha256:" + key_of(model)},
         "suite": {
             "name": name, "version": int(version), "label": suite, "norm": "linf", "grid": list(grid),
@@ -109,11 +112,11 @@ def write(
     store = RunStore.create(results, run_name(model, name, key))
     common_columns = {"sample_id": np.arange(n), "label": labels, "clean_pred": np.where(right, labels, read_as)}
     tables = [
-        fact.table(n, {**common_columns, "attack": fact.CLEAN, "epsilon": 0.0, "epsilon_label": "0",
+        facts_table(n, {**common_columns, "attack": CLEAN, "epsilon": 0.0, "epsilon_label": "0",
                        "outcome": np.where(right, "survived", "clean_wrong").tolist(),
                        "forwards": np.ones(n, np.int64), "backwards": np.zeros(n, np.int64)})
     ]  # fmt: skip
-    store.write(Unit(fact.CLEAN, "0", 0), tables[0], None)
+    store.write(Unit(CLEAN, "0", 0), tables[0], None)
     for entry in attacks:
         before = np.zeros(n, bool)
         for label, epsilon in grid.items():
@@ -121,7 +124,7 @@ def write(
             inherited = broken & before & entry["iterative"]
             outcome = np.select([~right, inherited, broken], ["clean_wrong", "inherited", "witness"], "survived")
             ran = np.isin(outcome, ("witness", "survived"))
-            table = fact.table(n, {
+            table = facts_table(n, {
                 **common_columns, "attack": entry["id"], "epsilon": epsilon, "epsilon_label": label,
                 "outcome": outcome.tolist(), "distance": np.ma.array(np.full(n, epsilon), mask=~broken),
                 "adv_pred": np.ma.array(read_as, mask=~broken), "forwards": ran * 21, "backwards": ran * 20,
@@ -130,7 +133,7 @@ def write(
             tables.append(table)
             before = broken
     store.write_json("run.json", info)
-    told, facts = store.read_info(), fact.concat(tables)
+    told, facts = store.read_info(), concat_facts(tables)
     store.write_json("summary.json", summarize(told, facts, *verdict(told, facts)))
 
 

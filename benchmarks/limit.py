@@ -24,7 +24,7 @@ from harness.inputs.find import find_data, find_model
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.samples import make_slice
 from harness.inputs.suite import Suite
-from harness.measure.fast_copy.copies import Recipe, prepare, useful_speedups
+from harness.measure.fast_copy.copies import CopyRecipe, prepare, useful_speedups
 from harness.run.job import Options, evaluate
 from harness.run.plan import recipe_of
 from harness.types import AttackSpec
@@ -51,7 +51,7 @@ def main() -> None:
     limits: dict[str, dict[str, float]] = {}
     with ReferenceModel(model, device) as reference:
         speedups = useful_speedups(reference, images[:2])
-        recipes = [Recipe(), Recipe(speedups), Recipe(speedups, True), Recipe(speedups, True, "bf16")]
+        recipes = [CopyRecipe(), CopyRecipe(speedups), CopyRecipe(speedups, True), CopyRecipe(speedups, True, "bf16")]
         networks = {r: reference.module if r.exact else prepare(reference, r, images[:64]) for r in recipes}
         for _ in range(arguments.rounds):  # in turn, so that all see the same disturbances
             for recipe, network in networks.items():

@@ -29,7 +29,7 @@ from harness.inputs.suite import read_suite
 from harness.run.job import Options, evaluate
 from harness.trust.ledger import read_ledger
 from harness.trust.verify.recount import check_key
-from harness.trust.verify.verdict import Problems
+from harness.trust.verify.verdict import Contradictions
 from harness.types import DataRequest, Dataset
 from leaderboard.runs.collect import collect
 from model_zoo.datasets.array_files import arrays
@@ -150,7 +150,7 @@ def readers(top: Path) -> list[Reader]:
 
 
 def _read_run(here: Path) -> None:
-    check_key(RunStore(here).read_info(), Problems())
+    check_key(RunStore(here).read_info(), Contradictions())
     collect([here])
 
 

@@ -16,7 +16,7 @@ from harness.inputs.registry import Registry
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from leaderboard.compare.gate import Verdict
+    from leaderboard.compare.gate import Ruling
     from leaderboard.runs.record import Record
 
 _RESULTS = Path("results")
@@ -165,7 +165,7 @@ def _columns(text: str | None, attacks: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def _verdicts(path: Path | None, records: Sequence[Record]) -> list[Verdict] | None:
+def _verdicts(path: Path | None, records: Sequence[Record]) -> list[Ruling] | None:
     if path is None:
         return None
     from leaderboard.compare.gate_report import read

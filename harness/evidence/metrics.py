@@ -132,7 +132,7 @@ class Drawn:
     drawn: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WorstCase:
     """The union over all attacks at one epsilon; an estimate if some of them ran on a prefix of the slice only."""
 
@@ -226,7 +226,17 @@ def worst_case(
             else:
                 surviving = len(left)
         full = groups[0][0] if further else ()
-        found.append(WorstCase(epsilon, labels[epsilon], n, surviving, complete, full, tuple(further)))
+        found.append(
+            WorstCase(
+                epsilon=epsilon,
+                epsilon_label=labels[epsilon],
+                n=n,
+                surviving=surviving,
+                complete=complete,
+                full=full,
+                further=tuple(further),
+            )
+        )
     return _shown(found)
 
 

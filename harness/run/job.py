@@ -18,9 +18,9 @@ from harness.base.modes import MODES
 from harness.base.randomness import forked
 from harness.base.torch_state import changed_buffers, snapshot
 from harness.errors import BadRun
-from harness.evidence import facts as fact
 from harness.evidence import findings
 from harness.evidence.costs import fold_costs, notes_of
+from harness.evidence.facts import CLEAN
 from harness.evidence.run_info import Calibration, Plan, RunInfo, as_json
 from harness.evidence.store import RunStore, Unit
 from harness.evidence.summary import summarize
@@ -34,7 +34,7 @@ from harness.inputs.suite import Suite
 from harness.measure.constancy import Constancy
 from harness.measure.executors import Executor
 from harness.measure.fast_copy.calibrate import Question, calibrate, make_copy
-from harness.measure.fast_copy.copies import FastCopy, Recipe, Unfit
+from harness.measure.fast_copy.copies import CopyRecipe, FastCopy, Unfit
 from harness.measure.lanes import all_lanes
 from harness.measure.unit.compute import GRID, Setting
 from harness.measure.unit.isolation import Guard
@@ -177,7 +177,7 @@ def _plan(
     try:
         copy = make_copy(reference, recipe, images)
     except Unfit as error:  # measured on a model that shares its tensors with this one, but not its code
-        recipe, copy, unfit = Recipe(), None, (str(error),)
+        recipe, copy, unfit = CopyRecipe(), None, (str(error),)
     plan = Plan(
         device=reference.device.type,
         batch_size=answer.batch_size,
@@ -229,7 +229,7 @@ def _run(
                 tables.append(done.facts)
                 if done.result is not None:
                     measured += not done.result.reused
-                    clock.worked = clock.worked or done.unit.attack != fact.CLEAN
+                    clock.worked = clock.worked or done.unit.attack != CLEAN
                     if before.other and session.note(before.finding()):
                         store.write_info(session.info)
                 reporter.finished(done)
@@ -272,7 +272,7 @@ def _run(
 def _places(suite: Suite, units: Iterable[Unit]) -> list[tuple[str, str, str]]:
     """File name, attack and epsilon label of units; one that covers the whole grid is paid for at its last epsilon."""
     last = suite.grid[-1].label
-    attacks = [unit for unit in units if unit.attack != fact.CLEAN]
+    attacks = [unit for unit in units if unit.attack != CLEAN]
     return [(unit.filename, unit.attack, last if unit.epsilon == GRID else unit.epsilon) for unit in attacks]
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from harness.evidence.run_info import Plan
-from harness.measure.fast_copy.copies import Recipe
+from harness.measure.fast_copy.copies import CopyRecipe
 
 
-def recipe_of(plan: Plan) -> Recipe:
+def recipe_of(plan: Plan) -> CopyRecipe:
     """The recipe of the attacked copy; the exact one attacks the reference itself."""
-    return Recipe(plan.speedups, plan.channels_last, plan.precision, plan.compiled)
+    return CopyRecipe(plan.speedups, plan.channels_last, plan.precision, plan.compiled)

@@ -26,7 +26,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.base.text import in_words
-from harness.evidence import facts as fact
+from harness.evidence.facts import CLEAN
 from harness.evidence.run_info import RunInfo
 from harness.evidence.suite_label import shown_label
 from harness.measure.worker import Done
@@ -92,7 +92,7 @@ class LiveReport:
     def finished(self, done: Done) -> None:
         """Count a unit in."""
         self._finished += 1
-        if done.unit.attack != fact.CLEAN:
+        if done.unit.attack != CLEAN:
             self._count(done)
         if self._task is not None:
             self._progress.advance(self._task)

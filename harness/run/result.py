@@ -11,7 +11,7 @@ from harness.base.installing import extra
 from harness.base.text import percent
 from harness.base.threat import parse_epsilon
 from harness.errors import MissingPackage, UsageError
-from harness.evidence import facts as fact
+from harness.evidence.facts import CLEAN
 from harness.evidence.summary import about_estimates, data_words, worst_words
 from harness.run.job import Run
 from harness.run.notebook import as_html
@@ -201,7 +201,7 @@ class Result:
 
     def _records(self) -> list[dict[str, Any]]:
         """The rows of `metrics`."""
-        clean = {"attack": fact.CLEAN, "epsilon": 0.0, "epsilon_label": "0", "status": "ok"}
+        clean = {"attack": CLEAN, "epsilon": 0.0, "epsilon_label": "0", "status": "ok"}
         rows = [clean | _share(self.summary["clean"], "accuracy")]
         for cell in self.summary["cells"]:
             kept = ("attack", "epsilon", "epsilon_label", "status", "broken", "forwards", "backwards")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import pyarrow as pa
 
-from harness.evidence import facts as fact
+from harness.evidence.facts import concat as concat_facts
 from harness.evidence.metrics import worst_case
 from harness.evidence.store import Unit
 from harness.evidence.until import MISSING, begin, grow, state, words
@@ -48,7 +48,7 @@ class Rounds:
         self._settled = len(tables)
         dear = {attack.id: self._counts[attack.id] for attack in info.suite.attacks if attack.n is not None}
         self._session.described = msgspec.structs.replace(info, reached=dear)
-        found = fact.concat(tables)
+        found = concat_facts(tables)
         rows = worst_case(found, info.data.n, drawn=self._counts)
         why = state(info, rows, self._counts) if rows and all(row.complete for row in rows) else MISSING
         if why:
@@ -62,7 +62,7 @@ class Rounds:
 
     def kept(self, tables: Sequence[pa.Table]) -> pa.Table:
         """The facts of all finished rounds; of a run that was stopped in its first one, those there are."""
-        return fact.concat(tables[: self._settled])
+        return concat_facts(tables[: self._settled])
 
     def _all(self) -> list[Lane]:
         return all_lanes(self._worker.suite, len(self._worker.part.indices), tuple(self._counts.values()))

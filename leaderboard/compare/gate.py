@@ -26,7 +26,7 @@ NO_ERRORS = "no findings of level error"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class Ruling:
     """One requirement on one run."""
 
     requirement: str
@@ -45,7 +45,7 @@ def judge(
     *,
     allow: Sequence[str] = (),
     every_run: bool = False,
-) -> list[Verdict]:
+) -> list[Ruling]:
     """Every requirement on every model, its newest run speaking for it.
 
     A floor has to hold in every table that has its cell, also in one of joined runs, and every model needs at least
@@ -70,7 +70,7 @@ def judge(
             verdicts += _judge(requirement, judged, confident)
         except HarnessError as error:
             verdicts.append(
-                Verdict(
+                Ruling(
                     requirement=requirement.text,
                     subject="all",
                     table="",
@@ -82,7 +82,7 @@ def judge(
     return verdicts
 
 
-def _judge(requirement: Requirement, subjects: Sequence[_Subject], confident: bool) -> list[Verdict]:
+def _judge(requirement: Requirement, subjects: Sequence[_Subject], confident: bool) -> list[Ruling]:
     if isinstance(requirement, Floor):
         _check_measured(requirement, subjects)
         return _judge_floor(requirement, subjects, confident)
@@ -105,7 +105,7 @@ def newest(records: Sequence[Record]) -> list[Record]:
     return list(latest.values())
 
 
-def _judge_standing(subject: _Subject) -> Verdict | None:
+def _judge_standing(subject: _Subject) -> Ruling | None:
     record = subject.record
     if record.refuted:
         return subject.verdict(BELIEVED, False, "verification refuted it")
@@ -126,7 +126,7 @@ def _to_come(finished: str | None) -> bool:
     return (told if told.tzinfo else told.replace(tzinfo=UTC)) > datetime.now(UTC) + timedelta(days=1)
 
 
-def _judge_errors(subject: _Subject, allow: Sequence[str]) -> Verdict | None:
+def _judge_errors(subject: _Subject, allow: Sequence[str]) -> Ruling | None:
     errors = [note for note in subject.record.findings if note.grave]
     if not errors:
         return None
@@ -139,7 +139,7 @@ def _judge_errors(subject: _Subject, allow: Sequence[str]) -> Verdict | None:
     return subject.verdict(NO_ERRORS, False, f"{told} (to accept it: {hint})")
 
 
-def _judge_grade(requirement: Grade, subject: _Subject) -> Verdict:
+def _judge_grade(requirement: Grade, subject: _Subject) -> Ruling:
     grade = subject.record.grade
     if grade is None:
         why = "it is a claim" if subject.record.claim else "cells are missing"
@@ -155,8 +155,8 @@ class _Subject:
     model: tuple[str, str]
     """Name and subject: the same model stands in several tables."""
 
-    def verdict(self, requirement: str, passed: bool, message: str) -> Verdict:
-        return Verdict(
+    def verdict(self, requirement: str, passed: bool, message: str) -> Ruling:
+        return Ruling(
             requirement=requirement,
             subject=self.label,
             table=self.table,
@@ -197,8 +197,8 @@ def _check_measured(floor: Floor, subjects: Sequence[_Subject]) -> None:
         raise UsageError(f"requirement {floor.text!r}: {floor.attack} was not measured there; measured at {labels}")
 
 
-def _judge_floor(floor: Floor, subjects: Sequence[_Subject], confident: bool) -> list[Verdict]:
-    verdicts: list[Verdict] = []
+def _judge_floor(floor: Floor, subjects: Sequence[_Subject], confident: bool) -> list[Ruling]:
+    verdicts: list[Ruling] = []
     judged = {subject.model for subject in subjects if subject.score(floor)}
     for subject in subjects:
         score = subject.score(floor)
@@ -218,12 +218,12 @@ def _judge_floor(floor: Floor, subjects: Sequence[_Subject], confident: bool) ->
     return verdicts
 
 
-def _judge_regression(requirement: NoRegression, subjects: Sequence[_Subject]) -> list[Verdict]:
+def _judge_regression(requirement: NoRegression, subjects: Sequence[_Subject]) -> list[Ruling]:
     old = collect([requirement.folder])
     return [_regression(requirement, subject, old) for subject in subjects]
 
 
-def _regression(requirement: NoRegression, subject: _Subject, old: Sequence[Record]) -> Verdict:
+def _regression(requirement: NoRegression, subject: _Subject, old: Sequence[Record]) -> Ruling:
     info = subject.record.info
     same = [r for r in old if table_key(r.info) == table_key(info) and r.info.model.name == info.model.name]
     same = [r for r in same if r.info.seed == info.seed] or same

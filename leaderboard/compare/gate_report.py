@@ -10,11 +10,11 @@ from typing import Any
 from xml.etree import ElementTree
 
 from harness.errors import UsageError
-from leaderboard.compare.gate import Verdict
+from leaderboard.compare.gate import Ruling
 from leaderboard.text import one_line
 
 
-def as_text(verdicts: Sequence[Verdict]) -> str:
+def as_text(verdicts: Sequence[Ruling]) -> str:
     """A line for each verdict, and one that counts them."""
     lines = [
         f"{'pass' if v.passed else 'FAIL'}  {one_line(v.subject)}  {one_line(v.requirement)}:"
@@ -26,17 +26,17 @@ def as_text(verdicts: Sequence[Verdict]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _where(verdict: Verdict) -> str:
+def _where(verdict: Ruling) -> str:
     words = ", ".join(text for text in (one_line(verdict.table), one_line(verdict.run)) if text)
     return f"  [{words}]" if words else ""
 
 
-def as_data(verdicts: Sequence[Verdict], confident: bool) -> dict[str, Any]:
+def as_data(verdicts: Sequence[Ruling], confident: bool) -> dict[str, Any]:
     """The verdicts as JSON-able data."""
     return {"confident": confident, "verdicts": [asdict(verdict) for verdict in verdicts]}
 
 
-def read(path: Path, runs: Collection[str]) -> list[Verdict]:
+def read(path: Path, runs: Collection[str]) -> list[Ruling]:
     """The verdicts that ``harness gate --json`` printed into a file.
 
     Args:
@@ -48,7 +48,7 @@ def read(path: Path, runs: Collection[str]) -> list[Verdict]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        verdicts = [Verdict(**verdict) for verdict in content["data"]["verdicts"]]
+        verdicts = [Ruling(**verdict) for verdict in content["data"]["verdicts"]]
         known = content["command"] == "gate" and all(isinstance(v.passed, bool) for v in verdicts)
     except OSError as error:
         raise UsageError(f"{str(path)!r} cannot be read: {error.strerror or error}") from None
@@ -61,7 +61,7 @@ def read(path: Path, runs: Collection[str]) -> list[Verdict]:
     return verdicts
 
 
-def as_junit(verdicts: Sequence[Verdict]) -> str:
+def as_junit(verdicts: Sequence[Ruling]) -> str:
     """The verdicts as a JUnit XML file: a test case each."""
     failed = sum(not verdict.passed for verdict in verdicts)
     counts = {"tests": str(len(verdicts)), "failures": str(failed), "errors": "0", "skipped": "0"}
@@ -80,7 +80,7 @@ def as_junit(verdicts: Sequence[Verdict]) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-def as_annotations(verdicts: Sequence[Verdict]) -> str:
+def as_annotations(verdicts: Sequence[Ruling]) -> str:
     """Workflow commands of GitHub Actions: an ``::error`` for each failure, a ``::notice`` that counts the rest.
 
     GitHub shows only the first few annotations of a step, so what passed must not crowd out what failed.

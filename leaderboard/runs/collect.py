@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from harness.base.statistics import wilson
 from harness.errors import BadRun, HarnessError
-from harness.evidence import facts as fact
+from harness.evidence.facts import BROKEN
 from harness.evidence.metrics import cells, clean_accuracy, worst_case
 from harness.evidence.run_info import RunInfo
 from harness.evidence.store import RunStore
@@ -239,7 +239,7 @@ def _samples(
         if not same:
             raise BadRun(f"run {folder}: {place[0]} at {place[1]} does not fit its clean pass; run it with --fresh")
         found[place] = column.outcomes == "survived"
-        new = np.isin(column.outcomes, fact.BROKEN) & ~broken
+        new = np.isin(column.outcomes, BROKEN) & ~broken
         read_as[new] = column.adv_pred[new]
         broken |= new
     return clean.ids, clean.labels, found, mistakes

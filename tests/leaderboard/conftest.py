@@ -12,7 +12,10 @@ import typer
 
 from harness.base.files import key_of
 from harness.base.threat import parse_epsilon
-from harness.evidence import facts as fact
+from harness.evidence.facts import BROKEN, CLEAN
+from harness.evidence.facts import SCHEMA_VERSION as FACTS_SCHEMA
+from harness.evidence.facts import concat as concat_facts
+from harness.evidence.facts import table as facts_table
 from harness.evidence.run_info import SCHEMA_VERSION, run_name
 from harness.evidence.store import RunStore, Unit
 from harness.evidence.summary import summarize
@@ -74,7 +77,7 @@ def write_run(
     suite = suite or _BUILT_IN.get(tuple(attack["id"] for attack in attacks), "mine@1")
     info = {
         "schema": SCHEMA_VERSION,
-        "facts_schema": fact.SCHEMA_VERSION,
+        "facts_schema": FACTS_SCHEMA,
         "model": {"name": model, "sha256": sha256 or "sha256:" + key_of(model)},
         "suite": {
             "name": suite.partition("@")[0], "version": int(suite.partition("@")[2]), "label": suite, "norm": norm,
@@ -101,7 +104,7 @@ def write_run(
     ids = np.arange(n) if ids is None else np.array(ids)
     right, place = ~np.isin(ids, list(wrong)), {int(i): at for at, i in enumerate(ids)}
     tables = [_clean(ids, right)]
-    store.write(Unit(fact.CLEAN, "0", 0), tables[0], witnesses)
+    store.write(Unit(CLEAN, "0", 0), tables[0], witnesses)
     for attack in attacks:
         lethal = {i: parse_epsilon(label, norm).value for i, label in (falls or {}).get(attack["id"], {}).items()}
         for epsilon in epsilons:
@@ -120,17 +123,17 @@ def write_run(
     info |= told
     store.write_json("run.json", info)
     if status == "complete":
-        told, facts = store.read_info(), fact.concat(tables)
+        told, facts = store.read_info(), concat_facts(tables)
         store.write_json("summary.json", summarize(told, facts, *verdict(told, facts)))
     return store.folder
 
 
 def _clean(ids: np.ndarray, right: np.ndarray) -> Any:
     outcomes = ["survived" if ok else "clean_wrong" for ok in right]
-    return fact.table(
+    return facts_table(
         len(ids),
         {
-            "sample_id": ids, "label": ids % 43, "attack": fact.CLEAN, "epsilon": 0.0, "epsilon_label": "0",
+            "sample_id": ids, "label": ids % 43, "attack": CLEAN, "epsilon": 0.0, "epsilon_label": "0",
             "clean_pred": np.where(right, ids % 43, (ids + 1) % 43), "outcome": outcomes,
             "forwards": np.ones(len(ids), np.int64), "backwards": np.zeros(len(ids), np.int64),
         },
@@ -138,9 +141,9 @@ def _clean(ids: np.ndarray, right: np.ndarray) -> Any:
 
 
 def _attacked(ids: np.ndarray, attack: str, epsilon: float, label: str, outcomes: Sequence[str]) -> Any:
-    broken = np.isin(outcomes, fact.BROKEN)
+    broken = np.isin(outcomes, BROKEN)
     ran = np.isin(outcomes, ("survived", "witness"))
-    return fact.table(
+    return facts_table(
         len(ids),
         {
             "sample_id": ids, "label": ids % 43, "attack": attack, "epsilon": epsilon, "epsilon_label": label,

@@ -29,7 +29,7 @@ from harness.inputs.identity import BROUGHT
 from harness.inputs.reference import ReferenceModel
 from harness.measure.constancy import Constancy
 from harness.measure.fast_copy.calibrate import make_copy
-from harness.measure.fast_copy.copies import Recipe
+from harness.measure.fast_copy.copies import CopyRecipe
 from harness.measure.lanes import Lane
 from harness.measure.unit.isolation import Guard
 from harness.measure.worker import Done, Worker
@@ -46,7 +46,7 @@ class Parcel:
     threads: int
     key: str
     versions: dict[str, str]
-    recipe: Recipe
+    recipe: CopyRecipe
     """How the copy that is attacked is made; every worker makes its own."""
 
 
@@ -78,7 +78,7 @@ def pack(worker: Worker, key: str) -> Parcel:
     module = reference.module
     if reference.device.type != "cpu":
         module = copy.deepcopy(module).cpu()
-    recipe = worker.setting.copy.recipe if worker.setting.copy is not None else Recipe()
+    recipe = worker.setting.copy.recipe if worker.setting.copy is not None else CopyRecipe()
     # Each worker enters its own reference and makes its own copy; a budget ends between units here.
     setting = replace(worker.setting, reference=None, copy=None, guard=None, deadline=None)  # type: ignore[arg-type]
     bare = copy.copy(worker)

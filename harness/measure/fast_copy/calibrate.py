@@ -23,7 +23,7 @@ from harness.base.folders import cache_folder
 from harness.base.memory import is_out_of_memory, release
 from harness.base.torch_state import Precision, arithmetic
 from harness.inputs.reference import ReferenceModel
-from harness.measure.fast_copy.copies import FastCopy, Recipe, Unfit, prepare, useful_speedups
+from harness.measure.fast_copy.copies import CopyRecipe, FastCopy, Unfit, prepare, useful_speedups
 
 SCHEMA_VERSION = 2
 WORTH = 1.05
@@ -55,7 +55,7 @@ class Question:
 class Answer:
     """What was chosen, and on which figures."""
 
-    recipe: Recipe
+    recipe: CopyRecipe
     batch_size: int
     measured: dict[str, float]
     """Input gradients per second by recipe, in words; measured on `PROBE` rows, in turn."""
@@ -85,7 +85,7 @@ def calibrate(reference: ReferenceModel, images: Tensor, question: Question, ide
     return answer
 
 
-def make_copy(reference: ReferenceModel, recipe: Recipe, images: Tensor) -> FastCopy | None:
+def make_copy(reference: ReferenceModel, recipe: CopyRecipe, images: Tensor) -> FastCopy | None:
     """The copy of a plan, or None where the model itself is attacked; raises `Unfit` as `prepare`."""
     if recipe.exact:
         return None
@@ -112,7 +112,7 @@ def _speedups() -> Sequence[Any]:
 
 def _measure(reference: ReferenceModel, images: Tensor, question: Question) -> Answer:
     device, cap = reference.device, question.largest
-    exact = Recipe()
+    exact = CopyRecipe()
     rows = images[: min(len(images), cap)]
     if question.precision != "exact" and not _differentiable(reference.module, rows[:1]):
         return Answer(exact, _size(reference.module, rows, device, question), {}, ("it has no input gradient",))
@@ -123,10 +123,10 @@ def _measure(reference: ReferenceModel, images: Tensor, question: Question) -> A
         return Answer(exact, _size(reference.module, rows, device, question), {str(exact): round(1 / start, 1)})
     precision: Precision = "float32" if question.precision == "auto" else question.precision  # type: ignore[assignment]
     compiled = question.compile == "on"
-    copies: dict[Recipe, nn.Module] = {exact: reference.module}
+    copies: dict[CopyRecipe, nn.Module] = {exact: reference.module}
     unfit: list[str] = []
 
-    def add(recipe: Recipe) -> bool:
+    def add(recipe: CopyRecipe) -> bool:
         """Whether there is a copy by `recipe`."""
         if recipe not in copies:
             try:
@@ -135,8 +135,8 @@ def _measure(reference: ReferenceModel, images: Tensor, question: Question) -> A
                 unfit.append(str(error))
         return recipe in copies
 
-    speedups = _steps(add, useful_speedups(reference, rows[:2]), Recipe((), False, precision, compiled))
-    add(Recipe(speedups, True, precision, compiled))
+    speedups = _steps(add, useful_speedups(reference, rows[:2]), CopyRecipe((), False, precision, compiled))
+    add(CopyRecipe(speedups, True, precision, compiled))
     best = dict.fromkeys(copies, float("inf"))
     for _ in range(ROUNDS):  # in turn, so that a machine that slows down slows all of them
         for recipe, network in copies.items():
@@ -154,7 +154,7 @@ def _measure(reference: ReferenceModel, images: Tensor, question: Question) -> A
     return Answer(fastest, size, measured, tuple(unfit))
 
 
-def _steps(add: Callable[[Recipe], bool], speedups: tuple[str, ...], plain: Recipe) -> tuple[str, ...]:
+def _steps(add: Callable[[CopyRecipe], bool], speedups: tuple[str, ...], plain: CopyRecipe) -> tuple[str, ...]:
     """The speed-ups that this model can be prepared by together; one that breaks it does not cost it the others."""
     if add(replace(plain, speedups=speedups)):
         return speedups
@@ -227,7 +227,7 @@ def _read(path: Path) -> Answer | None:
     """An earlier answer; None if there is none, or none that can be used."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))["answer"]
-        recipe = Recipe(**{**value["recipe"], "speedups": tuple(value["recipe"]["speedups"])})
+        recipe = CopyRecipe(**{**value["recipe"], "speedups": tuple(value["recipe"]["speedups"])})
         return Answer(recipe, int(value["batch_size"]), dict(value["measured"]), tuple(value["unfit"]), cached=True)
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -22,7 +22,7 @@ ALIKE: dict[Precision, tuple[float, float]] = {"float32": (1e-4, 0.999), "tf32":
 
 
 @dataclass(frozen=True)
-class Recipe:
+class CopyRecipe:
     """How a copy differs from its model; the default is no copy at all."""
 
     speedups: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ class Recipe:
     @property
     def exact(self) -> bool:
         """Whether the reference itself is attacked."""
-        return self == Recipe()
+        return self == CopyRecipe()
 
     def __str__(self) -> str:
         """In words, for logs and pages."""
@@ -55,7 +55,7 @@ class FastCopy(nn.Module):
     as the perturbations that are looked for.
     """
 
-    def __init__(self, network: nn.Module, recipe: Recipe, device: torch.device) -> None:
+    def __init__(self, network: nn.Module, recipe: CopyRecipe, device: torch.device) -> None:
         super().__init__()
         self.recipe, self._device = recipe, device
         self._network = network
@@ -97,7 +97,7 @@ def bucket(rows: int) -> int:
     return next((size for size in BUCKETS if size >= rows), -(-rows // largest) * largest)
 
 
-def prepare(reference: ReferenceModel, recipe: Recipe, images: Tensor) -> FastCopy:
+def prepare(reference: ReferenceModel, recipe: CopyRecipe, images: Tensor) -> FastCopy:
     """A copy of the reference by `recipe`, compared with it; the reference is left as it is.
 
     Args:

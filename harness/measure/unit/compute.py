@@ -31,7 +31,7 @@ from harness.measure.fast_copy.copies import FastCopy
 from harness.measure.unit.board import WitnessBoard
 from harness.measure.unit.isolation import Guard, UnitTimeout, breaches, time_limit
 from harness.measure.unit.observer import AllBroken, ObservedModel, Watch, offer_returned
-from harness.measure.unit.outcome import Chunk, Pass, fact_table, merge, union, witness_table
+from harness.measure.unit.outcome import Chunk, ComponentOutcome, fact_table, merge, union, witness_table
 from harness.measure.unit.shared import Offered
 from harness.types import Attack, AttackSpec, Finding, Level, Mode, Norm, Problem
 
@@ -147,7 +147,7 @@ class _Running:
         if job.implied is not None:
             alive &= ~job.implied
         components = self.attack.components
-        passes: list[Pass] = []
+        passes: list[ComponentOutcome] = []
         for component in components:
             mine = alive.copy()
             if not self.attack.individual:
@@ -156,7 +156,7 @@ class _Running:
             passes.append(self._component(component, mine))
         self._guard(passes)
 
-        def table(done: Pass, component: str | None) -> pa.Table:
+        def table(done: ComponentOutcome, component: str | None) -> pa.Table:
             norm = self.setting.norm
             shared = job.before, job.offered, job.implied
             return fact_table(done, chunk, job.spec.id, component, job.grid, norm, *shared)
@@ -170,9 +170,9 @@ class _Running:
         self.result.out_of_memory += self.setting.reference.out_of_memory - shrunk
         return self.result
 
-    def _component(self, component: str | None, alive: np.ndarray) -> Pass:
+    def _component(self, component: str | None, alive: np.ndarray) -> ComponentOutcome:
         """Run one component on the rows in `alive`, bool [n]."""
-        done = Pass.over(self.chunk, alive)
+        done = ComponentOutcome.over(self.chunk, alive)
         if self.job.grid[-1].value == 0 or not alive.any():
             return done  # nothing but the image itself is inside a ball of radius 0
         targets = self._targets()
@@ -185,7 +185,7 @@ class _Running:
         return done
 
     def _attack(
-        self, component: str | None, rows: np.ndarray, targets: Tensor | None, done: Pass, fast: bool = True
+        self, component: str | None, rows: np.ndarray, targets: Tensor | None, done: ComponentOutcome, fast: bool = True
     ) -> None:
         """Attack some rows of the chunk, all restarts, and note the outcome in `done`.
 
@@ -321,7 +321,7 @@ class _Running:
             return None
         return resolve_targets(rule, self.setting.reference.logits(self.chunk.images), self.chunk.labels)
 
-    def _guard(self, passes: Sequence[Pass]) -> None:
+    def _guard(self, passes: Sequence[ComponentOutcome]) -> None:
         """Where the attack changed the model, nothing that was found on it counts."""
         changed = self.setting.guard.restore() if self.setting.guard is not None else None
         if changed is None:
@@ -330,7 +330,7 @@ class _Running:
             done.void("error", "exception")
         self._finding("exception", "error", f"changed {changed} while attacking; it was put back, the unit is void")
 
-    def _failed(self, done: Pass, rows: np.ndarray, error: BaseException) -> None:
+    def _failed(self, done: ComponentOutcome, rows: np.ndarray, error: BaseException) -> None:
         if isinstance(error, UnitTimeout):
             done.lose(rows, "error", "timeout")
             limit = f"{self.setting.unit_timeout:g} s of --unit-timeout"

@@ -52,7 +52,7 @@ class Chunk:
 
 
 @dataclass(kw_only=True)
-class Pass:
+class ComponentOutcome:
     """What one component did to the chunk: everything on the CPU, one entry for each chunk row."""
 
     outcome: np.ndarray
@@ -65,7 +65,7 @@ class Pass:
     targets: np.ndarray | None = None
 
     @classmethod
-    def over(cls, chunk: Chunk, alive: np.ndarray) -> Pass:
+    def over(cls, chunk: Chunk, alive: np.ndarray) -> ComponentOutcome:
         """A pass before it ran: rows in `alive`, bool [n], are to be attacked and have survived so far."""
         n, correct = len(alive), chunk.correct
         outcome = np.where(correct, np.where(alive, "survived", "not_run"), "clean_wrong").astype(object)
@@ -100,12 +100,12 @@ class Pass:
         self.outcome[lost], self.reason[lost] = outcome, reason
 
 
-def union(passes: Sequence[Pass]) -> Pass:
+def union(passes: Sequence[ComponentOutcome]) -> ComponentOutcome:
     """The cascade's own outcome: the first component's witness; not known where one failed and none broke."""
     first = passes[0]
     if len(passes) == 1:
         return first
-    whole = Pass(
+    whole = ComponentOutcome(
         outcome=first.outcome.copy(),
         reason=first.reason.copy(),
         board={name: values.copy() for name, values in first.board.items()},
@@ -141,7 +141,7 @@ def merge(queries: WitnessBoard, returned: WitnessBoard) -> WitnessBoard:
 
 
 def fact_table(
-    done: Pass,
+    done: ComponentOutcome,
     chunk: Chunk,
     attack: str,
     component: str | None,
@@ -200,7 +200,7 @@ def fact_table(
 
 
 def witness_table(
-    done: Pass,
+    done: ComponentOutcome,
     chunk: Chunk,
     attack: str,
     component: str | None,

@@ -16,8 +16,8 @@ import torch
 
 from harness.base.threat import distance, inside_ball, inside_box
 from harness.errors import BadRun, UsageError
-from harness.evidence import facts as fact
 from harness.evidence import witnesses
+from harness.evidence.facts import BROKEN, CLEAN
 from harness.evidence.findings import found, percent
 from harness.evidence.run_info import RunInfo
 from harness.evidence.store import RunStore
@@ -79,12 +79,12 @@ def _fits(info: RunInfo, other: RunInfo) -> bool:
 def _standing(info: RunInfo, facts: pa.Table) -> dict[str, set[int]]:
     """For each epsilon the samples that are right, and that no attack broke in that ball or a smaller one."""
     whole = facts.filter(pc.is_null(facts["component"]))
-    clean = whole.filter(pc.equal(whole["attack"], fact.CLEAN))
+    clean = whole.filter(pc.equal(whole["attack"], CLEAN))
     left = set(clean.filter(pc.equal(clean["outcome"], "survived"))["sample_id"].to_pylist())
     standing = {}
     for epsilon in info.suite.grid:
         here = whole.filter(pc.equal(whole["epsilon"], epsilon.value))
-        broken = here.filter(pc.is_in(here["outcome"], pa.array(fact.BROKEN)))
+        broken = here.filter(pc.is_in(here["outcome"], pa.array(BROKEN)))
         left = left - set(broken["sample_id"].to_pylist())
         standing[epsilon.label] = left
     return standing

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.base.modes import MODES, takes
-from harness.evidence import facts as fact
-from harness.trust.verify.places import Records
+from harness.evidence.facts import BROKEN
+from harness.trust.verify.places import CountedRun
 from harness.trust.verify.remeasure import Proof
 from harness.trust.verify.verdict import Bound, Mask
 
 
-def bounds(records: Records, proof: Proof, counted: Mapping[str, Any]) -> list[Bound]:
+def bounds(records: CountedRun, proof: Proof, counted: Mapping[str, Any]) -> list[Bound]:
     """What is proved of each attack at each epsilon, then of the worst case, up the grid.
 
     Args:
@@ -49,7 +49,7 @@ def bounds(records: Records, proof: Proof, counted: Mapping[str, Any]) -> list[B
     return found
 
 
-def _holds(records: Records, proof: Proof, attack: str) -> NDArray[np.int64]:
+def _holds(records: CountedRun, proof: Proof, attack: str) -> NDArray[np.int64]:
     """What holds of an attack; where it is spared what others broke, its cell is the union of it and those before."""
     names = [info.id for info in records.attacks]
     written = records.attacks[names.index(attack)]
@@ -60,12 +60,12 @@ def _holds(records: Records, proof: Proof, attack: str) -> NDArray[np.int64]:
     return shared
 
 
-def _broken(records: Records, attack: str, at: int) -> Mask:
+def _broken(records: CountedRun, attack: str, at: int) -> Mask:
     rows = records.rows.get((attack, None, at))
-    return np.zeros(len(records.ids), bool) if rows is None else np.isin(rows["outcome"], fact.BROKEN)
+    return np.zeros(len(records.ids), bool) if rows is None else np.isin(rows["outcome"], BROKEN)
 
 
-def _said(records: Records, attack: str) -> NDArray[np.int64]:
+def _said(records: CountedRun, attack: str) -> NDArray[np.int64]:
     """Smallest grid position at which the facts call a sample broken, int [n]; the grid's length is none."""
     steps = np.stack([_broken(records, attack, at) for at in range(len(records.grid))])
     return np.where(steps.any(0), steps.argmax(0), len(records.grid))

@@ -6,18 +6,17 @@ import numpy as np
 
 from harness.base.modes import MODES, runs_once
 from harness.base.threat import radius
-from harness.evidence import facts as fact
-from harness.evidence.facts import IMPLIED
+from harness.evidence.facts import BROKEN, IMPLIED, REASONS
 from harness.evidence.run_info import AttackInfo
-from harness.trust.verify.places import CLEAN_PLACE, Records, Rows
-from harness.trust.verify.verdict import Mask, Problems
+from harness.trust.verify.places import CLEAN_PLACE, CountedRun, Rows
+from harness.trust.verify.verdict import Contradictions, Mask
 
 _TRANSFERRED = ("distance", "margin", "adv_pred")
 _OF_WITNESS = ("distance", "margin", "adv_pred", "source")
 SOURCES = ("query", "returned", "transfer")
 
 
-def check_coherence(records: Records, problems: Problems) -> None:
+def check_coherence(records: CountedRun, problems: Contradictions) -> None:
     """Name every fact that contradicts another, its own columns, or the way the harness works."""
     clean = records.rows.get(CLEAN_PLACE)
     if clean is None:
@@ -34,7 +33,7 @@ def check_coherence(records: Records, problems: Problems) -> None:
             _components(records, attack, at, problems)
 
 
-def _clean(records: Records, clean: Rows, problems: Problems) -> None:
+def _clean(records: CountedRun, clean: Rows, problems: Contradictions) -> None:
     right = clean["clean_pred"] == clean["label"]
     says = np.where(right, "survived", "clean_wrong") == clean["outcome"]
     problems.rows("clean", "clean", records.ids, ~says, "the outcome is not what label and prediction say")
@@ -43,7 +42,7 @@ def _clean(records: Records, clean: Rows, problems: Problems) -> None:
 
 
 def _place(
-    records: Records, attack: AttackInfo, component: str | None, at: int, clean: Rows, problems: Problems
+    records: CountedRun, attack: AttackInfo, component: str | None, at: int, clean: Rows, problems: Contradictions
 ) -> None:
     """Facts of one attack at one epsilon, each by itself and against the clean pass."""
     place = (attack.id, component, at)
@@ -59,7 +58,7 @@ def _place(
         wrong("clean", rows[column] != clean[column], f"{column} is not that of the clean pass")
     wrong("clean", (outcome == "clean_wrong") != (clean["outcome"] == "clean_wrong"), "the clean pass says otherwise")
     unknown = np.isin(outcome, ("not_run", "error"))
-    reason = np.array([value in fact.REASONS for value in rows["reason"]], dtype=bool)
+    reason = np.array([value in REASONS for value in rows["reason"]], dtype=bool)
     empty = np.array([value is None for value in rows["reason"]], dtype=bool)
     implied = (
         MODES[records.info.mode].halves_of(attack)
@@ -73,7 +72,7 @@ def _place(
         wrong("facts", rows["reason"] == "cascade", "a whole attack cannot be skipped by a cascade")
     wrong("facts", (rows["forwards"] < 0) | (rows["backwards"] < 0), "counts are negative")
 
-    broken = np.isin(outcome, fact.BROKEN)
+    broken = np.isin(outcome, BROKEN)
     inherited = outcome == "inherited"
     may = MODES[records.info.mode].inherits_of(attack) and component is None
     wrong("inherited", inherited & (not may), "nothing is inherited here")
@@ -95,7 +94,7 @@ def _place(
     wrong("facts", ~broken & told, "not broken, yet a witness is described")
 
 
-def _targets(records: Records, attack: AttackInfo, component: str | None, problems: Problems) -> None:
+def _targets(records: CountedRun, attack: AttackInfo, component: str | None, problems: Contradictions) -> None:
     """One target a sample, and never its own class."""
     seen = np.full(len(records.ids), -1)
     for at in range(len(records.grid)):
@@ -108,7 +107,7 @@ def _targets(records: Records, attack: AttackInfo, component: str | None, proble
         seen = np.where(target >= 0, target, seen)
 
 
-def _ladder(records: Records, attack: AttackInfo, at: int, problems: Problems) -> None:
+def _ladder(records: CountedRun, attack: AttackInfo, at: int, problems: Contradictions) -> None:
     """How an epsilon binds the next one: inherited witnesses, and nearest ones of attacks that run once."""
     for component in (None, *attack.components):
         place = (attack.id, component, at)
@@ -116,7 +115,7 @@ def _ladder(records: Records, attack: AttackInfo, at: int, problems: Problems) -
         if rows is None or (before is None and at > 0):
             continue
         name, outcome = records.name(place), rows["outcome"]
-        was = np.zeros(len(records.ids), bool) if before is None else np.isin(before["outcome"], fact.BROKEN)
+        was = np.zeros(len(records.ids), bool) if before is None else np.isin(before["outcome"], BROKEN)
         if MODES[records.info.mode].halves_of(attack):
             if component is None:
                 _halves(records, attack, at, rows, problems)
@@ -131,13 +130,13 @@ def _ladder(records: Records, attack: AttackInfo, at: int, problems: Problems) -
                 problems.rows("inherited", name, records.ids, both & ~same, what)
         elif runs_once(attack) and before is not None:
             reach = radius(records.grid[at - 1].value, records.info.suite.norm)
-            here = np.isin(outcome, fact.BROKEN)
+            here = np.isin(outcome, BROKEN)
             what = "the nearest witness breaks every epsilon it reaches and no smaller one; here it does not"
             problems.rows("nested", name, records.ids, was != (here & (rows["distance"] <= reach)), what)
             problems.rows("nested", name, records.ids, was & here & ~_same_witness(rows, before), what)
 
 
-def _halves(records: Records, attack: AttackInfo, at: int, rows: Rows, problems: Problems) -> None:
+def _halves(records: CountedRun, attack: AttackInfo, at: int, rows: Rows, problems: Contradictions) -> None:
     """In mode ``bisection``: what is inherited is a smaller epsilon's, what is implied survived a larger one."""
     places = [(step, records.rows.get((attack.id, None, step))) for step in range(len(records.grid))]
     name, outcome = records.name((attack.id, None, at)), rows["outcome"]
@@ -161,7 +160,7 @@ def _halves(records: Records, attack: AttackInfo, at: int, rows: Rows, problems:
     problems.rows("implied", name, records.ids, implied & ~stood, what)
 
 
-def _transfers(records: Records, attack: AttackInfo, at: int, problems: Problems) -> None:
+def _transfers(records: CountedRun, attack: AttackInfo, at: int, problems: Contradictions) -> None:
     """A transferred witness is an earlier attack's own, at this or a smaller epsilon; only where attacks share them."""
     place = (attack.id, None, at)
     if (rows := records.rows.get(place)) is None:
@@ -178,7 +177,7 @@ def _transfers(records: Records, attack: AttackInfo, at: int, problems: Problems
     problems.rows("transfer", records.name(place), records.ids, taken & ~known, what)
 
 
-def _components(records: Records, attack: AttackInfo, at: int, problems: Problems) -> None:
+def _components(records: CountedRun, attack: AttackInfo, at: int, problems: Contradictions) -> None:
     """A cascade's outcome is that of the first component that breaks the sample."""
     whole = records.rows.get((attack.id, None, at))
     parts = [records.rows.get((attack.id, component, at)) for component in attack.components]
@@ -203,7 +202,7 @@ def _components(records: Records, attack: AttackInfo, at: int, problems: Problem
     problems.rows("component", name, ids, (outcome == "survived") & ~all_survived, what)
 
 
-def _skipped(records: Records, attack: AttackInfo, at: int, whole: Rows, problems: Problems) -> None:
+def _skipped(records: CountedRun, attack: AttackInfo, at: int, whole: Rows, problems: Contradictions) -> None:
     """A component is not run on what a smaller epsilon, another attack or a component before it has settled."""
     settled = (whole["outcome"] == "inherited") | (whole["source"] == "transfer") | (whole["reason"] == IMPLIED)
     for component in attack.components:

@@ -14,17 +14,19 @@ from numpy.typing import NDArray
 
 from harness.base.threat import Epsilon
 from harness.errors import BadRun
-from harness.evidence import facts as fact
+from harness.evidence.facts import CLEAN
+from harness.evidence.facts import concat as concat_facts
+from harness.evidence.facts import empty as no_facts
 from harness.evidence.run_info import AttackInfo, RunInfo
 from harness.evidence.store import RunStore
 from harness.evidence.until import stop
-from harness.trust.verify.verdict import Ids, Mask, Problems, samples
+from harness.trust.verify.verdict import Contradictions, Ids, Mask, samples
 
 Place = tuple[str, str | None, int]
 """Attack, component (None for the whole attack) and position in the grid."""
 Rows = Mapping[str, NDArray[Any]]
 """The columns of one place, [n] each, by ascending sample id; nulls are NaN, -1 or None."""
-CLEAN_PLACE: Place = (fact.CLEAN, None, 0)
+CLEAN_PLACE: Place = (CLEAN, None, 0)
 NOT_DRAWN = "not_drawn"
 """Stands for the outcome, in `Rows`, of a sample that an attack with an n did not run on; facts never have it."""
 _REQUIRED = (
@@ -41,8 +43,8 @@ _REQUIRED = (
 _KEYS = ("attack", "component", "epsilon")
 
 
-@dataclass(frozen=True)
-class Records:
+@dataclass(frozen=True, kw_only=True)
+class CountedRun:
     """The facts of a run; places whose facts are not exactly one a sample are left out."""
 
     info: RunInfo
@@ -72,7 +74,7 @@ class Records:
         """``pgd-20 at 8/255``."""
         attack, component, at = place
         whole = attack if component is None else f"{attack} ({component})"
-        return whole if attack == fact.CLEAN else f"{whole} at {self.grid[at]}"
+        return whole if attack == CLEAN else f"{whole} at {self.grid[at]}"
 
 
 def places(info: RunInfo) -> Iterator[Place]:
@@ -84,7 +86,7 @@ def places(info: RunInfo) -> Iterator[Place]:
                 yield attack.id, component, at
 
 
-def read_records(store: RunStore, info: RunInfo, problems: Problems) -> Records | None:
+def read_records(store: RunStore, info: RunInfo, problems: Contradictions) -> CountedRun | None:
     """The facts on disk; names those that are missing, doubled or foreign. None if they cannot be used at all."""
     try:
         found = store.all_facts()
@@ -98,17 +100,19 @@ def read_records(store: RunStore, info: RunInfo, problems: Problems) -> Records 
         return None
     grid = info.suite.grid
     by_place = _split(found, info, grid, problems)
-    ids = np.unique(by_place.get(CLEAN_PLACE, fact.empty())["sample_id"].to_numpy())
+    ids = np.unique(by_place.get(CLEAN_PLACE, no_facts())["sample_id"].to_numpy())
     if len(ids) != info.data.n:
         problems.add("facts", f"the clean pass has facts of {len(ids)} samples, run.json names {info.data.n}")
         # Whatever else is missing or foreign follows from that.
-        return Records(info, grid, ids, {}, fact.concat(by_place.values()), {})
+        whole = concat_facts(by_place.values())
+        return CountedRun(info=info, grid=grid, ids=ids, rows={}, facts=whole, drawn={})
     exact: dict[Place, Rows] = {}
     bad: dict[tuple[str, tuple[int, ...]], list[str]] = {}
     drawn = {attack.id: _drawn(attack, info, by_place, ids, problems) for attack in info.suite.attacks}
-    records = Records(info, grid, ids, exact, fact.concat(by_place.values()), drawn)
+    whole = concat_facts(by_place.values())
+    records = CountedRun(info=info, grid=grid, ids=ids, rows=exact, facts=whole, drawn=drawn)
     for place in places(info):
-        mine = by_place.get(place, fact.empty())
+        mine = by_place.get(place, no_facts())
         asked = ids if place == CLEAN_PLACE else ids[drawn[place[0]]]
         if inexact := _inexact(mine["sample_id"].to_numpy(), asked):
             for what, ids_ in inexact.items():
@@ -128,7 +132,7 @@ def read_records(store: RunStore, info: RunInfo, problems: Problems) -> Records 
     return records
 
 
-def check_draw(records: Records, order: Ids, problems: Problems) -> None:
+def check_draw(records: CountedRun, order: Ids, problems: Contradictions) -> None:
     """Refuse attacks that did not run on the first samples of the slice.
 
     Args:
@@ -150,12 +154,14 @@ def check_draw(records: Records, order: Ids, problems: Problems) -> None:
             problems.add("draw", f"the rule, {rule}, stops at {by_rule or 'more samples'}, the run at {reached}")
 
 
-def _drawn(attack: AttackInfo, info: RunInfo, by_place: Mapping[Place, pa.Table], ids: Ids, problems: Problems) -> Mask:
+def _drawn(
+    attack: AttackInfo, info: RunInfo, by_place: Mapping[Place, pa.Table], ids: Ids, problems: Contradictions
+) -> Mask:
     """Which of `ids` the attack ran on, as its facts at the smallest epsilon say; all, unless it has an n."""
     count = info.samples_of(attack)
     if count >= info.data.n:
         return np.ones(len(ids), bool)
-    here = by_place.get((attack.id, None, 0), fact.empty())["sample_id"].to_numpy()
+    here = by_place.get((attack.id, None, 0), no_facts())["sample_id"].to_numpy()
     mask: Mask = np.isin(ids, here)
     if int(mask.sum()) != count:
         problems.add("draw", f"{attack.id} has facts of {int(mask.sum())} samples, run.json names {count}")
@@ -179,11 +185,13 @@ def _spread(columns: dict[str, NDArray[Any]], drawn: Mask, clean: Rows) -> dict[
     return whole
 
 
-def _split(found: pa.Table, info: RunInfo, grid: tuple[Epsilon, ...], problems: Problems) -> dict[Place, pa.Table]:
+def _split(
+    found: pa.Table, info: RunInfo, grid: tuple[Epsilon, ...], problems: Contradictions
+) -> dict[Place, pa.Table]:
     """Facts by place; those of no place are named and left out."""
     known: dict[tuple[Any, ...], Place] = {(*CLEAN_PLACE[:2], 0.0): CLEAN_PLACE}
     for attack, component, at in places(info):
-        if attack != fact.CLEAN:
+        if attack != CLEAN:
             known[attack, component, grid[at].value] = attack, component, at
     mixed = np.zeros(len(found), np.int64)
     columns = []

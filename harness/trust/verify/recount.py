@@ -15,7 +15,7 @@ from harness.evidence.run_info import RunInfo, run_name
 from harness.evidence.store import RunStore
 from harness.evidence.summary import summarize
 from harness.trust.diagnosis import verdict
-from harness.trust.verify.verdict import Problems
+from harness.trust.verify.verdict import Contradictions
 from harness.types import Finding
 
 JUDGED = ("findings", "grade")
@@ -23,7 +23,7 @@ JUDGED = ("findings", "grade")
 _NUMBER = (int, float)
 
 
-def check_key(info: RunInfo, problems: Problems) -> None:
+def check_key(info: RunInfo, problems: Contradictions) -> None:
     """Compute key and name of the run again from what it says of itself."""
     key = info.determined()
     if key != info.key:
@@ -43,7 +43,7 @@ def check_key(info: RunInfo, problems: Problems) -> None:
 
 
 def recount(
-    store: RunStore, info: RunInfo, facts: pa.Table, problems: Problems, notes: list[Finding]
+    store: RunStore, info: RunInfo, facts: pa.Table, problems: Contradictions, notes: list[Finding]
 ) -> dict[str, Any]:
     """The summary counted from the facts; names the first number in which summary.json differs.
 

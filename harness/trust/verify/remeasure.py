@@ -14,13 +14,13 @@ from torch import Tensor
 from harness.base.modes import MODES, runs_once
 from harness.base.targets import resolve_targets
 from harness.errors import BadRun, HarnessError
-from harness.evidence import facts as fact
+from harness.evidence.facts import BROKEN, CLEAN
 from harness.evidence.run_info import AttackInfo
 from harness.evidence.store import RunStore
 from harness.inputs.reference import ReferenceModel, margins
 from harness.inputs.samples import Slice
-from harness.trust.verify.places import CLEAN_PLACE, Records
-from harness.trust.verify.verdict import Marginal, Mask, Problems
+from harness.trust.verify.places import CLEAN_PLACE, CountedRun
+from harness.trust.verify.verdict import Contradictions, Marginal, Mask
 from harness.trust.verify.witness import Tau, gap, judge, known_blocks, logit_of
 
 Steps = NDArray[np.int64]
@@ -48,7 +48,9 @@ class Proof:
     judged: int = 0
 
 
-def prove(records: Records, store: RunStore, part: Slice, reference: ReferenceModel, problems: Problems) -> Proof:
+def remeasure(
+    records: CountedRun, store: RunStore, part: Slice, reference: ReferenceModel, problems: Contradictions
+) -> Proof:
     """Predict the clean images and judge every stored witness; names what the run has otherwise.
 
     Args:
@@ -87,7 +89,7 @@ def prove(records: Records, store: RunStore, part: Slice, reference: ReferenceMo
     return proof
 
 
-def check_backing(records: Records, proof: Proof, problems: Problems) -> None:
+def check_backing(records: CountedRun, proof: Proof, problems: Contradictions) -> None:
     """Name every claimed break without a stored witness, of that attack or component, at that or a smaller epsilon.
 
     Of a run that kept one witness a sample that is asked of the worst case; of one that kept none, of nothing. A sample
@@ -98,12 +100,12 @@ def check_backing(records: Records, proof: Proof, problems: Problems) -> None:
     nearest = np.minimum.reduce(list(proof.stored.values()))
     after = {attack.id: attack.after for attack in records.attacks}
     for (attack, component, at), rows in records.rows.items():
-        if attack == fact.CLEAN:
+        if attack == CLEAN:
             continue
         # Where attacks share, an attack's break may be another's witness; a component's is always its own.
         shared = MODES[records.info.mode].shares_of(after[attack]) and component is None
         stored = proof.stored[attack, component] if evidence == "all" and not shared else nearest
-        bare = np.isin(rows["outcome"], fact.BROKEN) & (stored > at)
+        bare = np.isin(rows["outcome"], BROKEN) & (stored > at)
         if component is not None:
             bare &= ~_settled(records, attack, at)
         known = named.setdefault(attack, np.zeros(len(records.ids), bool))
@@ -115,7 +117,7 @@ def check_backing(records: Records, proof: Proof, problems: Problems) -> None:
             problems.rows("backing", name, records.ids, bare, what)
 
 
-def _settled(records: Records, attack: str, at: int) -> Mask:
+def _settled(records: CountedRun, attack: str, at: int) -> Mask:
     """Samples whose witnesses at this epsilon are not kept, for a smaller one broke them, bool [n]."""
     found = np.zeros(len(records.ids), bool)
     (info,) = (one for one in records.attacks if one.id == attack)
@@ -123,7 +125,7 @@ def _settled(records: Records, attack: str, at: int) -> Mask:
         return found  # these keep every witness
     for step in range(at):
         if (rows := records.rows.get((attack, None, step))) is not None:
-            found |= np.isin(rows["outcome"], fact.BROKEN)
+            found |= np.isin(rows["outcome"], BROKEN)
     return found
 
 
@@ -138,7 +140,9 @@ def _predict(part: Slice, reference: ReferenceModel) -> tuple[Tensor, Tensor]:
     return logits, labels
 
 
-def _clean(records: Records, logits: Tensor, labels: Tensor, tau: Tau, proof: Proof, problems: Problems) -> None:
+def _clean(
+    records: CountedRun, logits: Tensor, labels: Tensor, tau: Tau, proof: Proof, problems: Contradictions
+) -> None:
     """Compare labels and clean predictions."""
     ids, rows, limit = records.ids, records.rows[CLEAN_PLACE], tau(logits)
     truth, here = labels.numpy(), logits.argmax(1).numpy()
@@ -154,7 +158,7 @@ def _clean(records: Records, logits: Tensor, labels: Tensor, tau: Tau, proof: Pr
         proof.marginals.append(
             Marginal(
                 sample_id=int(ids[row]),
-                attack=fact.CLEAN,
+                attack=CLEAN,
                 epsilon_label="0",
                 recorded=before,
                 here=float(now[row]),
@@ -166,7 +170,7 @@ def _clean(records: Records, logits: Tensor, labels: Tensor, tau: Tau, proof: Pr
 
 
 def _targets(
-    records: Records, attack: AttackInfo, logits: Tensor, labels: Tensor, tau: Tau, problems: Problems
+    records: CountedRun, attack: AttackInfo, logits: Tensor, labels: Tensor, tau: Tau, problems: Contradictions
 ) -> None:
     """Compare a targeted attack's targets with its rule; classes that are equally likely may change places."""
     rule = str(attack.params["target"])

@@ -14,8 +14,7 @@ from harness.base.randomness import derive
 from harness.base.statistics import exact_upper_bound
 from harness.base.threat import Epsilon
 from harness.errors import BadSuite, MissingPackage, UnknownName
-from harness.evidence import facts as fact
-from harness.evidence.facts import IMPLIED
+from harness.evidence.facts import BROKEN, CLEAN, IMPLIED, KNOWN
 from harness.evidence.run_info import AttackInfo, as_json
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.registry import Registry
@@ -24,9 +23,9 @@ from harness.inputs.suite import Suite
 from harness.measure.unit.compute import Job, Setting, run_unit
 from harness.measure.unit.outcome import Chunk
 from harness.trust.diagnosis.within_attack import FEWEST, MOSTLY_DEAD
-from harness.trust.verify.places import Place, Records, Rows
+from harness.trust.verify.places import CountedRun, Place, Rows
 from harness.trust.verify.subjects import gone
-from harness.trust.verify.verdict import Hit, Ids, Mask, Problems, Replay
+from harness.trust.verify.verdict import Contradictions, Hit, Ids, Mask, Replay
 from harness.types import Attack, AttackSpec, Finding
 
 REPEATS = 19
@@ -42,13 +41,13 @@ class Survivor:
 
 
 def replay(
-    records: Records,
+    records: CountedRun,
     part: Slice,
     reference: ReferenceModel,
     right: Mask,
     count: int,
     seed: int,
-    problems: Problems,
+    problems: Contradictions,
     notes: list[Finding],
     say: Callable[[str], None] | None = None,
 ) -> Replay:
@@ -119,7 +118,7 @@ def replay(
     )
 
 
-def _check_gradients(hidden: Sequence[str], drawn: int, problems: Problems) -> None:
+def _check_gradients(hidden: Sequence[str], drawn: int, problems: Contradictions) -> None:
     """Name survivors that were never attacked, whose facts do not say so: from the share on that P7 calls an error."""
     if len(hidden) >= FEWEST and len(hidden) > MOSTLY_DEAD * drawn:
         problems.add(
@@ -129,7 +128,7 @@ def _check_gradients(hidden: Sequence[str], drawn: int, problems: Problems) -> N
         )
 
 
-def survivors(records: Records, right: Mask) -> list[Survivor]:
+def survivors(records: CountedRun, right: Mask) -> list[Survivor]:
     """All facts that say survived after an attack that can be repeated: not at epsilon 0, not of components.
 
     Args:
@@ -139,7 +138,7 @@ def survivors(records: Records, right: Mask) -> list[Survivor]:
     found = []
     for place, rows in sorted(records.rows.items(), key=lambda item: (item[0][0], item[0][2])):
         attack, component, at = place
-        if attack != fact.CLEAN and component is None and records.grid[at].value > 0:
+        if attack != CLEAN and component is None and records.grid[at].value > 0:
             found += [Survivor(int(i), place) for i in np.flatnonzero(_attacked(rows) & right)]
     return found
 
@@ -160,7 +159,7 @@ def draw(population: Sequence[Survivor], count: int, seed: int) -> list[Survivor
 
 
 def _attacks(
-    records: Records, names: set[str], problems: Problems, notes: list[Finding]
+    records: CountedRun, names: set[str], problems: Contradictions, notes: list[Finding]
 ) -> Mapping[str, tuple[AttackSpec, Attack]] | None:
     """The attacks as recorded, built by their plugins; None if what they are here is not what was recorded."""
     suite, info = records.info.suite, records.info
@@ -206,12 +205,12 @@ def _attacks(
 class _Again:
     """Runs the recorded attacks on drawn samples."""
 
-    records: Records
+    records: CountedRun
     part: Slice
     reference: ReferenceModel
     attacks: Mapping[str, tuple[AttackSpec, Attack]]
     seed: int
-    problems: Problems
+    problems: Contradictions
     say: Callable[[str], None]
     hidden: list[str] = field(default_factory=list)
     """At the first attempt: the attack of each draw whose gradients are dead here, and were not by its facts."""
@@ -235,7 +234,7 @@ class _Again:
                 outcome = self._attack(name, grid, at[start : start + size], attempt)
                 for one in mine:
                     ended, dead = outcome.get((one.at, self.records.grid[one.place[2]].value), ("", False))
-                    if ended in fact.BROKEN:
+                    if ended in BROKEN:
                         found.append(one)
                     elif dead and attempt == 0 and not self._told_dead(one):
                         self.hidden.append(name)
@@ -279,7 +278,7 @@ class _Again:
             )
             for row in whole.to_pylist()
         }
-        if failed := sum(outcome not in fact.KNOWN for outcome, _ in outcomes.values()):
+        if failed := sum(outcome not in KNOWN for outcome, _ in outcomes.values()):
             why = "; ".join(finding.message for finding in result.findings if finding.level == "error")
             self.problems.add(
                 "replay", f"{name}: {failed} survivors could not be attacked again ({why or 'no reason told'})"

@@ -20,7 +20,7 @@ SHOWN = 5
 """Samples named in a message; the rest are counted."""
 
 
-class Problems:
+class Contradictions:
     """Collects what contradicts the run's claims."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from harness.base.machine import device_name, pick_device
 from harness.errors import BadRun, BadSuite, TornFile, UnknownName, UsageError
-from harness.evidence import facts as fact
+from harness.evidence.facts import CLEAN
 from harness.evidence.run_info import RunInfo, parse
 from harness.evidence.store import RunStore
 from harness.inputs.identity import is_model, subject, weights_of
@@ -27,11 +27,11 @@ from harness.inputs.samples import Slice, make_slice
 from harness.inputs.suite import load_suite
 from harness.trust.verify.bounds import bounds
 from harness.trust.verify.coherence import check_coherence
-from harness.trust.verify.places import CLEAN_PLACE, Records, check_draw, read_records
+from harness.trust.verify.places import CLEAN_PLACE, CountedRun, check_draw, read_records
 from harness.trust.verify.recount import check_key, recount
-from harness.trust.verify.remeasure import Proof, check_backing, prove
+from harness.trust.verify.remeasure import Proof, check_backing, remeasure
 from harness.trust.verify.replay import replay
-from harness.trust.verify.verdict import Bound, Problems, Replay, Verdict
+from harness.trust.verify.verdict import Bound, Contradictions, Replay, Verdict
 from harness.types import Dataset, Finding, LoadedModel
 
 
@@ -63,7 +63,7 @@ def verify(folder: Path, model: LoadedModel, data: Dataset, options: VerifyOptio
         BadData: the data set's images are not what a data set may have.
         MissingPackage: a tool is not installed that `replay` needs.
     """
-    options, begun, problems = options or VerifyOptions(), time.monotonic(), Problems()
+    options, begun, problems = options or VerifyOptions(), time.monotonic(), Contradictions()
     if options.replay < 0:
         raise UsageError(f"--replay {options.replay} must be at least 1")
     if options.seed < 0:
@@ -118,7 +118,7 @@ class _Work:
     store: RunStore
     info: RunInfo
     model: LoadedModel
-    problems: Problems
+    problems: Contradictions
     notes: list[Finding]
     bounds: tuple[Bound, ...] = ()
     proof: Proof | None = None
@@ -126,7 +126,7 @@ class _Work:
     replay: Replay | None = None
 
     def run(self, reference: ReferenceModel, data: Dataset, options: VerifyOptions) -> None:
-        """Records first, then model and data, and survivors if asked."""
+        """CountedRun first, then model and data, and survivors if asked."""
         info, problems = self.info, self.problems
         check_key(info, problems)
         self._suite()
@@ -135,11 +135,11 @@ class _Work:
             return
         check_coherence(records, problems)
         whole = records.whole
-        counted = recount(self.store, info, records.facts, problems if whole else Problems(), self.notes)
+        counted = recount(self.store, info, records.facts, problems if whole else Contradictions(), self.notes)
         self.survivors = sum(
             int((rows["outcome"] == "survived").sum())
             for place, rows in records.rows.items()
-            if place[0] != fact.CLEAN and place[1] is None
+            if place[0] != CLEAN and place[1] is None
         )
         right_model, part = self._checkpoint(), self._slice(data, records)
         if part is not None and whole:
@@ -151,7 +151,7 @@ class _Work:
         if not np.array_equal(np.sort(part.indices), records.ids):
             problems.add("facts", "the samples of the facts are not those of the data slice")
             return
-        self.proof = proof = prove(records, self.store, part, reference, problems)
+        self.proof = proof = remeasure(records, self.store, part, reference, problems)
         check_backing(records, proof, problems)
         self.bounds = tuple(bounds(records, proof, counted))
         self._say_what_is_kept(records, proof)
@@ -194,7 +194,7 @@ class _Work:
                 text = f"run.json's card has {name} {told.get(name)!r:.60}, the model's own has {value!r:.60}"
                 self.problems.add("card", text)
 
-    def _slice(self, data: Dataset, records: Records) -> Slice | None:
+    def _slice(self, data: Dataset, records: CountedRun) -> Slice | None:
         """The run's samples, or None if these are others."""
         told = self.info.data
         where = f"the run measured {told.n} samples of {told.name!r:.60}, {told.slice:.19}"
@@ -244,7 +244,7 @@ class _Work:
                 text = f"attack {attack.id!r:.80} ran on n = {count}, which is not that of suite {known.label}"
                 self.notes.append(Finding("suite", "info", text))
 
-    def _say_what_is_kept(self, records: Records, proof: Proof) -> None:
+    def _say_what_is_kept(self, records: CountedRun, proof: Proof) -> None:
         if self.info.estimated:
             text = "the worst case is an estimate, whose factors were counted again; witnesses bound it on the slice"
             self.notes.append(Finding("estimate", "info", text))

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from harness.base.modes import MODES
 from harness.base.threat import distance, inside_ball, inside_box
-from harness.evidence import facts as fact
 from harness.evidence import witnesses
+from harness.evidence.facts import CLEAN
 from harness.inputs.reference import MARGINAL, ReferenceModel, margins, target_margins, usual_range
-from harness.trust.verify.places import Place, Records, Rows
-from harness.trust.verify.verdict import Ids, Marginal, Mask, Problems, samples
+from harness.trust.verify.places import CountedRun, Place, Rows
+from harness.trust.verify.verdict import Contradictions, Ids, Marginal, Mask, samples
 
 BLOCK = 1024
 """Witnesses decoded at once."""
@@ -66,7 +66,7 @@ class Judged:
 
 
 def known_blocks(
-    table: pa.Table, records: Records, seen: set[tuple[Any, ...]], problems: Problems
+    table: pa.Table, records: CountedRun, seen: set[tuple[Any, ...]], problems: Contradictions
 ) -> Iterator[tuple[Place, pa.Table]]:
     """Witnesses of one shard by the place they belong to; those of none, and second ones, are named and left out."""
     nulls = [name for name in witnesses.SCHEMA.names if name != "component" and table[name].null_count]
@@ -85,7 +85,7 @@ def known_blocks(
         once: tuple[Any, ...] = (sample,) if records.info.witnesses == "worst" else (sample, attack, component)
         if attack in halved and len(once) > 1:  # a large epsilon is tried before a smaller one
             once = (*once, epsilon)
-        if place not in records.rows or attack == fact.CLEAN or sample not in known:
+        if place not in records.rows or attack == CLEAN or sample not in known:
             homeless.setdefault((attack, component, epsilon), []).append(sample)
         elif once in seen:
             twice.setdefault(attack, []).append(sample)
@@ -106,12 +106,12 @@ def known_blocks(
 def judge(
     block: pa.Table,
     place: Place,
-    records: Records,
+    records: CountedRun,
     clean: Tensor,
     labels: Tensor,
     reference: ReferenceModel,
     tau: Tau,
-    problems: Problems,
+    problems: Contradictions,
 ) -> Judged:
     """Judge witnesses of one place; names those that do not show what they claim.
 
@@ -197,12 +197,12 @@ def _success(logits: Tensor, labels: Tensor, rows: Rows) -> tuple[Floats, Mask]:
     return margin.double().numpy(), hit.numpy()
 
 
-def _halved(records: Records) -> set[str]:
+def _halved(records: CountedRun) -> set[str]:
     """Attacks that store a witness at each epsilon they tried, in the order of mode ``bisection``."""
     return {attack.id for attack in records.attacks if MODES[records.info.mode].halves_of(attack)}
 
 
-def _earlier(records: Records, place: Place, at: Ids) -> Mask:
+def _earlier(records: CountedRun, place: Place, at: Ids) -> Mask:
     """Which samples have a witness of the same attack or component at a smaller epsilon, bool [m]."""
     found = np.zeros(len(at), bool)
     for step in range(place[2]):

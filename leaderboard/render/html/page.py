@@ -24,7 +24,7 @@ from leaderboard.tables.detail import class_name, top_confusions
 from leaderboard.text import one_line, short_hash
 
 if TYPE_CHECKING:
-    from leaderboard.compare.gate import Verdict
+    from leaderboard.compare.gate import Ruling
 
 TITLE = "Robustness leaderboard"
 SHOWN_CONFUSIONS = 20
@@ -65,7 +65,7 @@ class Page:
         return self.runs[0].row
 
 
-def render(tables: Sequence[Table], title: str = "", verdicts: Sequence[Verdict] | None = None) -> str:
+def render(tables: Sequence[Table], title: str = "", verdicts: Sequence[Ruling] | None = None) -> str:
     """The leaderboard as HTML.
 
     Args:

@@ -9,7 +9,7 @@ from harness.base.machine import pick_device, versions
 from harness.errors import BadRun, UsageError
 from harness.evidence.run_info import Plan, as_json, parse_plan
 from harness.measure.fast_copy.calibrate import find_batch_size
-from harness.measure.fast_copy.copies import Recipe
+from harness.measure.fast_copy.copies import CopyRecipe
 from harness.run.plan import recipe_of
 
 CPU = torch.device("cpu")
@@ -56,7 +56,7 @@ def test_a_plan_survives_the_round_trip():
     speedups = ("fold", "stem")
     plan = Plan(device="cpu", batch_size=64, precision="bf16", threads=2, speedups=speedups, channels_last=True)
     assert parse_plan({"plan": json.loads(json.dumps(as_json(plan)))}) == plan
-    assert recipe_of(plan) == Recipe(speedups, True, "bf16", False)
+    assert recipe_of(plan) == CopyRecipe(speedups, True, "bf16", False)
     old = parse_plan({"plan": {"device": "cpu", "batch_size": 8, "precision": "float32", "threads": 1}})
     assert recipe_of(old).exact
     with pytest.raises(BadRun, match=r"plan.json: batch_size is 0, expected int >= 1"):

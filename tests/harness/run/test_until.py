@@ -112,7 +112,7 @@ def test_where_even_all_samples_are_too_few_it_stops_and_says_so(data, tmp_path)
 
 def test_why_it_ends(run):
     """Half of 240 standing is +-6.3 points by Wilson; half of 12,000 +-0.9."""
-    row = WorstCase(0.1, "0.1", N, 120, True)
+    row = WorstCase(epsilon=0.1, epsilon_label="0.1", n=N, surviving=120, complete=True)
     everyone, some = {"weak": N, "dear": N}, {"weak": N, "dear": 32}
     assert widest([row]) == pytest.approx(0.0628, abs=1e-4)
     asked = msgspec.structs.replace(run.info, suite=msgspec.structs.replace(run.info.suite, until=0.06))

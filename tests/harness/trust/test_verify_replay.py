@@ -17,7 +17,7 @@ from harness.inputs.suite import Suite
 from harness.run.job import Options, evaluate
 from harness.trust.verify.places import read_records
 from harness.trust.verify.replay import REPEATS, draw, survivors
-from harness.trust.verify.verdict import Problems
+from harness.trust.verify.verdict import Contradictions
 from harness.trust.verify.verify import VerifyOptions, verify
 from harness.types import AttackSpec
 
@@ -40,7 +40,7 @@ def again(k, seed=0):
 
 def population_of(folder):
     store = RunStore(folder)
-    records = read_records(store, store.read_info(), Problems())
+    records = read_records(store, store.read_info(), Contradictions())
     return records, survivors(records, records.ids >= 0)
 
 

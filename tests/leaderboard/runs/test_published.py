@@ -13,7 +13,7 @@ import pytest
 from repository import ROOT
 
 from harness.errors import BadRun
-from harness.evidence import facts as fact
+from harness.evidence.facts import read, write
 from harness.trust.ledger import content_hash, ledger_path
 from leaderboard import site, wording
 from leaderboard.cli import compare, gate, leaderboard
@@ -316,10 +316,10 @@ def test_a_run_of_other_samples_takes_nobody_down(runs, call, capsys) -> None:
     judge(runs.write("a"))
     evil = runs.write("evil")
     for path in (evil / "facts").iterdir():
-        table = fact.read(path)
+        table = read(path)
         place = table.schema.get_field_index("sample_id")
         moved = pc.add(table["sample_id"], 5000).cast(table.schema.field(place).type)
-        fact.write(path, table.set_column(place, table.schema.field(place), moved))
+        write(path, table.set_column(place, table.schema.field(place), moved))
     assert call(leaderboard, runs.folder, "--format", "csv") == 3
     told = capsys.readouterr()
     assert {line.split(",")[10] for line in told.out.splitlines()[1:]} == {"a"}

@@ -17,7 +17,7 @@ from harness.evidence.store import RunStore
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.suite import Suite
 from harness.measure.fast_copy import copies
-from harness.measure.fast_copy.copies import FastCopy, Recipe, Unfit, bucket, compare, prepare, useful_speedups
+from harness.measure.fast_copy.copies import CopyRecipe, FastCopy, Unfit, bucket, compare, prepare, useful_speedups
 from harness.measure.fast_copy.fold import fold_batch_norm
 from harness.run.job import Options, evaluate
 from harness.types import AttackSpec
@@ -79,7 +79,7 @@ def test_a_layer_with_two_users_is_left_alone():
 
 def test_a_copy_that_computes_something_else_is_refused():
     with ReferenceModel(loaded(Shortcut(), 5)) as entered, pytest.raises(Unfit, match="logits differ"):
-        prepare(entered, Recipe(("fold",)), IMAGES)
+        prepare(entered, CopyRecipe(("fold",)), IMAGES)
 
 
 class Locked(Deep):
@@ -102,7 +102,7 @@ def test_a_model_that_cannot_be_copied_runs_as_it_is(tmp_path):
 def test_copies_agree_and_give_plain_gradients(reference, precision, channels_last):
     names = useful_speedups(reference, IMAGES[:2])
     assert names == ("fold", "stem", "tiny-maps")
-    network = prepare(reference, Recipe(names, channels_last, precision), IMAGES)
+    network = prepare(reference, CopyRecipe(names, channels_last, precision), IMAGES)
     far, cosine = compare(reference, network, IMAGES)
     assert far < (1e-5 if precision == "float32" else 5e-2)
     assert cosine > (0.99999 if precision == "float32" else 0.95)
@@ -117,7 +117,7 @@ def test_copies_agree_and_give_plain_gradients(reference, precision, channels_la
 
 def test_in_bfloat16_the_pixels_stay_exact(reference):
     """The first layer sees float32: a change of 1/2000 reaches the logits, where bfloat16 would round it away."""
-    network = prepare(reference, Recipe(("fold",), precision="bf16"), IMAGES)
+    network = prepare(reference, CopyRecipe(("fold",), precision="bf16"), IMAGES)
     moved = IMAGES * 0.5 + 0.25
     first = network._network.stem.layer(moved)
     assert first.dtype == torch.float32
@@ -164,7 +164,7 @@ def test_what_a_lying_copy_proposes_is_attacked_again(tmp_path, monkeypatch):
     model = Deep()
     data = labeled(model, 40, wrong=3)
     exact = evaluate(loaded(model, 5), suite(), data, Options(tmp_path / "exact", precision="exact", batch_size=32))
-    made = lambda reference, recipe, images: Liar(reference, Recipe(("fold",)))  # noqa: E731
+    made = lambda reference, recipe, images: Liar(reference, CopyRecipe(("fold",)))  # noqa: E731
     monkeypatch.setattr("harness.run.job.make_copy", made)
     run = evaluate(loaded(model, 5), suite(), data, Options(tmp_path, precision="float32", batch_size=32))
     assert run.info.unconfirmed > 0
@@ -230,7 +230,7 @@ def test_compiled_copies_are_called_with_few_shapes(reference, monkeypatch):
         return run
 
     monkeypatch.setattr(copies.torch, "compile", compile_)
-    network = prepare(reference, Recipe(compiled=True), IMAGES)
+    network = prepare(reference, CopyRecipe(compiled=True), IMAGES)
     shapes.clear()
     for n in range(1, 17):
         images = IMAGES[:n].clone().requires_grad_()
