@@ -103,7 +103,8 @@ def _stop(stands: np.ndarray, keeps: np.ndarray, aim: float) -> tuple[Joined, in
     for end in range(CHUNK, len(stands) + CHUNK, CHUNK):
         used = min(end, len(stands))
         chosen = join(full, [Factor(int(keeps[:used].sum()), int(stands[:used].sum()))])
-        if chosen.half_width <= aim or bound_of(chosen.interval, len(stands)) > aim:  # as `until.state` does
+        hopeless = used == CHUNK and bound_of(chosen.interval, len(stands)) > aim  # as `until.state` has it
+        if chosen.half_width <= aim or hopeless:
             break
     return chosen, used
 

@@ -119,7 +119,9 @@ def test_why_it_ends(run):
     assert state(asked, [row], everyone) == ENDED
     told = words(asked, [row], run.facts, everyone, ENDED)
     assert told.startswith("half-widths of 6 points were not reached, they are up to 6.28, because the samples ended: ")
-    assert state(asked, [row], some) == OUT_OF_REACH  # surely: at 43.7 %, the far end of its interval, it is 6.2
+    first = {"weak": N, "dear": 16}
+    assert state(asked, [row], first) == OUT_OF_REACH  # surely: at 43.7 %, the far end of its interval, it is 6.2
+    assert state(asked, [row], some) == ""  # asked again and again, it would select
     assert state(run.info, [row], some) == REACHED  # 9 points
     large = replace(row, n=12_000, surviving=6_000, full=("weak",), further=(Drawn(("dear",), 32, 20, 32),))
     assert state(asked, _shown([large]), some) == ""  # it goes on: all 12,000 would be enough
