@@ -14,13 +14,14 @@ from harness.base.threat import parse_grid
 from harness.cli.report import print_result
 from harness.errors import UsageError
 from harness.inputs.ids import id_set, read_ids
-from harness.inputs.samples import ORDER_SEED, make_slice
+from harness.inputs.samples import make_slice
 from harness.inputs.suite import Suite
 from harness.run.api import evaluate as api
 from harness.run.job import Options, evaluate
 from harness.trust.verify.verify import VerifyOptions, verify
 from harness.types import AttackSpec
 
+ORDER_SEED = 20110701
 FGSM = AttackSpec("fgsm", "torchattacks", "fgsm", {})
 PGD = AttackSpec("pgd", "torchattacks", "pgd", {"steps": 3, "step_size": "epsilon/2", "random_start": True}, 16, 8)
 

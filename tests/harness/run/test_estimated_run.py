@@ -192,7 +192,8 @@ def test_the_options_of_the_command(tmp_path, capsys):
 
 
 def test_the_same_from_python(data, tmp_path):
-    suite = Suite("toy", 1, "linf", parse_grid(["4/255"]), "observed", 16, (PGD, replace(PGD, id="more")))
+    attacks, grid = (PGD, replace(PGD, id="more")), parse_grid(["4/255"])
+    suite = Suite(name="toy", version=1, norm="linf", grid=grid, mode="observed", chunk=16, attacks=attacks)
     plain = (data.images, data.labels)
     options = {"device": "cpu", "batch_size": 16, "precision": "exact", "progress": False, "results": tmp_path}
     result = api(SmallNet(), suite, plain, attack_n={"more": 0.5}, **options)
