@@ -135,6 +135,8 @@ class Column:
     iterative: bool
     params: Mapping[str, Any]
     """As the suite spells them."""
+    n: int | None = None
+    """Ran on the first n samples only; None where it ran on all."""
 
 
 @dataclass(frozen=True)
@@ -209,8 +211,6 @@ class Sources:
 
     cheap: Source
     dear: Source
-    autoattack: bool
-    """Whether the worst case is AutoAttack's verdict: all four parts of its standard version stand in it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,5 +239,7 @@ class Table:
     """Names of the classes, by label; empty if no run kept them."""
     outside: bool = False
     """Whether there is a board among the runs, and it lists none of this suite on this slice."""
+    autoattack: bool = False
+    """Whether the worst case is an estimate and AutoAttack's verdict: its standard version's four parts stand in it."""
     joined: Sources | None = None
     """Of a table of joined runs; n, slice and attacks of the table are those of the cheap one."""

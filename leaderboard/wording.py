@@ -9,7 +9,7 @@ from harness.base.modes import MODES
 from harness.base.text import percent
 from harness.trust.verify.verdict import NO
 from leaderboard.estimates import ESTIMATED, Estimate
-from leaderboard.rows import CLAIMED, CLEAN, Difference, Note, Pair, Row, Score, Table
+from leaderboard.rows import CLAIMED, CLEAN, WORST, Difference, Note, Pair, Row, Score, Table
 from leaderboard.text import short_hash
 
 INTERVALS = (
@@ -80,7 +80,15 @@ def holds_text(table: Table) -> str:
 
 def worst_name(table: Table) -> str:
     """What the worst case is called: AutoAttack's verdict only if its four standard parts stand in an estimate."""
-    return "AutoAttack's verdict" if table.joined is not None and table.joined.autoattack else "worst case"
+    return "AutoAttack's verdict" if table.autoattack else "worst case"
+
+
+def column_name(table: Table, attack: str) -> str:
+    """``pgd-20``, `worst_name`, or ``square (first 300)`` of an attack that ran on a part of the samples."""
+    if attack == WORST:
+        return worst_name(table)
+    given = next((column.n for column in table.attacks if column.attack == attack), None)
+    return attack if given is None else f"{attack} (first {given:,})"
 
 
 def worst_text(table: Table) -> str:

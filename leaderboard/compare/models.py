@@ -12,7 +12,7 @@ from harness.errors import UnknownName, UsageError
 from leaderboard import wording
 from leaderboard.render.json import score_data
 from leaderboard.render.markdown import escape, grid
-from leaderboard.rows import CLEAN, WORST, Table
+from leaderboard.rows import CLEAN, Table
 from leaderboard.runs.record import Place, Record
 from leaderboard.tables.paired import PairedCell, paired_cells
 from leaderboard.tables.statistics import ALPHA
@@ -209,7 +209,7 @@ def _section(comparison: Comparison, title: str) -> list[str]:
 def _name(table: Table, attack: str, label: str) -> str:
     if attack == CLEAN:
         return CLEAN
-    return f"{wording.worst_name(table) if attack == WORST else attack} {label}"
+    return f"{wording.column_name(table, attack)} {label}"
 
 
 def _count(count: int | None) -> str:

@@ -29,7 +29,7 @@ def security_panels(table: Table, attacks: Sequence[str] = ()) -> list[Panel]:
         curves = tuple(_curve(row, (row.clean, *_up(row, attack))) for row in table.rows)
         scores = table.rows[0].worst
         ticks, xlabel = epsilon_ticks([(0.0, "0"), *((score.epsilon, score.epsilon_label) for score in scores)])
-        title = wording.worst_name(table) if attack == WORST else attack
+        title = wording.column_name(table, attack)
         title += ", estimated" if any(curve.estimated for curve in curves) else ""
         panels.append(Panel(title=title, xlabel=f"{table.norm} {xlabel}", curves=curves, ticks=ticks))
     return [panel for panel in panels if not panel.empty]

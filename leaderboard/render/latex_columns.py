@@ -133,4 +133,4 @@ def _cell(table: Table, attack: str, label: str) -> Column:
     def score(row: Row) -> Score:
         return next(s for s in (*row.cells, *row.worst) if (s.attack, s.epsilon_label) == (attack, label))
 
-    return Column(wording.worst_name(table) if attack == WORST else attack, label, "r", score)
+    return Column(wording.column_name(table, attack), label, "r", score)

@@ -64,7 +64,11 @@ def _intro(table: Table) -> str:
 
 def _scores(table: Table) -> str:
     header = ["rank", "model", "defense", "trained for", "grade", "clean"]
-    header += [escape(f"{attack.attack} {label}") for attack in table.attacks for label in table.grid]
+    header += [
+        escape(f"{wording.column_name(table, attack.attack)} {label}")
+        for attack in table.attacks
+        for label in table.grid
+    ]
     if not table.worst_is_attack:
         header += [escape(f"{wording.worst_name(table)} {label}") for label in table.grid]
     rows = []

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from harness.base.statistics import wilson
 from harness.errors import BadRun, HarnessError
@@ -23,6 +24,7 @@ from harness.trust.ledger import Line, content_hash, read_ledger
 from leaderboard.rows import CLEAN, UNVERIFIED, WORST, Note, Score
 from leaderboard.runs.board import read_board
 from leaderboard.runs.check import check_facts, check_summary
+from leaderboard.runs.estimated import of_run
 from leaderboard.runs.published import ENDING, read_published
 from leaderboard.runs.record import CLEAN_PLACE, Mistakes, Place, Record, Survivors
 
@@ -148,13 +150,16 @@ def _read(folder: Path, ledger: Mapping[str, Line] | None) -> Record:
     line = ledger.get(content_hash(folder)) if ledger else None
     notes = tuple(Note(finding.check, finding.level, finding.message) for finding in findings)
     scores = _scores(info, facts)
-    ids, labels, survivors, mistakes = _samples(facts.filter(pc.is_null(facts["component"])), scores, folder)
+    ids, labels, survivors, mistakes, attacked = _samples(facts.filter(pc.is_null(facts["component"])), scores, folder)
+    worst, stages = of_run(info, survivors, attacked) if info.estimated else ({}, {})
     verified = line.verdict if line else UNVERIFIED
     return Record(
         folder=folder,
         info=info,
-        scores=scores,
+        scores=scores | worst,
         survivors=survivors,
+        attacked=attacked,
+        stages=stages,
         sample_ids=ids,
         labels=labels,
         mistakes=mistakes,
@@ -165,21 +170,22 @@ def _read(folder: Path, ledger: Mapping[str, Line] | None) -> Record:
 
 
 def _scores(info: RunInfo, facts: pa.Table) -> dict[Place, Score]:
-    """Every cell as `harness.evidence.metrics` judges it; those without a fact are missing."""
+    """Every cell as `harness.evidence.metrics` judges it; those without a fact, and estimates, are missing."""
     n, grid = info.data.n, {epsilon.label: epsilon.value for epsilon in info.suite.grid}
     attacks = [attack.id for attack in info.suite.attacks]
     right, seen = clean_accuracy(facts)
     scores: dict[Place, Score] = {CLEAN_PLACE: _score(CLEAN, 0.0, "0", n, "ok" if seen == n else "partial", right)}
-    counted = {(cell.attack, cell.epsilon_label): cell for cell in cells(facts, n) if cell.component is None}
+    counted = {(cell.attack, cell.epsilon_label): cell for cell in cells(facts, info.drawn) if cell.component is None}
     for attack in attacks:
         for label, epsilon in grid.items():
             cell = counted.get((attack, label))
             if cell is None:
-                scores[attack, label] = _score(attack, epsilon, label, n, "missing", 0)
+                scores[attack, label] = _score(attack, epsilon, label, info.drawn[attack], "missing", 0)
                 continue
-            left = cell.clean_correct - cell.broken
-            scores[attack, label] = _score(attack, epsilon, label, n, cell.status, left, cell.forwards, cell.backwards)
-    unions = {union.epsilon_label: union for union in worst_case(facts, n, len(attacks))}
+            left, given = cell.clean_correct - cell.broken, info.drawn[attack]
+            cost = cell.forwards, cell.backwards
+            scores[attack, label] = _score(attack, epsilon, label, given, cell.status, left, *cost)
+    unions = {} if info.estimated else {u.epsilon_label: u for u in worst_case(facts, n, len(attacks))}
     for label, epsilon in grid.items():
         union = unions.get(label)
         status = "ok" if union is not None and union.complete and seen == n else "missing"
@@ -215,18 +221,18 @@ def _score(
 
 def _samples(
     whole: pa.Table, scores: Mapping[Place, Score], folder: Path
-) -> tuple[np.ndarray, np.ndarray, dict[Place, Survivors], dict[str, Mistakes]]:
-    """Sample ids ascending, their labels, who survives in each complete score, and who is read as what.
+) -> tuple[np.ndarray, np.ndarray, dict[Place, Survivors], dict[str, Mistakes], dict[str, NDArray[np.bool_]]]:
+    """Sample ids ascending, their labels, who survives in each complete score, who is read as what, who was attacked.
 
     A sample counts as read the way its witness at the smallest epsilon is read, of those the one of the first attack.
     """
     if scores[CLEAN_PLACE].status != "ok":
-        return np.empty(0, np.int64), np.empty(0, np.int64), {}, {}
+        return np.empty(0, np.int64), np.empty(0, np.int64), {}, {}, {}
     clean = _column(whole, CLEAN_PLACE)
     right = clean.outcomes == "survived"
     found, mistakes = {CLEAN_PLACE: right}, {"0": _mistakes(clean.labels, clean.clean_pred, ~right)}
     broken, read_as = np.zeros(len(right), bool), np.full(len(right), -1)
-    attacks = [attack for attack, _ in scores]
+    attacks, attacked = [attack for attack, _ in scores], dict[str, NDArray[np.bool_]]()
     for place, score in sorted(scores.items(), key=lambda item: (item[1].epsilon, attacks.index(item[0][0]))):
         if score.status != "ok" or place == CLEAN_PLACE:
             continue
@@ -235,14 +241,18 @@ def _samples(
             mistakes[score.epsilon_label] = _mistakes(clean.labels, read_as, broken)
             continue
         column = _column(whole, place)
-        same = np.array_equal(column.ids, clean.ids) and np.array_equal(column.outcomes != "clean_wrong", right)
-        if not same:
+        given = np.isin(clean.ids, column.ids)
+        if given.sum() != len(column.ids) or not np.array_equal(column.outcomes != "clean_wrong", right[given]):
             raise BadRun(f"run {folder}: {place[0]} at {place[1]} does not fit its clean pass; run it with --fresh")
-        found[place] = column.outcomes == "survived"
-        new = np.isin(column.outcomes, BROKEN) & ~broken
-        read_as[new] = column.adv_pred[new]
-        broken |= new
-    return clean.ids, clean.labels, found, mistakes
+        if not given.all() and not np.array_equal(attacked.setdefault(place[0], given), given):
+            raise BadRun(f"run {folder}: {place[0]} attacks other samples at {place[1]} than at smaller epsilons")
+        rows = np.flatnonzero(given)
+        found[place] = np.zeros(len(right), bool)
+        found[place][rows] = column.outcomes == "survived"
+        new = np.isin(column.outcomes, BROKEN) & ~broken[rows]
+        read_as[rows[new]] = column.adv_pred[new]
+        broken[rows] |= new
+    return clean.ids, clean.labels, found, mistakes, attacked
 
 
 def _mistakes(labels: np.ndarray, read_as: np.ndarray, wrong: np.ndarray) -> Mistakes:

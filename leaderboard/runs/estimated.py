@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby, takewhile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.base.threat import Epsilon
+from harness.evidence.run_info import RunInfo
 from leaderboard.estimates import ESTIMATED, Part, estimates_up
 from leaderboard.rows import WORST, Score
-from leaderboard.runs.record import Place, Stages, Survivors
+from leaderboard.runs.record import CLEAN_PLACE, Place, Stages, Survivors
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +57,28 @@ def estimated(grid: Sequence[Epsilon], groups: Sequence[Group]) -> tuple[dict[Pl
             estimate=estimate,
         )
     return scores, stages
+
+
+def of_run(
+    info: RunInfo, survivors: Mapping[Place, Survivors], attacked: Mapping[str, NDArray[np.bool_]]
+) -> tuple[dict[Place, Score], dict[str, Stages]]:
+    """The estimated worst case of a run whose attacks say on how many samples they run.
+
+    At the epsilons up to which every attack's cell is complete; the other scores are missing.
+    """
+    names = tuple(info.drawn)
+    grid = list(takewhile(lambda e: all((name, e.label) in survivors for name in names), info.suite.grid))
+    groups = []
+    for _, group in groupby(names, lambda name: info.drawn[name]):
+        attacks = tuple(group)
+        rows = np.flatnonzero(attacked[attacks[0]]) if attacks[0] in attacked else np.arange(info.data.n)
+        left, alive = survivors[CLEAN_PLACE][rows] if grid else np.zeros(len(rows), bool), []
+        for epsilon in grid:
+            for attack in attacks:
+                left = left & survivors[attack, epsilon.label][rows]
+            alive.append(left)
+        groups.append(Group(attacks, rows, alive))
+    return estimated(grid, groups) if grid else ({}, {})
 
 
 def _part(attacks: tuple[str, ...], place: int, depth: NDArray[np.int64], passed: NDArray[np.int64]) -> Part:

@@ -90,7 +90,7 @@ def join_runs(cheap: Record, dear: Record) -> Record:
         verified=min((cheap, dear), key=lambda record: record.standing).verified,
         no_pictures="see the pages of the two runs",
         stages=stages,
-        joined=JoinedRuns(cheap=cheap, dear=dear, autoattack=has_autoattack(cheap, dear)),
+        joined=JoinedRuns(cheap=cheap, dear=dear),
     )
 
 

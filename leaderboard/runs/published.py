@@ -26,13 +26,15 @@ from harness.evidence.facts import SCHEMA_VERSION
 from harness.evidence.run_info import RunInfo, as_json, parse
 from harness.trust.diagnosis.names import names
 from leaderboard.details import Picture
+from leaderboard.estimates import ESTIMATED
 from leaderboard.rows import CLAIMED, WORST, Note, Score
 from leaderboard.runs.board import Listed, hash_of
+from leaderboard.runs.estimated import of_run
 from leaderboard.runs.record import CLEAN_PLACE, Mistakes, Place, Record, Survivors
 
 ENDING = ".run.json"
 KIND = "published run"
-STATUSES = ("ok", "partial", "missing", "refused")
+STATUSES = ("ok", ESTIMATED, "partial", "missing", "refused")
 _IMAGES = ("clean", "perturbation", "adversarial")
 
 
@@ -48,6 +50,11 @@ def dump(record: Record) -> str:
         "findings": [asdict(note) for note in record.findings],
         "ids": _pack(np.diff(record.sample_ids, prepend=0).astype("<i4")),
         "labels": _pack(record.labels.astype("<i4")),
+        **(
+            {"attacked": {name: _pack(np.packbits(mask)) for name, mask in record.attacked.items()}}
+            if record.attacked
+            else {}
+        ),
         "cells": [_cell(score, record.survivors.get(place)) for place, score in record.scores.items()],
         "mistakes": record.mistakes,
         "pictures": [_picture(picture) for picture in record.pictures],
@@ -90,10 +97,11 @@ def _record(path: Path, content: Mapping[str, Any], info: RunInfo) -> Record:
     ids = np.cumsum(steps)
     scores: dict[Place, Score] = {}
     survivors: dict[Place, Survivors] = {}
+    attacked = _attacked(content, info)
     for cell in content["cells"]:
         place = str(cell["attack"]), str(cell["epsilon_label"])
         epsilon = 0.0 if place == CLEAN_PLACE else grid[place[1]]
-        scores[place], alive = _score(cell, place, float(epsilon), n)
+        scores[place], alive = _score(cell, place, float(epsilon), n, attacked.get(place[0]))
         if alive is not None:
             survivors[place] = alive
     attacks = [attack.id for attack in info.suite.attacks]
@@ -103,11 +111,16 @@ def _record(path: Path, content: Mapping[str, Any], info: RunInfo) -> Record:
     _check_survivors(survivors, attacks, list(grid))
     if (len(ids), len(labels)) != ((n, n) if survivors else (0, 0)) or (np.diff(ids) <= 0).any() or (labels < 0).any():
         raise ValueError("ids and labels do not fit its n")
+    worst, stages = of_run(info, survivors, attacked) if info.estimated else ({}, {})
+    if {*worst} != {place for place, score in scores.items() if score.status == ESTIMATED}:
+        raise ValueError("its estimates are not those of its cells")
     return Record(
         folder=path.with_name(str(content["name"]).replace("/", "-") or "x"),
         info=info,
-        scores=scores,
+        scores=scores | worst,
         survivors=survivors,
+        attacked=attacked,
+        stages=stages,
         sample_ids=ids,
         labels=labels,
         mistakes={str(label): _mistakes(pairs) for label, pairs in content["mistakes"].items()},
@@ -167,7 +180,23 @@ def _cell(score: Score, alive: Survivors | None) -> dict[str, Any]:
     return where | cost | {"survivors": packed}
 
 
-def _score(cell: Mapping[str, Any], place: Place, epsilon: float, n: int) -> tuple[Score, Survivors | None]:
+def _attacked(content: Mapping[str, Any], info: RunInfo) -> dict[str, NDArray[np.bool_]]:
+    """Of attacks that ran on the first samples only, which those are; the rest ran on all."""
+    n = info.data.n
+    found = {str(name): _mask(packed, n) for name, packed in content.get("attacked", {}).items()}
+    wanted = {name: count for name, count in info.drawn.items() if count < n}
+    if {name: int(mask.sum()) for name, mask in found.items()} != wanted:
+        raise ValueError("the samples that were attacked are not as many as its run.json says")
+    return found
+
+
+def _mask(packed: str, n: int) -> NDArray[np.bool_]:
+    return np.unpackbits(_unpack(packed, n), count=n).astype(bool)
+
+
+def _score(
+    cell: Mapping[str, Any], place: Place, epsilon: float, n: int, given: NDArray[np.bool_] | None
+) -> tuple[Score, Survivors | None]:
     status = cell["status"]
     if status not in STATUSES or (status == "ok") != (cell["survivors"] is not None):
         raise ValueError(f"{place[0]} at {place[1]} has status {status!r:.20}")
@@ -175,16 +204,18 @@ def _score(cell: Mapping[str, Any], place: Place, epsilon: float, n: int) -> tup
         attack=place[0],
         epsilon=epsilon,
         epsilon_label=place[1],
-        n=n,
+        n=n if given is None else int(given.sum()),
         status=status,
         forwards=int(cell.get("forwards", 0)),
         backwards=int(cell.get("backwards", 0)),
     )
     if status != "ok":
         return score, None
-    alive = np.unpackbits(_unpack(cell["survivors"], n), count=n).astype(bool)
+    alive = _mask(cell["survivors"], n)
+    if given is not None and (alive & ~given).any():
+        raise ValueError(f"samples survive {place[0]} at {place[1]} that it was not given")
     correct = int(alive.sum())
-    return replace(score, correct=correct, ci95=wilson(correct, n)), alive
+    return replace(score, correct=correct, ci95=wilson(correct, score.n)), alive
 
 
 def _mistakes(pairs: Any) -> Mistakes:

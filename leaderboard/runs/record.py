@@ -47,6 +47,8 @@ class Record:
     no_pictures: str = "pictures were not asked for"
     listed: bool = False
     """Whether it is a published file whose verdict is a board's word."""
+    attacked: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    """By attack that ran on the first samples only, which those are, [n]; nobody else is among its survivors."""
     stages: Mapping[str, Stages] = field(default_factory=dict)
     """Of an estimated worst case, which has no survivors; by epsilon label."""
     joined: JoinedRuns | None = None
@@ -99,8 +101,6 @@ class JoinedRuns:
 
     cheap: Record
     dear: Record
-    autoattack: bool
-    """Whether all four parts of AutoAttack's standard version stand in it."""
 
     @property
     def words(self) -> str:

@@ -18,6 +18,7 @@ def columns(info: RunInfo) -> tuple[Column, ...]:
             method=a.method,
             iterative=a.iterative,
             params=dict(a.params),
+            n=None if info.samples_of(a) == info.data.n else info.samples_of(a),
         )
         for a in info.suite.attacks
     )
@@ -37,7 +38,7 @@ def sources(joined: JoinedRuns | None) -> Sources | None:
         )
         for record in (joined.cheap, joined.dear)
     )
-    return Sources(cheap, dear, joined.autoattack)
+    return Sources(cheap, dear)
 
 
 def beside(record: Record) -> tuple[Score, ...]:

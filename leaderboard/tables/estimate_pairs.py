@@ -74,18 +74,18 @@ def resampled(
     attacks saw; nothing is approximated by that.
     """
     both = (a, b)
-    depth = a[0].depth
-    states = np.stack([depth, *(stages.passed for side in both for stages in side)], 1)
+    depths = [side[0].depth for side in both]
+    states = np.stack([*depths, *(stages.passed for side in both for stages in side)], 1)
     kinds, counts = np.unique(states, axis=0, return_counts=True)
     rng = np.random.default_rng(seed)
     drawn = np.zeros((draws, len(kinds)))
-    for level in np.unique(depth):
-        here = kinds[:, 0] == level
+    for level in np.unique(kinds[:, :2], axis=0):
+        here = (kinds[:, :2] == level).all(1)
         drawn[:, here] = rng.multinomial(int(counts[here].sum()), counts[here] / counts[here].sum(), size=draws)
-    sides = kinds[:, 1:].reshape(len(kinds), 2, len(a))
+    sides = kinds[:, 2:].reshape(len(kinds), 2, len(a))
     found = []
     for side in range(2):
-        products = [_products(drawn, kinds[:, 0], sides[:, side, place]) for place in range(len(a))]
+        products = [_products(drawn, kinds[:, side], sides[:, side, place]) for place in range(len(a))]
         found.append(np.minimum.accumulate(np.stack(products), axis=0))  # shown monotone, as the estimates are
     return found[0], found[1]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.errors import BadRun
 from leaderboard.rows import WORST, Difference, Pair, Score
-from leaderboard.runs.record import CLEAN_PLACE, Place, Record, worst_is_attack
+from leaderboard.runs.record import CLEAN_PLACE, Place, Record, Survivors, worst_is_attack
 from leaderboard.tables.estimate_pairs import compare_estimates
 from leaderboard.tables.statistics import ALPHA, Paired, compare_pair, holm
 
@@ -96,7 +96,9 @@ def paired_cells(a: Record, b: Record, attacks: Sequence[str] = ()) -> tuple[lis
     Raises:
         BadRun: the runs hold other samples, though their slice has the same name.
     """
-    common = [place for place in places(a, attacks) if a.scores[place].known and b.scores[place].known]
+    common = [
+        place for place in places(a, attacks) if a.scores[place].known and b.scores[place].known and _alike(a, b, place)
+    ]
     if common and not (np.array_equal(a.sample_ids, b.sample_ids) and np.array_equal(a.labels, b.labels)):
         raise BadRun(f"runs {a.folder} and {b.folder} name the same data slice but hold other samples; verify both")
     pairs = differences(a, b, common)
@@ -120,7 +122,7 @@ def differences(a: Record, b: Record, of: Sequence[Place]) -> dict[Place, Paired
 
     Counts are compared by McNemar's test, estimates by the difference of the two; one with the other is not.
     """
-    found = {p: compare_pair(a.survivors[p], b.survivors[p]) for p in of if p in a.survivors and p in b.survivors}
+    found = {p: compare_pair(*_both(a, b, p)) for p in of if p in a.survivors and p in b.survivors}
     labels = [label for attack, label in of if attack == WORST and label in a.stages and label in b.stages]
     if labels:
         sides = [[(r.scores[WORST, label].estimate, r.stages[label]) for label in labels] for r in (a, b)]
@@ -142,6 +144,19 @@ def worst_differences(records: Sequence[Record], label: str) -> dict[tuple[int, 
         pair = differences(a, b, upto if a.stages or b.stages else upto[-1:])[WORST, label]
         found[i, j] = (pair.difference, pair.p)
     return found
+
+
+def _both(a: Record, b: Record, place: Place) -> tuple[Survivors, Survivors]:
+    """Who survives in each of two runs, of the samples that the attack was given in both."""
+    given = np.ones(len(a.sample_ids), bool)
+    for record in (a, b):
+        given = given & record.attacked.get(place[0], given)
+    return a.survivors[place][given], b.survivors[place][given]
+
+
+def _alike(a: Record, b: Record, place: Place) -> bool:
+    """Whether the attack was given as many samples in both runs; else the figures are of other images."""
+    return a.scores[place].n == b.scores[place].n
 
 
 def _only(a: Record, b: Record, place: Place) -> np.ndarray | None:

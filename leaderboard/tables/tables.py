@@ -9,6 +9,7 @@ from typing import Any
 from harness.evidence.run_info import RunInfo
 from harness.evidence.suite_label import definition, shown_label
 from leaderboard.rows import WORST, Note, Other, Ranking, Row, Table
+from leaderboard.runs.joined import has_autoattack
 from leaderboard.runs.record import CLEAN_PLACE, Record, worst_is_attack
 from leaderboard.tables.columns import beside, columns, sources
 from leaderboard.tables.detail import detail_of, seconds_of
@@ -153,6 +154,7 @@ def _table(group: Sequence[Record], claims: bool) -> Table:
         grid=tuple(suite.labels),
         attacks=columns(info),
         worst_is_attack=worst_is_attack(believed[0]),
+        autoattack=_autoattack(believed[0]),
         joined=sources(believed[0].joined),
         ranking=ranking,
         rows=tuple(row for row, _ in rows),
@@ -163,6 +165,11 @@ def _table(group: Sequence[Record], claims: bool) -> Table:
         pairs=tuple(pairs_of([record for _, record in rows])),
         classes=next((tuple(r.info.classes) for r in believed if r.info.classes), ()),
     )
+
+
+def _autoattack(record: Record) -> bool:
+    runs = (record,) if record.joined is None else (record.joined.cheap, record.joined.dear)
+    return bool(record.stages) and has_autoattack(*runs)
 
 
 def _same_weights(record: Record, chosen: Sequence[Record], known: Mapping[str, str]) -> list[Note]:

@@ -117,7 +117,8 @@ def write_run(
                     outcomes[here] = "witness" if smallest == epsilon.value or not attack["iterative"] else "inherited"
             for i in (unknown or {}).get((attack["id"], epsilon.label), ()):
                 outcomes[place[i]] = "not_run"
-            table = _attacked(ids, attack["id"], epsilon.value, epsilon.label, outcomes)
+            given = slice(attack.get("n"))
+            table = _attacked(ids[given], attack["id"], epsilon.value, epsilon.label, outcomes[given])
             store.write(Unit(attack["id"], epsilon.label, 0), table, None)
             tables.append(table)
     info |= told

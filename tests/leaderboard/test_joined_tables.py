@@ -85,7 +85,7 @@ def test_csv_has_factors_and_the_second_suite(table) -> None:
 
 def test_json_has_the_estimate_and_what_was_joined(table) -> None:
     (told,) = json.loads(json_file.render([table]))["data"]["tables"]
-    assert (told["joined"]["cheap"]["suite"], told["joined"]["dear"]["n"], told["joined"]["autoattack"]) == (
+    assert (told["joined"]["cheap"]["suite"], told["joined"]["dear"]["n"], told["autoattack"]) == (
         "pgd@1", 80, True,
     )  # fmt: skip
     weak = next(row for row in told["rows"] if row["model"] == "weak")
@@ -195,8 +195,9 @@ def test_published_files_join_like_their_runs(measured, tmp_path, monkeypatch, c
     monkeypatch.setenv("HARNESS_LEDGER", str(tmp_path / "ledger.jsonl"))
     for run in measured.folder.iterdir():
         line = {
-            "content": content_hash(run), "run": run.name, "verdict": "breaks verified", "evidence": "all",
-            "replayed": 0, "at_most": None, "problems": 0, "by": None, "device": "cpu", "at": "2025-01-01", "schema": 1,
+            "content": content_hash(run), "run": run.name, "verdict": "replayed 100", "evidence": "all",
+            "replayed": 100, "at_most": 0.03, "problems": 0, "by": None, "device": "cpu", "at": "2025-01-01",
+            "schema": 1,
         }  # fmt: skip
         with ledger_path().open("a", encoding="utf-8") as ledger:
             ledger.write(json.dumps(line) + "\n")

@@ -46,7 +46,8 @@ class Measured:
     def lines(self) -> list[tuple[str, list[Score]]]:
         """Each attack, and the worst case, with its scores up the grid."""
         names = [column.attack for column in self.table.attacks]
-        found = [(name, [score for score in self.row.cells if score.attack == name]) for name in names]
+        scores = {name: [score for score in self.row.cells if score.attack == name] for name in names}
+        found = [(wording.column_name(self.table, name), scores[name]) for name in names]
         return found if self.table.worst_is_attack else [*found, (wording.worst_name(self.table), list(self.row.worst))]
 
 

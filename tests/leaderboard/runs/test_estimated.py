@@ -1,12 +1,22 @@
 """Estimates from any number of prefixes, sample by sample."""
 
+import json
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
 from harness.base.estimates import Factor, join
 from harness.base.threat import Epsilon
+from harness.errors import BadRun
+from leaderboard import site
+from leaderboard.compare.models import as_data, compare
+from leaderboard.render import markdown
 from leaderboard.rows import WORST
+from leaderboard.runs.collect import collect
 from leaderboard.runs.estimated import Group, estimated
+from leaderboard.tables.joining import with_joined
+from leaderboard.tables.tables import make_tables
 
 GRID = (Epsilon(4 / 255, "4/255"),)
 
@@ -33,3 +43,73 @@ def test_a_chain_of_three_by_hand() -> None:
 def test_one_group_is_a_complete_run() -> None:
     scores, _ = estimated(GRID, [group("a", range(40), range(10))])
     assert scores[WORST, "4/255"].ci95 == join(Factor(30, 40)).interval
+
+
+@pytest.fixture
+def measured(runs):
+    """Of 40 samples PGD breaks 16, 6 of them among the first 16, of whom the dear attack breaks 2 more at 8/255."""
+    dear = runs.attack("aa", tool="autoattack") | {
+        "method": "standard", "components": ["apgd-ce", "apgd-t", "fab-t", "square"], "n": 16, "chunk": 8,
+    }  # fmt: skip
+    attacks = [runs.attack("pgd-20"), dear]
+    pgd = dict.fromkeys([*range(6), *range(20, 30)], "4/255")
+    for model, more in (("a", 2), ("b", 5)):
+        falls = {"pgd-20": pgd, "aa": dict.fromkeys(range(6, 6 + more), "8/255")}
+        runs.write(model, falls, n=40, grid=("4/255", "8/255"), attacks=attacks, suite="both@1")
+    return runs
+
+
+def test_a_run_s_own_estimates_are_those_of_its_summary(measured) -> None:
+    for record in collect([measured.folder]):
+        summary = json.loads((record.folder / "summary.json").read_text(encoding="utf-8"))
+        for row in summary["worst_case"]:
+            score = record.scores[WORST, row["epsilon_label"]]
+            assert (score.status, score.accuracy, list(score.ci95)) == (
+                row["status"], row["robust_accuracy"], row["ci95"],
+            )  # fmt: skip
+            estimate = score.estimate
+            assert list(estimate.of_slice) == row["ci95_of_slice"]
+            assert estimate.lowered == row["lowered"]
+            assert [{**asdict(part), "attacks": list(part.attacks)} for part in estimate.factors] == row["factors"]
+        assert record.complete
+    a = next(record for record in collect([measured.folder]) if record.info.model.name == "a")
+    assert [(p.n, p.kept, p.drawn) for p in a.scores[WORST, "8/255"].estimate.factors] == [(40, 24, 40), (16, 8, 10)]
+    assert (a.scores["aa", "8/255"].n, a.scores["aa", "8/255"].correct) == (16, 14), "its plain count on its own n"
+
+
+def test_tables_and_comparisons_know_them(measured) -> None:
+    (table,) = make_tables(with_joined(collect([measured.folder])))
+    assert (table.autoattack, table.joined, [c.n for c in table.attacks]) == (True, None, [None, 16])
+    text = markdown.render([table])
+    assert "aa (first 16) 8/255" in text
+    assert "| a | 8/255 | 24 of 40 x 8 of 10 | 48.0 \\[" in text
+    (found,) = as_data(compare(collect([measured.folder]), "a", "b"))
+    cells = {(cell["attack"], cell["epsilon_label"]): cell for cell in found["cells"]}
+    assert cells["aa", "8/255"]["difference"] == 3 / 16
+    assert [sample["sample_id"] for sample in cells["aa", "8/255"]["only_a"]] == [8, 9, 10]
+    assert cells["worst", "8/255"]["difference"] == pytest.approx(0.6 * 0.3)
+
+
+def test_an_incomplete_dear_attack_leaves_no_estimate(measured) -> None:
+    attacks = [measured.attack("pgd-20"), measured.attack("x") | {"n": 16, "chunk": 8}]
+    folder = measured.write("c", {}, n=40, grid=("4/255", "8/255"), attacks=attacks, suite="x@1",
+                            without=[("x", "8/255")], status="interrupted")  # fmt: skip
+    (record,) = collect([folder])
+    assert [record.scores[WORST, label].status for label in ("4/255", "8/255")] == ["estimated", "missing"]
+    assert not record.complete
+
+
+def test_published_files_keep_who_was_attacked(measured, tmp_path) -> None:
+    folder = tmp_path / "published"
+    assert not site.publish(collect([measured.folder]), folder).left_out
+    there = {record.info.model.name: record for record in collect([folder])}
+    for record in collect([measured.folder]):
+        other = there[record.info.model.name]
+        assert other.scores == record.scores
+        assert {name: mask.tolist() for name, mask in other.attacked.items()} == {"aa": [True] * 16 + [False] * 24}
+    path = next(folder.glob("*.run.json"))
+    content = json.loads(path.read_text(encoding="utf-8"))
+    del content["attacked"]
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(BadRun, match=r"not as many as its run\.json says"):
+        collect([folder])

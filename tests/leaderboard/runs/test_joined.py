@@ -205,9 +205,8 @@ def test_only_all_four_parts_are_autoattack(runs) -> None:
         here = runs.elsewhere(str(number))
         cheap_run(here)
         dear_run(here, attacks=suite, suite="aa@1")
-        assert one(here).joined.autoattack is is_it
-        table = make_tables([one(here)])[0]
-        assert table.joined.autoattack is is_it
+        (table,) = make_tables([one(here)])
+        assert table.autoattack is is_it
 
 
 PUBLISHED_CELLS = {
@@ -245,7 +244,7 @@ def test_the_published_files_give_the_estimates_that_were_worked_out_by_hand(boa
 
 
 def test_the_published_board_joins_all_seven_models(board) -> None:
-    assert (board.n, board.joined.dear.n, board.joined.autoattack, len(board.rows)) == (2000, 200, True, 7)
+    assert (board.n, board.joined.dear.n, board.autoattack, len(board.rows)) == (2000, 200, True, 7)
     assert [column.attack for column in board.attacks] == ["fgsm", "pgd-20"]
     assert all(row.run.count(" x ") == 1 and row.complete for row in board.rows)
     trades = next(row for row in board.rows if row.model == "trades")
