@@ -4,13 +4,17 @@ Simulated with the function that reports it (`harness.base.estimates.join`): N s
 the full attacks, a prefix of m on which a dearer attack leaves a share r of those that stand. Then chains of three
 factors, the slice itself as target, and the rule of ``--until`` in the loop, which looks at the interval after every
 chunk and stops when it is short enough. Seeds are fixed; a minute or two for each part on one core.
+
+``--facts RUN`` (repeatable) draws from real facts instead: of a complete run the last attack is taken for the dear one,
+prefixes are drawn at random, and the interval for the slice is held against the full count.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -18,6 +22,9 @@ from typing import Any
 import numpy as np
 
 from harness.base.estimates import Factor, Joined, Target, join
+from harness.errors import UsageError
+from harness.evidence.facts import BROKEN, CLEAN, of_whole
+from harness.evidence.store import RunStore
 from harness.evidence.until import bound_of
 
 N = (500, 2_000, 5_000, 12_630)
@@ -109,6 +116,38 @@ def _stop(stands: np.ndarray, keeps: np.ndarray, aim: float) -> tuple[Joined, in
     return chosen, used
 
 
+def from_facts(run: Path, draws: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+    """Prefixes of 100, 300 and 1,000 of a complete run's own samples, at each of its epsilons.
+
+    Raises:
+        HarnessError: no complete run, or one with a single attack.
+    """
+    store = RunStore(run)
+    info, table = store.read_info(), of_whole(store.all_facts())
+    names = table["attack"].to_numpy(zero_copy_only=False)
+    outcomes = table["outcome"].to_numpy(zero_copy_only=False)
+    ids, epsilons = table["sample_id"].to_numpy(), table["epsilon"].to_numpy()
+    wrong = set(ids[(names == CLEAN) & (outcomes == "clean_wrong")].tolist())
+    *cheap, dear = [attack.id for attack in info.suite.attacks]
+    if info.status != "complete" or not cheap:
+        raise UsageError(f"{run} is not a complete run of several attacks")
+    for epsilon in info.suite.grid:
+        lost = np.isin(outcomes, BROKEN) & (epsilons <= epsilon.value)
+        first = wrong | set(ids[lost & np.isin(names, cheap)].tolist())
+        n, stands = info.data.n, info.data.n - len(first)
+        left = n - len(first | set(ids[lost & (names == dear)].tolist()))
+        for m in (100, 300, 1_000):
+            drawn = rng.hypergeometric(stands, n - stands, m, draws)
+            kept = rng.hypergeometric(left, stands - left, drawn)
+            rows = np.stack([np.full(draws, stands), np.full(draws, n), kept, drawn], axis=1)
+            coverage, width = simulate(rows, left / n, "set")
+            estimates = stands / n * kept / np.maximum(drawn, 1)
+            yield {
+                "run": info.model.name, "epsilon": epsilon.label, "n": n, "m": m, "stands": stands, "left": left,
+                "coverage": coverage, "half_width": width, "mean_estimate": float(estimates.mean()),
+            }  # fmt: skip
+
+
 def report(name: str, rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Print and return the worst settings and the means of one part."""
     found = list(rows)
@@ -126,13 +165,19 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path)
     parser.add_argument("--draws", type=int, default=10_000)
     parser.add_argument("--until-draws", type=int, default=1_000)
+    parser.add_argument("--facts", type=Path, action="append", help="a run folder")
     given = parser.parse_args()
-    parts = {
+    parts: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {
         "population": lambda: two_factors(given.draws, np.random.default_rng(1), "population"),
         "set": lambda: two_factors(given.draws, np.random.default_rng(2), "set"),
         "three": lambda: three_factors(given.draws, np.random.default_rng(3)),
         "until": lambda: until(given.until_draws, np.random.default_rng(4)),
     }
+    if given.facts:
+        parts = {
+            str(run): partial(from_facts, run, given.draws, np.random.default_rng(5 + place))
+            for place, run in enumerate(given.facts)
+        }
     found = {name: report(name, rows()) for name, rows in parts.items()}
     if given.output:
         given.output.write_text(json.dumps({"draws": given.draws, "until_draws": given.until_draws, **found}, indent=2))
