@@ -122,7 +122,8 @@ def _cells(a: Sequence[Record], b: Sequence[Record], attacks: Sequence[str]) -> 
     common = [place for place in places(a[0], attacks) if all(place in record.survivors for record in (*a, *b))]
     found = []
     for place in common:
-        rows_a, rows_b = (np.stack([record.survivors[place] for record in side]) for side in (a, b))
+        given = np.logical_and.reduce([record.given(place[0]) for record in (*a, *b)])
+        rows_a, rows_b = (np.stack([record.survivors[place][given] for record in side]) for side in (a, b))
         shares_a, shares_b = (tuple(float(share) for share in rows.mean(axis=1)) for rows in (rows_a, rows_b))
         images = rows_a.mean(axis=0) - rows_b.mean(axis=0)
         found.append(SeedCell(place, shares_a, shares_b, welch(shares_a, shares_b), bootstrap_mean(images)))

@@ -38,7 +38,7 @@ def render(tables: Sequence[Table]) -> str:
 
 def _values(table: Table, row: Row, score: Score) -> Iterator[object]:
     low, high = row.rank or (None, None)
-    yield from (table.data, table.slice, table.n, table.norm, table.suite, table.definition, table.mode)
+    yield from (table.data, table.slice, score.n, table.norm, table.suite, table.definition, table.mode)
     yield from (table.ranking.epsilon_label if table.ranking else None, low, high, row.model, row.label)
     yield from (row.weights, row.seed, row.defense, row.trained_for, score.attack)
     tool = next((column.tool for column in table.attacks if column.attack == score.attack), None)

@@ -59,6 +59,10 @@ class Record:
         """Whether the run finished and every cell has a number."""
         return self.info.status == "complete" and all(score.known for score in self.scores.values())
 
+    def given(self, attack: str) -> NDArray[np.bool_]:
+        """Which samples an attack ran on, [n]."""
+        return self.attacked.get(attack, np.ones(len(self.sample_ids), bool))
+
     @property
     def claim(self) -> bool:
         """Whether it is a published file that no board lists."""

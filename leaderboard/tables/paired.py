@@ -148,9 +148,7 @@ def worst_differences(records: Sequence[Record], label: str) -> dict[tuple[int, 
 
 def _both(a: Record, b: Record, place: Place) -> tuple[Survivors, Survivors]:
     """Who survives in each of two runs, of the samples that the attack was given in both."""
-    given = np.ones(len(a.sample_ids), bool)
-    for record in (a, b):
-        given = given & record.attacked.get(place[0], given)
+    given = a.given(place[0]) & b.given(place[0])
     return a.survivors[place][given], b.survivors[place][given]
 
 

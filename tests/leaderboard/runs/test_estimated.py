@@ -10,8 +10,13 @@ from harness.base.estimates import Factor, join
 from harness.base.threat import Epsilon
 from harness.errors import BadRun
 from leaderboard import site
+from leaderboard.cli import gate
+from leaderboard.compare import recipes
 from leaderboard.compare.models import as_data, compare
-from leaderboard.render import markdown
+from leaderboard.figures.choose import figure
+from leaderboard.render import csv as csv_file
+from leaderboard.render import latex, markdown
+from leaderboard.render.html import page
 from leaderboard.rows import WORST
 from leaderboard.runs.collect import collect
 from leaderboard.runs.estimated import Group, estimated
@@ -113,3 +118,30 @@ def test_published_files_keep_who_was_attacked(measured, tmp_path) -> None:
     path.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(BadRun, match=r"not as many as its run\.json says"):
         collect([folder])
+
+
+def test_recipes_are_compared_on_what_the_attack_was_given(measured) -> None:
+    attacks = [measured.attack("pgd-20"), measured.attack("x") | {"n": 16, "chunk": 8}]
+    for model, broken in (("p0", 2), ("p1", 4), ("q0", 6), ("q1", 8)):
+        falls = {"x": dict.fromkeys(range(broken), "8/255")}
+        measured.write(model, falls, n=40, grid=("4/255", "8/255"), attacks=attacks, suite="x@1")
+    (found,) = recipes.compare_seeds(collect([measured.folder]), "p*", "q*")
+    cell = next(cell for cell in found.cells if cell.place == ("x", "8/255"))
+    assert (cell.a, cell.b) == ((14 / 16, 12 / 16), (10 / 16, 8 / 16))
+
+
+def test_every_format_says_on_how_many_samples_an_attack_ran(measured, call, capsys) -> None:
+    tables = make_tables(collect([measured.folder]))
+    assert "aa (first 16)" in latex.render(tables, ["model", "aa", "worst"])
+    assert "AutoAttack's verdict" in latex.render(tables)
+    text = page.render(tables)
+    assert "aa (first 16)" in text
+    assert "24 of 40 x 8 of 10" in text
+    lines = csv_file.render(tables).splitlines()
+    assert sum(",estimated," in line for line in lines) == 4
+    panels, _ = figure(collect([measured.folder]))
+    assert [panel.title for panel in panels] == ["pgd-20", "aa (first 16)", "AutoAttack's verdict, estimated"]
+    assert call(gate, measured.folder, "--require", "worst@8/255>=0.4", "--allow", "P8") == 1
+    told = capsys.readouterr().out
+    assert "48.0 [" in told
+    assert "30.0 [" in told
