@@ -67,7 +67,7 @@ def test_the_plain_wheel_measures_with_what_it_declares_and_says_what_it_lacks(w
     assert "little better than guessing" in done.stderr
     done = fresh.harness("train", "--defense", "s2s", "--data", "signs:256", "-o", "contrastive", cwd=tmp_path, code=2)
     assert "run: pip install 'robustness-harness[contrastive]'" in done.stderr
-    done = fresh.harness("plot", "-o", "x.png", cwd=tmp_path, code=2)
+    done = fresh.harness("plot", "--suite", "pgd", "-o", "x.png", cwd=tmp_path, code=2)
     assert "run: pip install 'robustness-harness[figures]'" in done.stderr
 
     fresh.pip("install", "--quiet", *(str(wheels[name]) for name in DATA))
