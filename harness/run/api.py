@@ -103,7 +103,7 @@ def evaluate(
         BadSuite, BadEpsilon: the suite or its grid.
         ModelRefused: the model is mis-wired; says how.
         BadRun: the results folder cannot be written, another process writes this run, or what an earlier start left of
-            it cannot be continued here; says why. A run of another model is no error: it is set aside, and a line says so.
+            it cannot be continued here; says why. A run of another model is set aside, which a line tells.
         KeyboardInterrupt: interrupted; what was finished is on disk.
     """
     chosen = suite if isinstance(suite, Suite) else load_suite(str(suite))
