@@ -1,17 +1,24 @@
-"""Writes ``docs/performance.md`` from ``benchmarks/results``: ``python benchmarks/page.py``; a test compares."""
+"""Writes ``docs/performance.md`` from ``benchmarks/results``: ``python benchmarks/page.py``; a test compares.
+
+``python benchmarks/page.py limits`` prints what the page leaves out: robust accuracies at every epsilon, how fast the
+machine is at most, and what of that a sweep reaches.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from page_limits import ceilings, limits, proposers
+from page_limits import ceilings, every_epsilon, limits, proposers
 from page_speed import bisections, faithful, sweeps, tools
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "docs" / "performance.md"
 
+Section = Callable[[list[dict[str, Any]]], list[str]]
 KINDS = ("sweep", "bisection", "faithful", "autoattack", "art-pgd", "art-pgd-batch", "limit", "proposer")
 HEAD = """# Performance
 
@@ -21,7 +28,9 @@ compares a whole run of the harness (preflight, calibration in the first round, 
 tool's bare loop, its clean and robust forwards included. Ratios are medians over the rounds. On a processor they are
 ratios of processor time with one BLAS thread, because the machine may be shared; *load* is the system's load average at
 the end, and with a load above the number of cores single figures wander by a tenth or more. Preflight and calibration
-cost the same for every n, so they weigh most where n is small. No GPU was measured.
+cost the same for every n, so they weigh most where n is small. No GPU was measured. Robust accuracies at every epsilon,
+the bare limit of this machine (`benchmarks/limit.py`) and what of it a sweep reaches are printed by
+`python benchmarks/page.py limits`.
 
 ## What saves the time
 
@@ -42,12 +51,21 @@ def load() -> list[dict[str, Any]]:
 
 
 def page(results: list[dict[str, Any]]) -> str:
-    """The whole page."""
-    parts = [HEAD.rstrip()]
-    for section in (sweeps, ceilings, bisections, tools, faithful, limits, proposers):
-        parts += section(results)
-    return "\n\n".join(parts) + "\n"
+    """The whole page: what a user decides by."""
+    return _joined([HEAD.rstrip()], results, (sweeps, bisections, tools, faithful, proposers))
+
+
+def rest(results: list[dict[str, Any]]) -> str:
+    """What whoever works on the speed reads besides."""
+    return _joined([], results, (every_epsilon, ceilings, limits))
+
+
+def _joined(parts: list[str], results: list[dict[str, Any]], sections: tuple[Section, ...]) -> str:
+    return "\n\n".join([*parts, *(part for section in sections for part in section(results))]) + "\n"
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(load()), encoding="utf-8")
+    if sys.argv[1:] == ["limits"]:
+        print(rest(load()), end="")
+    else:
+        PAGE.write_text(page(load()), encoding="utf-8")

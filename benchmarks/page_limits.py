@@ -1,11 +1,35 @@
-"""Sections of the performance page: how fast the machine is at most, what of it is used, and what would be faster."""
+"""How fast the machine is at most, what of it is used, accuracies at every epsilon; on the page, bfloat16 alone."""
 
 from __future__ import annotations
 
 import statistics
 from typing import Any
 
+from page_speed import MODES, run
 from page_text import TOOLS, conditions, halved, percent, table
+
+
+def every_epsilon(results: list[dict[str, Any]]) -> list[str]:
+    """Robust accuracy at every epsilon, and what only one of two ways breaks, all rounds together."""
+    parts = []
+    for kind, sides in (("sweep", ("harness", "bare")), ("bisection", MODES)):
+        rows = []
+        for one in results:
+            if one["benchmark"] == kind:
+                # A run that compares two modes has no plan of its own.
+                name = run(one) if kind == "sweep" else f"`{one['model']}`, PGD-{one['steps']} x {len(one['grid'])}"
+                for label in one["grid"]:
+                    cells = [row["cells"][label] for row in one["rows"]]
+                    accuracies = [percent(statistics.mean(cell[side] for cell in cells)) for side in sides]
+                    alone = [sum(cell[f"only_{side}_breaks"] for cell in cells) for side in sides]
+                    rows.append((name, label, *accuracies, *alone, one["n"] * len(cells)))
+        if rows:
+            told = [f"only {side} breaks" for side in sides]
+            parts += [
+                f"## Robust accuracy, %: {' and '.join(sides)}",
+                table(("run", "epsilon", *sides, *told, "of"), rows),
+            ]
+    return parts
 
 
 def ceilings(results: list[dict[str, Any]]) -> list[str]:

@@ -8,6 +8,8 @@ from typing import Any
 from page_text import TOOLS, conditions, halved, percent, plan, table
 
 MODES = ("observed", "bisection")
+LOST = "Robust accuracy, and how often only one of the two breaks a sample, all epsilons and rounds together:"
+DIFFERENCE = ("run", "harness - bare where it differs most, points", "only harness breaks", "only bare breaks", "of")
 
 
 def sweeps(results: list[dict[str, Any]]) -> list[str]:
@@ -40,24 +42,27 @@ def sweeps(results: list[dict[str, Any]]) -> list[str]:
         "*Times fewer gradients* is what early exit and inheritance save, whatever the speed of a gradient; the rest is"
         " the prepared copy, less preflight, calibration, confirmation by the float32 model and storage."
     )
-    parts.append("Robust accuracy, %, and the samples that only one of the two breaks, all rounds together:")
-    broken = []
-    for one in mine:
-        for label in one["grid"]:
-            cells = [row["cells"][label] for row in one["rows"]]
-            broken.append(
-                (
-                    f"`{one['model']}`, PGD-{one['steps']}, {one['plan']['precision']}{halved(one)}",
-                    label,
-                    percent(statistics.mean(cell["harness"] for cell in cells)),
-                    percent(statistics.mean(cell["bare"] for cell in cells)),
-                    sum(cell["only_harness_breaks"] for cell in cells),
-                    sum(cell["only_bare_breaks"] for cell in cells),
-                    one["n"] * len(cells),
-                )
-            )
-    parts.append(table(("run", "epsilon", "harness", "bare", "only harness breaks", "only bare breaks", "of"), broken))
+    parts.append(LOST)
+    parts.append(table(DIFFERENCE, [strength(run(one), one, ("harness", "bare")) for one in mine]))
     return [*parts, conditions(mine[0])]
+
+
+def run(one: dict[str, Any]) -> str:
+    """What a sweep was, in words."""
+    return f"`{one['model']}`, PGD-{one['steps']} x {len(one['grid'])}, {one['plan']['precision']}{halved(one)}"
+
+
+def strength(name: str, one: dict[str, Any], sides: tuple[str, str]) -> tuple[object, ...]:
+    """How two ways differ: the largest difference of accuracy at one epsilon, and what only one of them breaks."""
+    first, second = sides
+    at = {}
+    for label in one["grid"]:
+        cells = [row["cells"][label] for row in one["rows"]]
+        at[label] = 100 * statistics.mean(cell[first] - cell[second] for cell in cells)
+    worst = max(at, key=lambda label: abs(at[label]))
+    every = [cell for row in one["rows"] for cell in row["cells"].values()]
+    alone = [sum(cell[f"only_{side}_breaks"] for cell in every) for side in sides]
+    return name, f"{at[worst]:+.1f} at {worst}" if at[worst] else "none", *alone, one["n"] * len(every)
 
 
 def bisections(results: list[dict[str, Any]]) -> list[str]:
@@ -75,18 +80,15 @@ def bisections(results: list[dict[str, Any]]) -> list[str]:
         rows.append(
             (f"`{one['model']}`", work, one["n"], len(one["rows"]), *seconds, f"**{one['speedup']:.2f}**", fewer)
         )
-        for label in one["grid"]:
-            of = [row["cells"][label] for row in one["rows"]]
-            accuracies = [percent(statistics.mean(cell[mode] for cell in of)) for mode in MODES]
-            alone = [sum(cell[f"only_{mode}_breaks"] for cell in of) for mode in MODES]
-            lost.append((f"`{one['model']}`", label, *accuracies, *alone, one["n"] * len(of)))
+        lost.append(strength(f"`{one['model']}`, {work}", one, ("bisection", "observed")))
     header = ("model", "work", "n", "rounds", "observed, s", "bisection, s", "times as fast", "backwards")
-    told = ("model", "epsilon", "observed", "bisection", "only observed breaks", "only bisection breaks", "of")
+    most = "bisection - observed where it differs most, points"
+    told = ("run", most, "only bisection breaks", "only observed breaks", "of")
     return [
         "## Mode bisection, against mode observed",
         "The grid is halved for each sample (`--bisect`) instead of climbed. Backwards: bisection / observed.",
         table(header, rows),
-        "Robust accuracy, %, and the samples that only one of the two breaks, all rounds together:",
+        LOST,
         table(told, lost),
         conditions(mine[0]),
     ]

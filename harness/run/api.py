@@ -102,7 +102,8 @@ def evaluate(
         BadData: images outside [0,1] or of another shape, or labels that are no class.
         BadSuite, BadEpsilon: the suite or its grid.
         ModelRefused: the model is mis-wired; says how.
-        BadRun: the results folder cannot be written, or holds this run of another model.
+        BadRun: the results folder cannot be written, another process writes this run, or what an earlier start left of
+            it cannot be continued here; says why. A run of another model is set aside, which a line tells.
         KeyboardInterrupt: interrupted; what was finished is on disk.
     """
     chosen = suite if isinstance(suite, Suite) else load_suite(str(suite))

@@ -87,8 +87,9 @@ def evaluate(
     Raises:
         UsageError: unusable options, or no such executor.
         BadData: images outside [0,1], or labels that are no class.
-        BadRun: the results folder cannot be written, another process writes this run, or it is another model's; what
-            was finished is on disk.
+        BadSuite: no attack can work on images of this size, or an attack's n does not fit the slice.
+        BadRun: the results folder cannot be written, another process writes this run, or what an earlier start left of
+            it cannot be continued here; what was finished is on disk.
         ModelRefused: the doctor finds the model mis-wired; ``options.force`` overrules it where it can be overruled.
     """
     begun = time.time()

@@ -1,4 +1,4 @@
-"""Who verified what: one line a verification, kept by whom verified, never in the run.
+"""Who verified what: one line a verification, kept by whoever verified it, never in the run.
 
 A run comes from its author, and so would a verdict that lies beside it. The ledger is the verifier's own file; a line
 names a run by the hash of everything it consists of, so that it says nothing of a run that was changed afterwards, and

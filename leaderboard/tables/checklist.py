@@ -22,10 +22,11 @@ _SERIOUS = ("warn", "error", "refuse")
 def command(info: RunInfo) -> str:
     """The line that measures the run again, wherever the files lie that it names; its words are quoted for a shell.
 
-    Empty where no line can: the model, the suite or the data were objects in Python, or an old run does not tell.
+    Empty where no line can: the model, the suite or the data were objects in Python, the samples came from a file of
+    ids, or an old run does not tell.
     """
     suite, asked, given = info.suite, info.asked, info.given.public if info.given else _registered(info)
-    if None in (given.model, given.suite, given.data):
+    if None in (given.model, given.suite, given.data) or info.data.ids is not None:
         return ""
     words: list[object] = ["harness", "eval", "--model", given.model, "--suite", given.suite, "--data", given.data]
     if given.name is not None:
@@ -41,6 +42,11 @@ def command(info: RunInfo) -> str:
     ):
         if value != usual:
             words += [option, value]
+    for attack in suite.attacks:
+        if attack.id in (suite.edited or ()):
+            words += ["--attack-n", f"{attack.id}={'all' if attack.n is None else attack.n}"]
+    if suite.until is not None:
+        words += ["--until", f"{100 * suite.until:.12g}"]
     if isinstance(info.unit_timeout, float):
         words += ["--unit-timeout", f"{info.unit_timeout:g}"]
     if info.preflight is not None and info.preflight.forced:

@@ -28,6 +28,27 @@ def test_the_page_is_up_to_date(monkeypatch):
         assert f"`{one['model']}`" in wanted
 
 
+def test_the_page_gives_the_largest_difference_over_the_grid_with_its_sign(monkeypatch):
+    speed = script("page_speed", monkeypatch)
+    one = {"grid": ["1/255", "2/255"], "n": 50, "rows": []}
+    for lost in (0.02, 0.04):  # two rounds: -3 points at 2/255 on average, +1 at 1/255
+        cell = {"harness": 0.5, "bare": 0.49, "only_harness_breaks": 1, "only_bare_breaks": 2}
+        one["rows"].append({"cells": {"1/255": cell, "2/255": {**cell, "bare": 0.5 + lost}}})
+    assert speed.strength("x", one, ("harness", "bare")) == ("x", "-3.0 at 2/255", 4, 8, 200)
+
+
+def test_what_the_page_leaves_out_is_printed(monkeypatch):
+    page = script("page", monkeypatch)
+    results = page.load()
+    told = page.rest(results)
+    grids = sum(len(one["grid"]) for one in results if one["benchmark"] in ("sweep", "bisection"))
+    rows = [line for line in told.partition("## What stands")[0].splitlines() if "/255 |" in line]
+    assert len(rows) == grids
+    (limit,) = [one for one in results if one["benchmark"] == "limit"]
+    for by in limit["gradients_per_second"].values():
+        assert all(f" {speed:,.0f} " in told for speed in by.values())
+
+
 @pytest.mark.parametrize("path", sorted((BENCHMARKS / "results").glob("*.json")), ids=lambda path: path.stem)
 def test_results_say_on_what_they_were_measured(path):
     value = json.loads(path.read_text(encoding="utf-8"))

@@ -1,12 +1,10 @@
-"""One unit of work: one attack on one chunk at one epsilon (or, for minimum-norm attacks, at the whole grid)."""
+"""One unit of work: one attack on one chunk at one epsilon (or, for minimum-norm attacks, at the whole grid).
+
+What is attacked, judged and counted is here; what surrounds a call of a tool is in `harness.measure.unit.call`.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import time
-import traceback
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -15,35 +13,26 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from harness.attack import ToolRemark, ToolWarning
-from harness.base.memory import is_out_of_memory
 from harness.base.modes import MODES, fixed_ball
-from harness.base.randomness import derive, forked
 from harness.base.targets import resolve_targets
 from harness.base.threat import Epsilon
-from harness.base.torch_state import Precision, arithmetic, kept_settings
-from harness.errors import AttackFailed, HarnessError, MissingPackage, PluginError
+from harness.base.torch_state import Precision
+from harness.errors import PluginError
 from harness.evidence import facts, witnesses
 from harness.evidence.facts import broken_rows
 from harness.inputs.reference import ReferenceModel
-from harness.inputs.registry import stranger
 from harness.measure.fast_copy.copies import FastCopy
 from harness.measure.unit.board import WitnessBoard
-from harness.measure.unit.isolation import Guard, UnitTimeout, breaches, time_limit
+from harness.measure.unit.call import Calls
+from harness.measure.unit.isolation import Guard, UnitTimeout, breaches
 from harness.measure.unit.observer import AllBroken, ObservedModel, Watch, offer_returned
 from harness.measure.unit.outcome import Chunk, ComponentOutcome, fact_table, merge, union, witness_table
 from harness.measure.unit.shared import Offered
-from harness.types import Attack, AttackSpec, Finding, Level, Mode, Norm, Problem
+from harness.types import Attack, AttackSpec, Finding, Mode, Norm, Problem
 
 EXACT: Precision = "float32"
 GRID = "grid"
 """Epsilon name of a unit that covers the whole grid."""
-
-
-NO_GRADIENT = AttackFailed(
-    "the model has no gradient with respect to its images (torch.no_grad, detach or quantized layers in its forward),"
-    " and this attack needs one; use attacks on scores or decisions, for instance suite blackbox"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,46 +118,53 @@ class _Running:
     def __init__(self, job: Job) -> None:
         self.job, self.setting, self.attack, self.chunk = job, job.setting, job.attack, job.chunk
         self.result = UnitResult(facts=facts.empty(), witnesses=witnesses.empty())
-        self.printed = io.StringIO()
         self.batch_size = job.setting.batch_size
-        limit = job.setting.unit_timeout
-        self.ends = None if limit is None else time.monotonic() + limit
+        self.calls = Calls(
+            attack=job.attack, spec=job.spec, epsilon=job.grid[-1], chunk=job.chunk.index,
+            seed=job.setting.seed, limit=job.setting.unit_timeout, guard=job.setting.guard,
+        )  # fmt: skip
 
     def run(self) -> UnitResult:
-        job, chunk = self.job, self.chunk
         shrunk = self.setting.reference.out_of_memory
-        n = len(chunk.sample_ids)
-        stored = np.zeros(n, dtype=bool) if job.stored is None else job.stored
-        alive = chunk.correct
-        if job.before is not None:
-            alive &= ~broken_rows(job.before, n)
-        if job.offered is not None:
-            alive &= ~job.offered.within(job.grid[-1].value)
-        if job.implied is not None:
-            alive &= ~job.implied
-        components = self.attack.components
+        alive = self._alive()
         passes: list[ComponentOutcome] = []
-        for component in components:
+        for component in self.attack.components:
             mine = alive.copy()
             if not self.attack.individual:
                 for earlier in passes:
                     mine &= earlier.outcome != "witness"
             passes.append(self._component(component, mine))
-        self._guard(passes)
+        self.calls.restore(passes)
+        self._tell(passes)
+        self.result.log, self.result.findings = self.calls.printed.getvalue(), self.calls.findings
+        self.result.out_of_memory += self.setting.reference.out_of_memory - shrunk
+        return self.result
+
+    def _alive(self) -> np.ndarray:
+        """Rows to attack, bool [n]: right so far, and neither broken nor known to survive by other units."""
+        job, alive = self.job, self.chunk.correct
+        if job.before is not None:
+            alive &= ~broken_rows(job.before, len(alive))
+        if job.offered is not None:
+            alive &= ~job.offered.within(job.grid[-1].value)
+        if job.implied is not None:
+            alive &= ~job.implied
+        return alive
+
+    def _tell(self, passes: Sequence[ComponentOutcome]) -> None:
+        """Facts of the whole attack, then of its components; witnesses of each."""
+        job, chunk, norm, components = self.job, self.chunk, self.setting.norm, self.attack.components
 
         def table(done: ComponentOutcome, component: str | None) -> pa.Table:
-            norm = self.setting.norm
             shared = job.before, job.offered, job.implied
             return fact_table(done, chunk, job.spec.id, component, job.grid, norm, *shared)
 
         parts = list(zip(passes, components, strict=True))
         of_components = [table(*part) for part in parts] if components != (None,) else []
         self.result.facts = facts.concat([table(union(passes), None), *of_components])
-        found = [witness_table(p, chunk, job.spec.id, c, job.grid, self.setting.norm, stored) for p, c in parts]
+        stored = np.zeros(len(chunk.sample_ids), dtype=bool) if job.stored is None else job.stored
+        found = [witness_table(done, chunk, job.spec.id, c, job.grid, norm, stored) for done, c in parts]
         self.result.witnesses = pa.concat_tables(found)
-        self.result.log = self.printed.getvalue()
-        self.result.out_of_memory += self.setting.reference.out_of_memory - shrunk
-        return self.result
 
     def _component(self, component: str | None, alive: np.ndarray) -> ComponentOutcome:
         """Run one component on the rows in `alive`, bool [n]."""
@@ -192,56 +188,42 @@ class _Running:
         Where a copy proposed what the reference did not confirm, and nothing else was found, the copy has misled the
         attack: those rows are attacked again, with the same draws, through the reference itself (not `fast`).
         """
-        setting, attack, epsilon = self.setting, self.attack, self.job.grid[-1]
+        setting, attack, epsilon = self.setting, self.attack, self.job.grid[-1].value
         pick = torch.from_numpy(rows).to(self.chunk.images.device)
         images, labels = self.chunk.images[pick], self.chunk.labels[pick]
         mine = None if targets is None else targets[pick]
-        boards = [
-            WitnessBoard(
-                setting.reference,
-                images,
-                labels,
+
+        def make_board() -> WitnessBoard:
+            usual = self.chunk.usual_range
+            return WitnessBoard(setting.reference, images, labels, setting.norm, epsilon, attack.kind, mine, usual)
+
+        def problem(restart: int) -> Problem:
+            return Problem(
+                images.clone(memory_format=torch.contiguous_format),
+                labels.clone(),
                 setting.norm,
-                epsilon.value,
-                attack.kind,
-                mine,
-                self.chunk.usual_range,
+                epsilon,
+                self.calls.seed_of(component, rows, restart),
+                setting.reference.num_classes,
+                self.batch_size,
+                component,
+                restart,
+                None if mine is None else mine.clone(),
             )
-            for _ in ("queries", "returned")
-        ]
-        board, returned = boards
+
+        board, returned = make_board(), make_board()
         watch = self._watch(component)
         network, precision = self._network(watch) if fast else (setting.reference.module, EXACT)
         observer = ObservedModel(network, board, watch, self.batch_size, setting.keep_rows, self.job.deadline)
-        # Samples attacked one at a time need a seed each.
-        place = (int(rows[0]),) if attack.one_by_one else ()
-        # The same attack of two tools, ``x`` and ``tool/x``, draws alike.
-        name = self.job.spec.id.rpartition("/")[2]
         error: BaseException | None = None
         what: list[str] = []
         faulty = torch.zeros(len(rows), dtype=torch.bool, device=images.device)
         for restart in range(attack.restarts):
             observer.restart = restart
-            seed = derive(setting.seed, name, component, epsilon.value, self.chunk.index, restart, *place)
             try:
-                back = self._call(
-                    observer,
-                    precision,
-                    Problem(
-                        images.clone(memory_format=torch.contiguous_format),
-                        labels.clone(),
-                        setting.norm,
-                        epsilon.value,
-                        seed,
-                        setting.reference.num_classes,
-                        self.batch_size,
-                        component,
-                        restart,
-                        None if mine is None else mine.clone(),
-                    ),
-                )
+                back = self.calls.perturb(observer, precision, problem(restart))
                 # Observed mode asks only whether there is a witness; the others keep what was returned apart.
-                if found := breaches(back, images, setting.norm, epsilon.value, attack.kind):
+                if found := breaches(back, images, setting.norm, epsilon, attack.kind):
                     faulty |= found[0]
                     what = found[1]
                 offer_returned(board if watch == "freeze" else returned, back, restart)
@@ -256,18 +238,22 @@ class _Running:
         done.note(rows, best, observer)
         faulty &= ~best.found
         if bool(faulty.any()):
-            self._failed(done, rows[faulty.cpu().numpy()], PluginError("; ".join(what)))
+            self.calls.failed(done, rows[faulty.cpu().numpy()], PluginError("; ".join(what)))
         if error is not None:
-            self._failed(done, rows, NO_GRADIENT if observer.without_gradient and _of_autograd(error) else error)
+            self.calls.failed(done, rows, error, without_gradient=observer.without_gradient)
+        self._account(best, observer)
+        again = rows[(board.doubted & ~best.found).cpu().numpy()]
+        if len(again) and network is not setting.reference.module and error is None:
+            self.result.again += len(again)
+            self._attack(component, again, targets, done, fast=False)
+
+    def _account(self, best: WitnessBoard, observer: ObservedModel) -> None:
+        """Add what an attack took to the unit's sums, and let go of the observer; smaller batches stay small."""
         self.result.unconfirmed += best.unconfirmed
         self.result.useful += int(observer.useful)
         self.result.out_of_memory += observer.out_of_memory
         self.batch_size = min(self.batch_size, observer.batch_size)
         observer.release()
-        again = rows[(board.doubted & ~best.found).cpu().numpy()]
-        if len(again) and network is not setting.reference.module and error is None:
-            self.result.again += len(again)
-            self._attack(component, again, targets, done, fast=False)
 
     def _network(self, watch: Watch) -> tuple[nn.Module, Precision]:
         """What a tool differentiates, and in which arithmetic.
@@ -279,33 +265,6 @@ class _Running:
         if copy is None or (copy.recipe.precision != EXACT and watch != "freeze"):
             return self.setting.reference.module, EXACT
         return copy, copy.recipe.precision
-
-    def _call(self, observer: ObservedModel, precision: Precision, problem: Problem) -> Tensor | None:
-        """One call of the tool: all generators forked, what it prints and warns of kept."""
-        while True:
-            raised: list[warnings.WarningMessage] = []
-            try:
-                with (
-                    forked(problem.seed),
-                    arithmetic(precision),
-                    torch.inference_mode(False),
-                    torch.enable_grad(),
-                    kept_settings(),
-                    contextlib.redirect_stdout(self.printed),
-                    contextlib.redirect_stderr(self.printed),
-                    warnings.catch_warnings(record=True) as raised,
-                ):
-                    warnings.simplefilter("ignore")
-                    warnings.simplefilter("always", ToolWarning)
-                    with time_limit(None if self.ends is None else self.ends - time.monotonic()):
-                        return self.attack.perturb(observer, problem)
-            except Exception as error:  # in the tool's own arithmetic, or in the backward pass
-                if not is_out_of_memory(error) or not observer.shrink(len(problem.images)):
-                    raise
-            finally:
-                for warning in raised:
-                    remark = issubclass(warning.category, ToolRemark)
-                    self._finding("tool", "info" if remark else "warn", str(warning.message))
 
     def _watch(self, component: str | None) -> Watch:
         mode = MODES[self.setting.mode]
@@ -320,39 +279,3 @@ class _Running:
         if rule is None:
             return None
         return resolve_targets(rule, self.setting.reference.logits(self.chunk.images), self.chunk.labels)
-
-    def _guard(self, passes: Sequence[ComponentOutcome]) -> None:
-        """Where the attack changed the model, nothing that was found on it counts."""
-        changed = self.setting.guard.restore() if self.setting.guard is not None else None
-        if changed is None:
-            return
-        for done in passes:
-            done.void("error", "exception")
-        self._finding("exception", "error", f"changed {changed} while attacking; it was put back, the unit is void")
-
-    def _failed(self, done: ComponentOutcome, rows: np.ndarray, error: BaseException) -> None:
-        if isinstance(error, UnitTimeout):
-            done.lose(rows, "error", "timeout")
-            limit = f"{self.setting.unit_timeout:g} s of --unit-timeout"
-            self._finding("timeout", "error", f"at epsilon {self.job.grid[-1]}: given up after the {limit}")
-            return
-        if isinstance(error, MissingPackage):
-            done.lose(rows, "not_run", "not_installed")
-            self._finding("not_installed", "error", str(error))
-            return
-        done.lose(rows, "error", "exception")
-        what = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
-        self._finding("exception", "error", f"failed at epsilon {self.job.grid[-1]}: {' '.join(what.split())[:300]}")
-        self.printed.write("\n" + "".join(traceback.format_exception(error)))
-
-    def _finding(self, check: str, level: Level, message: str) -> None:
-        package = stranger("attacks", f"{self.job.spec.tool}.{self.job.spec.method}")
-        of = f" (package {package})" if package else ""
-        finding = Finding(check, level, f"{self.job.spec.id}{of}: {message}")
-        if finding not in self.result.findings:
-            self.result.findings.append(finding)
-
-
-def _of_autograd(error: BaseException) -> bool:
-    """Whether a tool failed for want of a gradient: torch refuses to differentiate, or the tool got None."""
-    return isinstance(error, (RuntimeError, AttributeError, TypeError))

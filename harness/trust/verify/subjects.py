@@ -1,4 +1,4 @@
-"""The models and data that runs are about, found by whom verifies them."""
+"""The models and data that runs are about, found by whoever verifies them."""
 
 from __future__ import annotations
 

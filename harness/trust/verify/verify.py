@@ -53,7 +53,7 @@ def verify(folder: Path, model: LoadedModel, data: Dataset, options: VerifyOptio
 
     Args:
         folder: The run; its name does not matter.
-        model: The checkpoint the run names, loaded by whom verifies.
+        model: The checkpoint the run names, loaded by whoever verifies.
         data: The data set, likewise.
         options: How to verify.
 

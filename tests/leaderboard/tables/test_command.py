@@ -43,6 +43,8 @@ def work(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(MODEL)
     (tmp_path / "suites").mkdir()
     (tmp_path / "suites" / "of mine.toml").write_text(SUITE)
+    second = SUITE.partition("[[attack]]")[2].replace('"fgsm"\ntool', '"second"\ntool') + "n = 32\nchunk = 16\n"
+    (tmp_path / "suites" / "prefix.toml").write_text(f"{SUITE}\n[[attack]]{second}")
     drawn = np.random.default_rng(0)
     (tmp_path / "root").mkdir()
     images, labels = drawn.integers(0, 256, (80, 32, 32, 3), dtype=np.uint8), np.arange(80) % 43
@@ -67,6 +69,7 @@ def _measured(words, results):
         "--model mine.py:tiny --suite 'suites/of mine.toml' --data images.npz --eps 1/255,0.0123456 --seed 3 --n 33"
         " --batch-size 16 --precision float32 --compile off --witnesses worst --unit-timeout 300 --mode worst-case"
         " --force",
+        "--model mine.py:tiny --suite suites/prefix.toml --n 64 --attack-n second=16 --until 49.1 --force",
         "--model trades --suite fgsm --data signs --n 16 --transfer others --witnesses none --faithful --name 'my own'",
     ],
 )
@@ -92,6 +95,13 @@ def test_what_was_measured_from_python_names_what_was_typed(work):
     (record,) = collect([Path("results")])
     again = _measured(shlex.split(command(record.info))[1:], "again")
     assert again.info.key == record.info.key
+
+
+def test_of_a_file_of_ids_there_is_no_command(work):
+    (work / "ids.txt").write_text("".join(f"{place}\n" for place in range(16)))
+    words = "eval --model trades --suite fgsm --data signs --ids ids.txt --device cpu"
+    record = _measured(shlex.split(words), "results")
+    assert command(record.info) == ""  # where the file lies is not in run.json
 
 
 def test_of_objects_there_is_no_command(work):
