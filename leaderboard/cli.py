@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -132,7 +133,8 @@ def leaderboard(
     with waiting("rendering"):
         text = render([with_attacks(table, attack or ()) for table in make_tables(records, claims)])
     if output is None:
-        typer.echo(text, nl=False)
+        # A page names its encoding itself, so that is what it is written in, whatever the terminal's is.
+        typer.echo(text.encode() if chosen == "html" and not sys.stdout.isatty() else text, nl=False)
     else:
         _write(output, text)
         typer.echo(output)

@@ -52,3 +52,26 @@ def test_mistakes_are_one_line_and_exit_2(runs, monkeypatch, capsys, words: list
     assert captured.out == ""
     assert said in captured.err
     assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "command", [["leaderboard"], ["gate", "--require", "clean>=0.5"], ["plot"]], ids=lambda c: c[0]
+)
+def test_a_run_of_no_samples_is_one_line(runs, capsys, command: list[str]) -> None:
+    runs.write("nothing", n=0, status="partial")
+    assert main([*command, str(runs.folder)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "run.json: data.n is 0, expected int >= 1" in captured.err
+    assert captured.err.count("\n") == 1
+
+
+def test_a_model_that_is_never_right_has_figures_all_the_same(runs, capsys, tmp_path: Path) -> None:
+    runs.write("wrong", n=20, wrong=range(20))
+    assert main(["leaderboard", str(runs.folder), "--format", "csv"]) == 0
+    assert main(["gate", str(runs.folder), "--require", "worst@8/255>=0.1", "--require", "clean>=0"]) == 1
+    said = capsys.readouterr().out
+    assert "wrong  worst@8/255>=0.1: 0.0 [0.0, 16.1] %" in said
+    assert "1 passed, 1 failed" in said
+    assert main(["plot", str(runs.folder), "-o", str(tmp_path / "curves.svg")]) == 0
+    assert (tmp_path / "curves.svg").exists()

@@ -36,17 +36,19 @@ def verdict(info: RunInfo, facts: pa.Table) -> tuple[list[Finding], str | None]:
 
 
 def _findings(info: RunInfo, series: list[Series], facts: pa.Table) -> list[Finding]:
+    # Of a randomized model a longer attack breaks more by its further draws alone, which says nothing of its strength.
+    randomized = any((finding.check, finding.level) == ("P5", "warn") for finding in info.findings)
     return [
         *names(info.suite),
         *claim(info, facts),
         *between_attacks.order(series),
-        *between_attacks.black_box(series),
+        *between_attacks.black_box(series, randomized),
         *within_attack.unbounded(series, info.suite.norm),
         *within_attack.dead_gradients(series),
         *between_attacks.single_step(series),
-        *between_attacks.loss_gap(series),
-        *within_attack.steps(series),
-        *within_attack.restarts(series),
+        *([] if randomized else between_attacks.loss_gap(series)),
+        *([] if randomized else within_attack.steps(series)),
+        *([] if randomized else within_attack.restarts(series)),
         *within_attack.silent_success(series, info.mode),
         *between_attacks.tools(series),
     ]

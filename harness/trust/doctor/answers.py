@@ -144,7 +144,8 @@ def gradients(probe: Probe) -> list[Finding]:
 def _uphill(probe: Probe) -> list[Finding]:
     if probe.uphill is None or probe.sideways is None or randomized(probe):
         return []
-    better, n = int((probe.uphill > probe.sideways).sum()), len(probe.uphill)
+    # Coarse logits (bfloat16) often give both steps the same margin, which speaks for neither.
+    better, n = int((probe.uphill > probe.sideways).sum()), int((probe.uphill != probe.sideways).sum())
     if binomial_at_most(better, n, DIRECTION) >= CHANCE:
         return []
     message = (

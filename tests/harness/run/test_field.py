@@ -125,6 +125,43 @@ def test_what_is_said_of_a_randomized_model(tmp_path):
     assert "EOT" not in found.message
 
 
+OF_QUANTIZING = (
+    "ignore:torch.ao.quantization is deprecated", "ignore:torch.quantize_per_tensor", "ignore:quantized::",
+    "ignore:Please use quant_min", "ignore:must run observer",
+)  # fmt: skip
+
+
+def static_int8(layer, images):
+    """A quantized linear layer whose scales are fixed, and float32 arithmetic that gives the same logits."""
+    tool = torch.ao.quantization
+    network = nn.Sequential(tool.QuantStub(), nn.Flatten(), layer, tool.DeQuantStub()).eval()
+    network.qconfig = tool.get_default_qconfig(torch.backends.quantized.engine)
+    tool.prepare(network, inplace=True)
+    network(images)
+    tool.convert(network, inplace=True)
+    stub, _, linear, _ = network
+
+    def rounded(values, scale, zero):
+        return ((values / scale).round() + zero).clamp(0, 255).sub(zero) * scale
+
+    def same(x):
+        x = rounded(x, stub.scale, stub.zero_point).flatten(1)
+        return rounded(x @ linear.weight().dequantize().T + linear.bias(), linear.scale, linear.zero_point)
+
+    return network, same
+
+
+class Same(nn.Module):
+    """A function as a network, without a gradient."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, images):
+        return self.function(images).detach()
+
+
 @pytest.mark.torchattacks
 @pytest.mark.autoattack
 class TestNoGradient:
@@ -138,9 +175,7 @@ class TestNoGradient:
         ],
         ids=["no_grad", "inference_mode", "detach", "int8"],
     )
-    @pytest.mark.filterwarnings(
-        "ignore:torch.ao.quantization is deprecated", "ignore:torch.quantize_per_tensor", "ignore:quantized::"
-    )
+    @pytest.mark.filterwarnings(*OF_QUANTIZING)
     def test_attacks_on_scores_run_and_the_others_say_why_not(self, module, tmp_path):
         data = labeled(SmallNet(), 8)
         quantized = module is None
@@ -156,6 +191,23 @@ class TestNoGradient:
         assert found["pgd"][0] != "ok"
         (told,) = said(done, "exception")
         assert "has no gradient with respect to its images" in told[1]
+        assert any("there is no gradient" in message for _, message in said(done, "P7"))
+
+    @pytest.mark.filterwarnings(*OF_QUANTIZING)
+    def test_int8_with_fixed_scales_breaks_as_its_arithmetic_in_float32_does(self, tmp_path):
+        images = torch.rand(16, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+        layer = nn.Linear(192, 2)
+        layer.weight.data = torch.randn(2, 192, generator=torch.Generator().manual_seed(1)) / 10
+        layer.bias.data = -(layer.weight.data @ images.flatten(1).mean(0))  # both classes occur
+        network, same = static_int8(layer, images)
+        assert torch.allclose(network(images), same(images), atol=1e-6)
+        data = Toy(images, network(images).argmax(1), ["a", "b"])
+        assert 0 < int(data.labels.sum()) < 16
+        done = evaluate(loaded(network, 2), suite(SQUARE, PGD), data, Options(tmp_path / "int8"))  # not forced
+        plain = evaluate(loaded(Same(same), 2), suite(SQUARE), data, Options(tmp_path / "float32"))
+        assert cells(done)["square"] == cells(plain)["square"]
+        assert 0 < cells(done)["square"][1] < 1
+        assert cells(done)["pgd"][0] != "ok"
         assert any("there is no gradient" in message for _, message in said(done, "P7"))
 
 

@@ -215,6 +215,12 @@ def test_logits_from_which_cross_entropy_gets_no_gradient():
     assert "cross-entropy gradient is exactly zero" in finding.message
 
 
+def test_coarse_logits_hide_no_gradient():
+    """Of bfloat16 near 100 the steps are 1/2: most steps of 1/255 change no margin, and those that do go uphill."""
+    report = examined(Wrapped(after=lambda y: (y + 100).bfloat16()))
+    assert [finding for finding in report.findings if finding.check == "P7"] == []
+
+
 def test_randomized_models_are_not_blamed_for_what_noise_does():
     noisy = Wrapped(after=lambda y: y + 2 * torch.randn_like(y), net=Waves(lambda x: x))
     report = examined(noisy, wavy())
