@@ -14,9 +14,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from torch import Tensor
 
 from harness.base.memory import tidy
 from harness.base.modes import MODES
+from harness.base.randomness import derive, forked
 from harness.base.text import in_words, now
 from harness.base.threat import Epsilon
 from harness.errors import BadRun
@@ -280,7 +282,8 @@ class Worker:
         unit = Unit(facts.CLEAN, CLEAN_UNIT, index)
         images, labels = self.part.take(index)
         reference = self.setting.reference
-        logits = reference.logits(images)
+        with forked(derive(self.setting.seed, facts.CLEAN, index)):  # a randomized model draws
+            logits = reference.logits(images)
         labels = labels.to(reference.device)
         predictions = logits.argmax(1)
         right = (predictions == labels).cpu().numpy()
@@ -309,7 +312,7 @@ class Worker:
             return whole
         if self._piece is None or self._piece[0] != lane:
             images = whole.images[rows]
-            ranged = usual_range(self.setting.reference.logits(images[:RANGED]))
+            ranged = self._usual_range(images)
             piece = Chunk(
                 index=self.units(lane)[0][0].chunk,
                 sample_ids=whole.sample_ids[rows],
@@ -329,8 +332,7 @@ class Worker:
             if images.nbytes > HEAVY:
                 tidy()
             known = (self.known(Lane(None, index), 0) or self._clean(index)).facts
-            reference = self.setting.reference
-            device = reference.device
+            device = self.setting.reference.device
             predictions = labels.new_tensor(known["clean_pred"].to_pylist())
             self._chunk = Chunk(
                 index=index,
@@ -338,9 +340,13 @@ class Worker:
                 images=images.to(device),
                 labels=labels.to(device),
                 clean_pred=predictions.to(device),
-                usual_range=usual_range(reference.logits(images[:RANGED])),
+                usual_range=self._usual_range(images),
             )
         return self._chunk
+
+    def _usual_range(self, images: Tensor) -> float:
+        with forked(self.setting.seed):  # a randomized model draws
+            return usual_range(self.setting.reference.logits(images[:RANGED]))
 
 
 def _fits(found: pa.Table, unit: Unit, grid: Sequence[Epsilon], ids: np.ndarray) -> bool:

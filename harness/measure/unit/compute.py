@@ -108,10 +108,13 @@ class Job:
 def run_unit(job: Job) -> UnitResult:
     """Attack one chunk and say what is known afterwards; a tool's failure is in the facts, not raised.
 
+    Of a randomized model the judge draws, too; these draws hang on the unit alone, not on what was asked before it.
+
     Raises:
         OutOfBudget: the job's deadline passed.
     """
-    return _Running(job).run()
+    with forked(derive(job.setting.seed, "unit", job.spec.id, job.grid[-1].value, job.chunk.index)):
+        return _Running(job).run()
 
 
 class _Running:

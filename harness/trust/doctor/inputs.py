@@ -17,6 +17,12 @@ AttackUnits = tuple[str, Kind, Mapping[str, Mapping[str, Any]]]
 SCALED_TWICE = 1.5 / 255
 FAR = 4.0
 """Step sizes above this many epsilons are reported."""
+CHANNELS = {
+    3: "it takes one channel: gray images of folder, csv and hf are read so by ?channels=1 behind the path",
+    1: "it takes three channels: folder, csv and hf read gray images so without ?channels=1; else repeat the channel"
+    " inside the model",
+}
+"""What to do about a model that takes the other number of channels, by the channels of the images."""
 
 
 def shape_and_classes(model: LoadedModel, data: Dataset, labels: Tensor | None = None) -> list[Finding]:
@@ -45,8 +51,8 @@ def shape_and_classes(model: LoadedModel, data: Dataset, labels: Tensor | None =
         shape = tuple(data.take([0])[0].shape[1:])
         if shape != tuple(model.input_shape):
             advice = "choose a model trained for this data set"
-            if shape[0] == 3 and model.input_shape[0] == 1:
-                advice = "gray images of folder, csv and hf are read with one channel by ?channels=1 behind the path"
+            if {shape[0], model.input_shape[0]} == {1, 3}:
+                advice = CHANNELS[shape[0]]
             elif shape[0] == model.input_shape[0]:
                 advice += f", or resize (folder, csv and hf: ?size={model.input_shape[2]}x{model.input_shape[1]})"
             message = (

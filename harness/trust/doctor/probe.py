@@ -17,6 +17,7 @@ from harness.base.memory import is_out_of_memory
 from harness.base.torch_state import changed_buffers, snapshot
 from harness.errors import ModelRefused
 from harness.inputs.reference import ReferenceModel, margins, usual_range
+from harness.trust.doctor.inputs import CHANNELS
 from harness.trust.doctor.variants import variants
 from harness.types import ModelCard
 
@@ -133,7 +134,7 @@ class _Asked:
         except Exception as error:  # a stranger's forward may fail in any way
             if is_out_of_memory(error):
                 raise
-            what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            what = " ".join(f"{type(error).__name__}: {error}".split())[:200] + self._channels(images)
             raise ModelRefused(f"the model fails on images {tuple(images.shape)}: {what}") from error
         if not isinstance(out, Tensor) or tuple(out.shape) != expected:
             got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
@@ -141,6 +142,17 @@ class _Asked:
         if not bool(torch.isfinite(out).all()):
             raise ModelRefused("the model returned logits that are NaN or infinite; mend the model first")
         return out
+
+    def _channels(self, images: Tensor) -> str:
+        """What to do where the model takes these images [n,C,H,W] with another number of channels; else nothing."""
+        one, channels = images[:1].to(self.device), images.shape[1]
+        if channels not in CHANNELS:
+            return ""
+        try:
+            self.reference.module(one[:, :1] if channels == 3 else one.repeat(1, 3, 1, 1))
+        except Exception:  # then channels are not what is wrong
+            return ""
+        return f"; {CHANNELS[channels]}"
 
     def right(self, images: Tensor, labels: Tensor) -> Tensor | None:
         """Which predictions are right; None if the model takes no such images."""

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from toys import SmallNet, Toy, uniform_images
 
@@ -10,7 +11,7 @@ import harness
 from harness.errors import BadData, ModelRefused
 from harness.inputs.objects import as_data
 from harness.inputs.samples import checked, make_slice
-from harness.trust.doctor import examine_data
+from harness.trust.doctor import examine_data, examine_model
 from harness.types import LoadedModel
 
 IMAGES = uniform_images(40, 0)
@@ -95,8 +96,17 @@ def test_a_data_set_of_odd_labels_is_refused(labels):
         checked(Toy(IMAGES, labels, list("abcde")), range(40))
 
 
-def test_one_channel_models_are_told_how_to_read_gray_images():
-    gray = LoadedModel("m", SmallNet(5), 5, (1, 8, 8))
-    (one,) = examine_data(gray, Toy(IMAGES, LABELS, list("abcde"))).findings
-    assert one.check == "P15"
-    assert "?channels=1" in one.message
+@pytest.mark.parametrize(("channels", "takes", "told"), [(3, 1, "?channels=1 behind"), (1, 3, "repeat the channel")])
+def test_models_of_other_channels_are_told_how_to_read_gray_images(channels, takes, told):
+    data = Toy(IMAGES[:, :channels].clone(), LABELS, list("abcde"))
+    net = nn.Sequential(nn.Conv2d(takes, 5, 8), nn.Flatten())
+    (one,) = examine_data(LoadedModel("m", net, 5, (takes, 8, 8)), data).findings
+    assert (one.check, one.level) == ("P15", "refuse")
+    assert told in one.message
+    (one,) = examine_model(LoadedModel("m", net, 5, None), data).findings  # nobody said which images it takes
+    assert (one.check, one.level) == ("P0", "refuse")
+    assert told in one.message
+    smaller = nn.Sequential(nn.Flatten(), nn.Linear(7, 5))  # channels are not what is wrong
+    (one,) = examine_model(LoadedModel("m", smaller, 5, None), data).findings
+    assert one.check == "P0"
+    assert "channel" not in one.message

@@ -125,6 +125,21 @@ def test_what_is_said_of_a_randomized_model(tmp_path):
     assert "EOT" not in found.message
 
 
+@pytest.mark.torchattacks
+def test_a_run_of_a_randomized_model_repeats_itself_whatever_was_drawn_before(tmp_path):
+    def facts_of(folder, drawn):
+        torch.manual_seed(drawn)
+        module = Wrapped(after=lambda logits: logits + 0.3 * torch.randn_like(logits))
+        data = labeled(SmallNet(), 64)
+        options = Options(tmp_path / folder, precision="exact", batch_size=64, force=True)
+        done = evaluate(loaded(module, 5), suite(PGD), data, options)
+        return done.summary["clean"], cells(done)["pgd"]
+
+    first = facts_of("first", 0)
+    assert facts_of("second", 1) == first
+    assert first[0]["accuracy"] < 1  # it does draw
+
+
 OF_QUANTIZING = (
     "ignore:torch.ao.quantization is deprecated", "ignore:torch.quantize_per_tensor", "ignore:quantized::",
     "ignore:Please use quant_min", "ignore:must run observer",
