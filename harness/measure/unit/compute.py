@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.base.modes import MODES, fixed_ball
+from harness.base.randomness import derive, forked
 from harness.base.targets import resolve_targets
 from harness.base.threat import Epsilon
 from harness.base.torch_state import Precision
