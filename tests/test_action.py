@@ -200,6 +200,13 @@ def test_bad_input_ends_the_job_at_once(job, told) -> None:
     assert not job.asked("gh")
 
 
+def test_a_confidence_that_is_neither_true_nor_false_ends_the_job(job) -> None:
+    """Taken for false, it would judge by less than was asked for."""
+    assert not job.run({**FULL, "confident": "yes"})
+    assert job.codes["Judge"] == 2
+    assert "gate" not in [words[0] for words in job.asked("harness")]
+
+
 def test_the_comment_is_written_once_and_then_replaced(job) -> None:
     assert job.run(FULL)
     look, write = job.asked("gh")

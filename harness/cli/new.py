@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import keyword
 import re
+import sys
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 from typing import Annotated
@@ -38,7 +41,7 @@ def write(name: str, kind: str, parent: Path) -> list[Path]:
     """Write the package `name` for a plugin of `kind` into the new folder ``parent/name``; the files written.
 
     Raises:
-        UsageError: no usable name, a name that is taken, or the folder exists.
+        UsageError: no usable name, one that a plugin, an installed package or Python has, or the folder exists.
         UnknownName: no such kind.
     """
     if kind not in KINDS:
@@ -53,11 +56,10 @@ def write(name: str, kind: str, parent: Path) -> list[Path]:
         "group": GROUPS[f"{kind}s"],
         "registered": f"{name}.step" if kind == "attack" else name,
     }
-    registered = words["registered"]
-    if registered in Registry(f"{kind}s"):
-        package = Registry(f"{kind}s").entries()
-        owner = next(entry.package for entry in package if entry.name == registered)
-        raise UsageError(f"{kind} {registered!r} is registered by package {owner} already; choose another name")
+    _check_free(kind, words["registered"])
+    if kind == "attack":
+        _check_free("suite", name)  # the package has one beside the attack
+    _check_importable(name, words["module"])
     folder = parent / name
     if folder.exists():
         raise UsageError(f"folder {folder} exists already; choose another name or --output")
@@ -68,6 +70,24 @@ def write(name: str, kind: str, parent: Path) -> list[Path]:
         path.write_text(text, encoding="utf-8")
         written.append(path)
     return written
+
+
+def _check_free(kind: str, registered: str) -> None:
+    for entry in Registry(f"{kind}s").entries():
+        if entry.name == registered:
+            owner = entry.package
+            raise UsageError(f"{kind} {registered!r} is registered by package {owner} already; choose another name")
+
+
+def _check_importable(name: str, module: str) -> None:
+    """Refuse the names under which the new package would hide or, once installed, replace another one."""
+    if keyword.iskeyword(module):
+        raise UsageError(f"name {name!r} is a word of Python's; choose another name")
+    if module in sys.stdlib_module_names:
+        raise UsageError(f"name {name!r} is a module of Python's; choose another name")
+    spec = find_spec(module)  # of a top-level name: finds, does not import
+    if spec is not None and spec.origin is not None:
+        raise UsageError(f"name {name!r} is a module of an installed package; choose another name")
 
 
 def _files(kind: str, words: dict[str, str]) -> dict[str, str]:

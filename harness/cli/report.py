@@ -24,7 +24,7 @@ def print_result(run: Run) -> None:
     console.print(
         f"{summary['model']} on {data_words(summary)}:"
         f" clean accuracy {percent(clean['accuracy'], clean['ci95'])} %",
-        markup=False, highlight=False,
+        markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
     table = Table(
         "attack", "tool", *(f"{summary['norm']} {label}" for label in grid),
@@ -61,14 +61,15 @@ def print_result(run: Run) -> None:
             markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip
     for finding in summary["findings"]:
-        console.print(f"{finding['level']}: {finding['check']}: {finding['message']}", markup=False, highlight=False)
+        words = f"{finding['level']}: {finding['check']}: {finding['message']}"
+        console.print(words, markup=False, highlight=False, soft_wrap=True)
     forwards = sum(cell["forwards"] for cell in summary["cells"])
     backwards = sum(cell["backwards"] for cell in summary["cells"])
     console.print(
         f"{forwards:,} forwards, {backwards:,} backwards{_useful(summary, backwards)}, {summary['seconds']:.1f} s"
         f"{_memory(summary)} on {run.info.device.name};"
         f" grade {summary['grade'] or '–'}; evidence in {summary['run']}",
-        markup=False, highlight=False,
+        markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
 
 

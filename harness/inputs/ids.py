@@ -66,7 +66,8 @@ def read_ids(path: Path) -> IdSet:
             return id_set(path.stem, np.load(path, allow_pickle=False))
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError, EOFError, TypeError) as error:
-        raise UsageError(f"--ids {path} cannot be read: {error}") from None
+        why = (error.strerror if isinstance(error, OSError) else None) or error
+        raise UsageError(f"--ids {path} cannot be read: {why}") from None
     found = []
     for number, line in enumerate(lines, 1):
         word = line.partition("#")[0].strip()

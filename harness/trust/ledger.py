@@ -123,7 +123,8 @@ def read_ledger(ledger: Path | None = None) -> dict[str, Line]:
     except FileNotFoundError:
         return found
     except (OSError, UnicodeDecodeError) as error:
-        raise FileError(f"ledger {path} cannot be read: {error}") from None
+        why = (error.strerror if isinstance(error, OSError) else None) or error
+        raise FileError(f"ledger {path} cannot be read: {why}") from None
     for number, row in enumerate(text.splitlines(), 1):
         line = _line(row, path, number)
         before = found.get(line.content)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from harness.errors import HarnessError, UnknownName, UsageError
+from harness.evidence.findings import CHECKS
 from leaderboard import wording
 from leaderboard.compare.requirements import Floor, Grade, NoRegression, Requirement
 from leaderboard.rows import CLEAN, Score
@@ -59,7 +60,13 @@ def judge(
         confident: Whether a floor asks for the lower end of the interval.
         allow: Checks whose findings are accepted, for instance ``P7``.
         every_run: Judge every run instead of the newest of each model, seed, suite and data set.
+
+    Raises:
+        UnknownName: a check to allow that does not exist.
     """
+    for check in allow:
+        if check not in CHECKS:
+            raise UnknownName("check", check, CHECKS, "in --allow")
     subjects = _subjects(with_joined(records if every_run else newest(records)))
     measured = [subject for subject in subjects if subject.record.joined is None]
     verdicts = [verdict for subject in measured if (verdict := _judge_standing(subject))]
@@ -113,7 +120,7 @@ def _judge_standing(subject: _Subject) -> Ruling | None:
         message = f"it says that it finished at {record.info.finished!s:.40}, which is yet to come"
         return subject.verdict(BELIEVED, False, message)
     if record.claim:
-        return subject.verdict(BELIEVED, False, f"it is a claim: no {BOARD} beside it lists the file")
+        return subject.verdict(BELIEVED, False, f"it is a claim: no {BOARD} that is believed here lists the file")
     return None
 
 

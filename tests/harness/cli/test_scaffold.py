@@ -46,6 +46,11 @@ def test_the_defense_takes_ten_lines(packages):
         (["trades"], "is registered by package robustness-harness already"),
         (["mine", "--kind", "thing"], "unknown kind of plugin 'thing'"),
         (["my-defense"], "exists already"),
+        (["pgd", "--kind", "attack"], "suite 'pgd' is registered by package robustness-harness already"),
+        (["torch"], "name 'torch' is a module of an installed package; choose another name"),
+        (["model-zoo"], "name 'model-zoo' is a module of an installed package"),
+        (["json"], "name 'json' is a module of Python's"),
+        (["class"], "name 'class' is a word of Python's"),
     ],
 )
 def test_bad_names_are_one_line(packages, words, message, capsys):

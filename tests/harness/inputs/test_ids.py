@@ -96,6 +96,8 @@ def test_files_that_cannot_be_read(tmp_path):
     for name in ("torn.npy", "absent.npy", "absent.txt"):
         with pytest.raises(UsageError, match=f"{name} cannot be read"):
             read_ids(tmp_path / name)
+    with pytest.raises(UsageError, match=r"absent\.txt cannot be read: No such file or directory$"):
+        read_ids(tmp_path / "absent.txt")
 
 
 def test_ids_and_n_are_two_choices(data):

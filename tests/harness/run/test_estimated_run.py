@@ -129,6 +129,13 @@ def test_another_n_is_said_to_be_edited(data, tmp_path, capsys):
     assert "more, n=32 (edited)" in capsys.readouterr().out
 
 
+def test_a_long_finding_stays_one_line_in_a_log(run, capsys):
+    message = "word " * 60 + "end"
+    finding = {"check": "P8", "level": "warn", "message": message}
+    print_result(replace(run, summary={**run.summary, "findings": [finding]}))
+    assert f"warn: P8: {message}" in capsys.readouterr().out.splitlines()
+
+
 def test_more_samples_than_the_slice_has_is_one_line(data, tmp_path):
     with pytest.raises(Exception, match="n = 24 of attack 'short' is more than the slice's 20 samples"):
         measured(tmp_path, data, PGD, DEAR, n=20)

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from harness.errors import BadEpsilon, HarnessError, UsageError
+from harness.errors import BadEpsilon, HarnessError, UnknownName, UsageError
 from leaderboard import cli
 from leaderboard.compare.gate import BELIEVED, NO_ERRORS, judge
 from leaderboard.compare.gate_report import as_annotations, as_junit
@@ -127,6 +127,13 @@ def test_a_finding_of_level_error_fails_whatever_the_figures(runs) -> None:
     assert "--allow P7" in judged["m"].message
     assert [v.passed for v in judge(records, [parse("pgd-20@8/255>=0.3")], allow=["P7"])] == [True, True, True]
     assert not all(v.passed for v in judge(records, [parse("clean>=0")], allow=["P8"]))
+
+
+def test_a_check_to_allow_that_does_not_exist_is_refused(runs) -> None:
+    """Else a slip of the pen accepts nothing, and nobody is told."""
+    runs.write("m", {})
+    with pytest.raises(UnknownName, match=r"unknown check 'p7'; did you mean .*'P7'.* in --allow"):
+        judge(collect([runs.folder]), [parse("clean>=0")], allow=["P8", "p7"])
 
 
 def test_a_refusal_that_was_overruled_is_an_error(runs) -> None:

@@ -180,6 +180,20 @@ def test_a_phone_shows_the_robust_accuracy_first(browser, page) -> None:
 
 @needs_chromium
 @in_browser
+def test_on_a_phone_the_lines_go_through_under_the_names(browser, page) -> None:
+    """A collapsed border does not move with a cell that sticks, which from a fraction of a pixel on hides a line."""
+    with visit(browser, page, viewport={"width": 390, "height": 844}) as view:
+        table = view.page.locator("section.table:not([hidden]) .scores")
+        assert table.evaluate("(table) => getComputedStyle(table).borderCollapse") == "separate"
+        heights = table.locator("tr:visible").evaluate_all(
+            "(rows) => rows.map((row) => row.getBoundingClientRect().height)"
+        )
+        assert len(heights) == 4
+        assert [height for height in heights if height % 1] == []
+
+
+@needs_chromium
+@in_browser
 def test_bars_of_different_columns_share_a_scale(browser, page) -> None:
     with visit(browser, page, viewport={"width": 1400, "height": 900}) as view:
         told = view.page.evaluate(

@@ -199,7 +199,7 @@ def test_gate_and_compare_know_a_claim(runs, published, tmp_path, call, capsys) 
     assert call(gate, mine, "--require", f"no-regression:{baseline}") == 1
     assert "has only claims and refuted runs of a2s" in capsys.readouterr().out
     assert call(gate, baseline, "--require", "clean>=0") == 1
-    assert "it is a claim: no board.toml beside it lists the file" in capsys.readouterr().out
+    assert "it is a claim: no board.toml that is believed here lists the file" in capsys.readouterr().out
     assert call(compare, "a2s", "standard", baseline, *[run for run in runs.folder.iterdir() if run != mine]) == 0
     assert "a2s (claim)" in capsys.readouterr().out
 
