@@ -33,9 +33,9 @@ def blocks(name):
 
 
 def test_the_example_suites_are_suites(tmp_path):
-    whole, part = blocks("suites.md")
-    head = whole.partition("[[attack]]")[0]
-    for text in (whole, head + part):
+    whole, *parts = blocks("suites.md")
+    assert parts
+    for text in (whole, *(whole + part for part in parts)):
         path = tmp_path / "mine.toml"
         path.write_text(text, encoding="utf-8")
         suite = read_suite(path)
