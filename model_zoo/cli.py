@@ -23,7 +23,8 @@ def train(
         typer.Option(help="A named recipe or a TOML file of these options, which others given here change."),
     ] = None,
     data: Annotated[
-        list[str] | None, typer.Option(help="Data set, or several with commas; repeatable: gtsrb,signs:34000.")
+        list[str] | None,
+        typer.Option(help="Data set, or several with commas; repeatable: gtsrb,signs:34000 (default: signs)."),
     ] = None,
     arch: Annotated[
         str, typer.Option(help="Classifier of torchvision, by its name; it must take images of the data's size.")
