@@ -12,6 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 EXTRAS = ("torchattacks", "contrastive", "figures")
+CHECKERS = ("ruff", "mypy", "import-linter")
+"""What only `make check` runs; they ask for newer versions than the harness does."""
 
 
 def lowest(requirement: str) -> str:
@@ -24,7 +26,7 @@ def main(folder: Path, newest: list[str]) -> int:
     extras = project["optional-dependencies"]
     wanted = [*project["dependencies"], *(r for extra in EXTRAS for r in extras[extra])]
     pins = [r if r.partition(">=")[0] in newest else lowest(r) for r in wanted]
-    tools = [r for r in extras["dev"] if not r.startswith(project["name"])]  # of no concern to who installs it
+    tools = [r for r in extras["dev"] if not r.startswith((project["name"], *CHECKERS))]  # in any version
     venv.create(folder, with_pip=True, clear=True)
     python = str(folder / "bin" / "python")
     install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
