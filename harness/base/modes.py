@@ -50,6 +50,11 @@ class Mode:
             return False
         return attack.iterative or self.inherits == "all"
 
+    @property
+    def may_share(self) -> bool:
+        """Whether an attack may come `after` others: only where broken samples leave, and epsilons keep their order."""
+        return self.freezes and not self.halves
+
     def shares_of(self, after: str | None) -> bool:
         """Whether an attack is spared what earlier ones broke: in this mode each is, in others if it comes `after`."""
         return self.shares or after is not None

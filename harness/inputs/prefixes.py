@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from harness.base.modes import takes
+from harness.base.modes import MODES, takes
 from harness.errors import BadSuite, UsageError
 from harness.types import Attack, AttackSpec
 
 ALL = "all"
-SHARING = ("observed", "worst-case")
-"""Modes in which an attack may come after others; the rest run every attack on all samples, or order epsilons anew."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +102,10 @@ def check_after(name: str, attacks: Sequence[AttackSpec], resolved: Sequence[Att
     for spec, attack in zip(attacks, resolved, strict=True):
         if not spec.after:
             continue
-        if mode not in SHARING:
+        if not MODES[mode].may_share:
             raise BadSuite(
                 f"suite {name!r}: attack {spec.id!r} comes after others, which mode {mode} does not do; use"
-                f" {' or '.join(SHARING)}"
+                f" {' or '.join(name for name, row in MODES.items() if row.may_share)}"
             )
         if not takes(attack, attack.target is not None):
             raise BadSuite(
