@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,19 +18,36 @@ def derive(seed: int, *parts: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
+def generators() -> dict[str, Any]:
+    """Where all generators stand: JSON values and arrays."""
+    kind, words, *rest = np.random.get_state()
+    on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else []
+    return {
+        "python": random.getstate(),
+        "numpy": [kind, np.asarray(words), *rest],
+        "torch": torch.get_rng_state().numpy(),
+        "cuda": [state.numpy() for state in on_gpus],
+    }
+
+
+def put_back(states: Mapping[str, Any]) -> None:
+    """Let all generators go on from where `generators` saw them."""
+    version, words, rest = states["python"]
+    random.setstate((version, tuple(words), rest))
+    np.random.set_state(tuple(states["numpy"]))
+    torch.set_rng_state(torch.from_numpy(states["torch"]))
+    if states["cuda"]:
+        torch.cuda.set_rng_state_all([torch.from_numpy(state) for state in states["cuda"]])
+
+
 @contextmanager
 def forked(seed: int) -> Iterator[None]:
     """Seed torch (all devices), numpy and python inside; afterwards each continues where it stood."""
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else []
+    states = generators()
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
     try:
         yield
     finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
-        if cuda:
-            torch.cuda.set_rng_state_all(cuda)
+        put_back(states)

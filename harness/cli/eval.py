@@ -88,6 +88,7 @@ def evaluate_models(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> int:
     """Attack models with a suite and report robust accuracy at every epsilon."""
+    begun = time.monotonic()
     shorts = {"--faithful": "faithful"} if faithful else {}
     shorts |= {"--worst-case-only": "worst-case"} if worst_case_only else {}
     shorts |= {"--bisect": "bisection"} if bisect else {}
@@ -156,9 +157,13 @@ def evaluate_models(
         data_root=None if data_root is None else str(data_root),
         transfer=tuple(str(place) for place in transfer or ()),
     )
-    ends = None if seconds is None else time.monotonic() + seconds
+    ends = None if seconds is None else begun + seconds
     runs, failed = [], 0
-    for where in model:
+    for place, where in enumerate(model):
+        if place and ends is not None and time.monotonic() >= ends:
+            rest = ", ".join(model[place:])
+            typer.echo(f"harness: the budget ran out before {rest}; the same command goes on from here", err=True)
+            break
         try:
             # What a model prints is no result.
             with redirect_stdout(sys.stderr), LiveReport(quiet=False) as report, interrupts(report):
@@ -183,7 +188,7 @@ def evaluate_models(
         print_json(summaries[0] if len(model) == 1 else summaries)
     if failed:
         return EXIT_USAGE
-    return 0 if all(run.complete for run in runs) else 3
+    return 0 if len(runs) == len(model) and all(run.complete for run in runs) else 3
 
 
 def _batch_size(text: str) -> int | None:

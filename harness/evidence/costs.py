@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from harness.base.files import write_atomically
-from harness.evidence.run_info import CellCost, RunInfo
+from harness.evidence.run_info import CellCost, RunInfo, ThrownAway
 from harness.types import Finding
 
 FOLDER = "costs"
@@ -121,6 +123,18 @@ def _folded(attack: str, label: str, costs: Sequence[Cost | None]) -> CellCost:
         unconfirmed=sum(cost.unconfirmed for cost in known) if complete else None,
         again=sum(cost.again for cost in known) if complete else None,
     )
+
+
+def add_up(thrown_away: Iterable[ThrownAway]) -> tuple[ThrownAway, ...] | None:
+    """What was thrown away, one entry for each attack, epsilon and component, as run.json has it; None if nothing."""
+    sums: dict[tuple[str, str, str | None], ThrownAway] = {}
+    for one in thrown_away:
+        place = one.attack, one.epsilon_label, one.component
+        before = sums.get(place)
+        times, seconds = (before.times, before.seconds) if before is not None else (0, 0.0)
+        more = {"times": times + one.times, "seconds": round(seconds + one.seconds, 3)}
+        sums[place] = msgspec.structs.replace(one, **more)
+    return tuple(sums.values()) or None
 
 
 def of_cell(info: RunInfo, attack: str, label: str) -> dict[str, Any]:

@@ -233,6 +233,21 @@ class CellCost(Struct, frozen=True, kw_only=True):
     """Samples that were attacked again for that."""
 
 
+class ThrownAway(Struct, frozen=True, kw_only=True):
+    """Work of one attack at one epsilon that was cut off when the time was over, and had to be begun again."""
+
+    attack: str
+    """Its id."""
+    epsilon_label: str
+    """The epsilon; of an attack that runs once for all, the last."""
+    component: str | None
+    """What of a cascade; null for a plain attack."""
+    times: Positive
+    """How often."""
+    seconds: Seconds
+    """All times together; ``compute`` does not have them."""
+
+
 class RunInfo(Struct, frozen=True, kw_only=True):
     """The content of run.json."""
 
@@ -306,6 +321,8 @@ class RunInfo(Struct, frozen=True, kw_only=True):
     """Which measurements chose the plan."""
     compute: tuple[CellCost, ...] | None = None
     """What each attack cost at each epsilon."""
+    thrown_away: tuple[ThrownAway, ...] | None = None
+    """What was cut off when the time was over; absent where nothing was."""
     reached: dict[str, Positive] | None = None
     """By attack with an n, on how many samples it ran when the stopping rule, or the time, ended the run."""
 

@@ -24,6 +24,7 @@ PATH = Path(__file__).resolve().parents[1] / "schemas" / "run.json"
 PARTS = (
     RunInfo, run_info.ModelInfo, run_info.SuiteInfo, run_info.AttackInfo, run_info.DataInfo, run_info.IdsInfo,
     run_info.Asked, Given, run_info.Plan, run_info.Device, run_info.Preflight, run_info.Calibration, run_info.CellCost,
+    run_info.ThrownAway,
 )  # fmt: skip
 
 
@@ -53,7 +54,7 @@ def table() -> str:
         "RunInfo": "", "ModelInfo": "model.", "SuiteInfo": "suite.", "AttackInfo": "suite.attacks[].",
         "DataInfo": "data.", "IdsInfo": "data.ids.", "Asked": "asked.", "Given": "given.",
         "Plan": "plan.", "Device": "device.", "Preflight": "preflight.",
-        "Calibration": "calibration.", "CellCost": "compute[].",
+        "Calibration": "calibration.", "CellCost": "compute[].", "ThrownAway": "thrown_away[].",
     }  # fmt: skip
     return fields_table({part: places[part.__name__] for part in PARTS})
 

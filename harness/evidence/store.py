@@ -6,6 +6,7 @@
     results/<run>/plan.json              the plan alone, written once: it survives a torn run.json
     results/<run>/facts/<unit>.parquet   one shard for each finished unit; its presence says the unit is done
     results/<run>/witnesses/<unit>.parquet
+    results/<run>/unfinished/            what running units have found so far (`harness.evidence.unfinished`)
     results/<run>/summary.json           numbers, recountable from the facts
 
 Every file is written whole or not at all (`harness.base.files`); witnesses come before the facts that speak of
@@ -29,7 +30,7 @@ import pyarrow as pa
 
 from harness.base.files import strict_json, sweep, write_atomically
 from harness.errors import BadRun, TornFile
-from harness.evidence import costs, facts, lock, parquet
+from harness.evidence import costs, facts, lock, parquet, unfinished
 from harness.evidence import witnesses as codec
 from harness.evidence.lock import running, take_left
 from harness.evidence.run_info import ESTIMATES_SCHEMA, SCHEMA_VERSION, Plan, RunInfo, as_json, parse, parse_plan
@@ -53,7 +54,7 @@ class Unit:
         return f"{self.attack.replace('/', '~')}@{self.epsilon.replace('/', '_')}-{self.chunk:05d}.parquet"
 
 
-PARTS = ("facts", "witnesses", costs.FOLDER)
+PARTS = ("facts", "witnesses", costs.FOLDER, unfinished.FOLDER)
 """Folders of a run's folder."""
 
 
@@ -97,6 +98,7 @@ class RunStore:
         with lock.locked(self.folder):
             for part in ("", *PARTS):
                 sweep(self.folder / part)
+            unfinished.sweep(self.folder)
             for words in take_left(self.folder):
                 self.event("died", "info", words)
             yield
@@ -181,6 +183,7 @@ class RunStore:
         if witnesses is not None and len(witnesses):
             write_atomically(self.folder / "witnesses" / unit.filename, lambda path: codec.write(path, witnesses))
         write_atomically(self.folder / "facts" / unit.filename, lambda path: facts.write(path, promising))
+        unfinished.drop(self.folder, unit.filename)
 
     def write_witnesses(self, filename: str, witnesses: pa.Table, instead_of: list[str]) -> None:
         """Store a witness shard and then remove those it replaces."""

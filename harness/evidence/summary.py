@@ -48,6 +48,7 @@ def summarize(info: RunInfo, facts: pa.Table, findings: Sequence[Finding], grade
         "findings": [finding.as_dict() for finding in findings],
         "grade": grade,
         "seconds": info.seconds,
+        **({"thrown_away": as_json(info.thrown_away)} if info.thrown_away else {}),
         "status": info.status,
     }
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from harness.base.deadline import Deadline
 from harness.base.memory import is_out_of_memory, release
 from harness.base.torch_state import at_device, evaluating, exact_arithmetic
 from harness.errors import ModelRefused
@@ -47,14 +48,19 @@ class ReferenceModel:
         self._exit.close()
 
     @torch.no_grad()
-    def logits(self, images: Tensor) -> Tensor:
+    def logits(self, images: Tensor, deadline: Deadline | None = None) -> Tensor:
         """Logits float32 [n,num_classes] on the reference's device, in pieces of `batch_size`, or smaller.
+
+        Args:
+            images: float32 [n,C,H,W] in [0,1].
+            deadline: Asked before each piece; None for no end.
 
         Raises:
             ModelRefused: the output is not [n,num_classes], or not finite.
+            Halted: the deadline passed.
         """
         with exact_arithmetic():  # also while a tool runs that may use less
-            pieces = self._pieces(images, self.batch_size)
+            pieces = self._pieces(images, self.batch_size, deadline or Deadline())
         out: Any = torch.cat(pieces) if pieces else torch.empty(0, self.num_classes, device=self.device)
         if not isinstance(out, Tensor) or out.shape != (len(images), self.num_classes):
             got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
@@ -66,16 +72,20 @@ class ReferenceModel:
             raise ModelRefused(f"model {self.name!r} returned logits that are NaN or infinite; mend the model first")
         return out.float()
 
-    def _pieces(self, images: Tensor, size: int) -> list[Any]:
+    def _pieces(self, images: Tensor, size: int, deadline: Deadline) -> list[Any]:
         while True:
             try:
-                return [self.module(piece.to(self.device, torch.float32)) for piece in images.split(size)]
+                return [self._piece(piece, deadline) for piece in images.split(size)]
             except Exception as error:
                 size = min(size, len(images)) // 2
                 if not is_out_of_memory(error) or not size:
                     raise
                 self.out_of_memory += 1
                 release()
+
+    def _piece(self, images: Tensor, deadline: Deadline) -> Any:
+        deadline.check()
+        return self.module(images.to(self.device, torch.float32))
 
 
 def margins(logits: Tensor, labels: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from harness.evidence.store import Unit
 from harness.inputs.prefixes import chunk_of
 from harness.inputs.suite import Suite
 from harness.measure import bisection
-from harness.measure.unit.compute import GRID
+from harness.measure.unit.job import GRID
 from harness.types import Attack
 
 CLEAN_UNIT = "0"

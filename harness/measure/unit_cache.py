@@ -36,7 +36,7 @@ from harness.evidence.run_info import RunInfo, as_json
 from harness.evidence.store import RunStore, Unit
 from harness.inputs.fingerprint import FILE as FINGERPRINT
 from harness.inputs.fingerprint import Fingerprint, difference, read
-from harness.measure.unit.compute import Job, UnitResult
+from harness.measure.unit.job import Job, UnitResult
 from harness.measure.unit.outcome import INHERITED
 
 FOLDER = ".units"

@@ -7,7 +7,6 @@ on who does what.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,10 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from torch import Tensor
 
+from harness.base.deadline import Halted
 from harness.base.memory import tidy
 from harness.base.modes import MODES
 from harness.base.randomness import derive, forked
-from harness.base.text import in_words, now
+from harness.base.text import now
 from harness.base.threat import Epsilon
 from harness.errors import BadRun
 from harness.evidence import facts
@@ -32,8 +32,9 @@ from harness.inputs.suite import Suite
 from harness.measure.bisection import Bisection
 from harness.measure.lanes import CLEAN_UNIT, Lane, bisects, lane_units, needs, rows_of, size_of
 from harness.measure.meter import Meter
-from harness.measure.unit.compute import Job, Setting, UnitResult, run_unit
-from harness.measure.unit.observer import OutOfBudget
+from harness.measure.unit.compute import run_unit
+from harness.measure.unit.interim import Interim
+from harness.measure.unit.job import Job, Setting, UnitResult
 from harness.measure.unit.outcome import Chunk
 from harness.measure.unit.shared import Offered
 from harness.measure.unit_cache import UnitCache
@@ -41,8 +42,15 @@ from harness.types import Attack
 
 HEAVY = 2**20
 """Bytes of a chunk's images from which those of the chunk before are looked for."""
+NOTHING = 0.01
+"""Seconds of work that are not worth a word when they are thrown away."""
 RANGED = 64
 """Images of a chunk from which the model's usual logit range is taken."""
+
+
+def never() -> bool:
+    """A run that nobody stops."""
+    return False
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,25 @@ class Done:
     unit: Unit
     facts: pa.Table
     result: UnitResult | None
+
+
+@dataclass(frozen=True)
+class GivenUp:
+    """A unit within which the run ended, and what is thrown away of it: the next start begins that again."""
+
+    unit: Unit
+    component: str | None
+    restart: int | None
+    seconds: float
+
+    def __str__(self) -> str:
+        names = [] if self.component is None else [self.component]
+        names += [] if self.restart is None else [f"restart {self.restart + 1}"]
+        of = f" of {', '.join(names)}" if names else ""
+        return (
+            f"{self.unit.attack} at {self.unit.epsilon}, chunk {self.unit.chunk}: {self.seconds:.1f} s{of} are thrown"
+            " away, as the time was over within; a budget has to leave it longer than that"
+        )
 
 
 @dataclass(kw_only=True)
@@ -99,31 +126,40 @@ class Worker:
         self._chunk: Chunk | None = None
         self._piece: tuple[Lane, Chunk] | None = None
         self._trail: Trail | None = None
-        self._computed = 0
+        self._interim: Interim | None = None
+        self.given_up: list[GivenUp] = []
+        """Units within which the run ended, with what is thrown away."""
 
-    def run(self, lane: Lane, stop: Callable[[], bool] = lambda: False) -> Iterator[Done]:
-        """Compute what is not on disk yet, unit by unit; `stop` is asked before each.
-
-        When the time is over within a unit, the unit is given up; the first one is not, so that every start gets on.
-        """
+    def run(self, lane: Lane, stop: Callable[[], bool] = never) -> Iterator[Done]:
+        """Compute what is not on disk yet, unit by unit; `stop` is asked before each, and within between two calls."""
         for place in range(len(self.units(lane))):
             done = self.known(lane, place)
             if done is None:
                 if stop():
                     return
-                begun = time.monotonic()
-                try:
-                    done = self.compute(lane, place)
-                except OutOfBudget:
-                    unit, seconds = self.units(lane)[place][0], time.monotonic() - begun
-                    self.store.event(
-                        "budget",
-                        "info",
-                        f"{unit.attack} at {unit.epsilon}, chunk {unit.chunk}, was given up after {in_words(seconds)}:"
-                        " that work is lost, the next start does the unit from its beginning",
-                    )
+                answer = self.try_to(lane, place, stop)
+                if isinstance(answer, GivenUp):
+                    self.note(answer)
                     return
+                done = answer
             yield done
+
+    def try_to(self, lane: Lane, place: int, stop: Callable[[], bool] = never) -> Done | GivenUp:
+        """`compute` the lane's unit number `place`, unless the run ends within it."""
+        self._interim = None
+        try:
+            return self.compute(lane, place, stop)
+        except Halted as halted:
+            unit, seconds = self.units(lane)[place][0], self._interim.unsaved if self._interim is not None else 0.0
+            return GivenUp(unit, halted.component, halted.restart, seconds)
+        finally:
+            self._interim = None
+
+    def note(self, given_up: GivenUp) -> None:
+        """Say, and keep for run.json, what is thrown away."""
+        if given_up.seconds >= NOTHING and given_up.unit.attack != facts.CLEAN:
+            self.given_up.append(given_up)
+            self.store.event("budget", "info", str(given_up))
 
     def forget(self) -> None:
         """Drop what is kept of the last chunk and lane; it is loaded again when it is needed."""
@@ -155,8 +191,12 @@ class Worker:
             self._follow(self._trail, done, grid)
         return done
 
-    def compute(self, lane: Lane, place: int) -> Done:
-        """Compute and store the lane's unit number `place`; the ones before it are on disk."""
+    def compute(self, lane: Lane, place: int, stop: Callable[[], bool] = never) -> Done:
+        """Compute and store the lane's unit number `place`; the ones before it are on disk.
+
+        Raises:
+            Halted: the time was over, or the run was to `stop`; what was finished before is kept.
+        """
         unit, grid = self.units(lane)[place]
         with self.store.running(unit, now()):
             if lane.attack is None:
@@ -164,7 +204,6 @@ class Worker:
             trail = self._trail_to(lane, place)
             attack, spec = self.attacks[lane.attack], self.suite.attacks[lane.attack]
             chunk = self._load(lane)
-            deadline = self.setting.deadline if self._computed else None
             job = Job(
                 setting=self.setting,
                 attack=attack,
@@ -173,7 +212,7 @@ class Worker:
                 chunk=chunk,
                 before=trail.before,
                 stored=trail.stored,
-                deadline=deadline,
+                stop=stop,
                 offered=trail.offered,
             )
             if trail.halves is not None:
@@ -190,13 +229,13 @@ class Worker:
     def _run(self, job: Job, unit: Unit, key: str) -> UnitResult:
         """Compute a unit and store facts, witnesses and cost."""
         meter = Meter(self.setting.reference.device)
-        result = run_unit(job)
-        self._computed += 1
+        self._interim = interim = Interim(self.store.folder, unit.filename, key) if key else None
+        result = run_unit(replace(job, interim=interim))
         useful = result.useful if MODES[self.setting.mode].judges == "queries" else None
         backwards = int(pc.sum(of_whole(result.facts)["backwards"]).as_py())
         seconds, peak = meter.read()
         cost = Cost(
-            seconds=seconds,
+            seconds=seconds + (interim.spent if interim is not None else 0.0),
             peak_memory=peak,
             backwards=backwards,
             useful=useful,
@@ -283,7 +322,7 @@ class Worker:
         images, labels = self.part.take(index)
         reference = self.setting.reference
         with forked(derive(self.setting.seed, facts.CLEAN, index)):  # a randomized model draws
-            logits = reference.logits(images)
+            logits = reference.logits(images, self.setting.deadline)
         labels = labels.to(reference.device)
         predictions = logits.argmax(1)
         right = (predictions == labels).cpu().numpy()

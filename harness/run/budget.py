@@ -1,50 +1,34 @@
-"""A run that may take only so long: when to stop, and what to say is missing."""
+"""A run whose budget ran out: what to say is missing."""
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from harness.base.text import in_words
+from harness.evidence import unfinished
 from harness.evidence.facts import CLEAN
 from harness.evidence.run_info import CellCost, RunInfo
-from harness.evidence.store import Unit
-from harness.inputs.suite import Suite
+from harness.evidence.store import RunStore, Unit
 from harness.types import Finding
 
 
-class Clock:
-    """Says when the time is over.
-
-    Args:
-        deadline: By `time.time`; None never comes.
-    """
-
-    def __init__(self, deadline: float | None) -> None:
-        self.deadline = deadline
-        self.worked = False
-        """Whether this start has finished an attack's unit. Before that it is not over, so that every start gets on."""
-
-    def over(self) -> bool:
-        """Whether nothing more is to be begun."""
-        return self.worked and self.deadline is not None and time.time() >= self.deadline
-
-    def finding(self, info: RunInfo, suite: Suite, units: Collection[Unit], there: Collection[Unit]) -> Finding:
-        """What is missing, attack by attack, and how much longer it would take by what was seen."""
-        missing = Counter((unit.attack, unit.epsilon) for unit in units if unit not in there)
-        total = Counter((unit.attack, unit.epsilon) for unit in units)
-        parts = []
-        for (attack, epsilon), count in total.items():
-            if attack != CLEAN and (gone := missing[attack, epsilon]):
-                some = "" if gone == count else f" ({gone} of {count} chunks)"
-                parts.append(f"{attack} at {epsilon}{some}")
-        seconds = _left(info.compute or (), missing)
-        more = f"; about {in_words(seconds)} more by what was measured" if seconds is not None else ""
-        shown = ", ".join(parts[:6]) + (f" and {len(parts) - 6} more" if len(parts) > 6 else "")
-        return Finding(
-            "budget", "warn", f"the budget ran out; missing: {shown}{more}. The same command goes on from here"
-        )
+def missing(store: RunStore, info: RunInfo, units: Collection[Unit], there: Collection[Unit]) -> Finding:
+    """What is missing, attack by attack, what is begun of it, and how much longer it would take by what was seen."""
+    gone = Counter((unit.attack, unit.epsilon) for unit in units if unit not in there)
+    total = Counter((unit.attack, unit.epsilon) for unit in units)
+    parts = []
+    for (attack, epsilon), count in total.items():
+        if attack != CLEAN and (lost := gone[attack, epsilon]):
+            some = "" if lost == count else f" ({lost} of {count} chunks)"
+            parts.append(f"{attack} at {epsilon}{some}")
+    seconds = _left(info.compute or (), gone)
+    more = f"; about {in_words(seconds)} more by what was measured" if seconds is not None else ""
+    shown = ", ".join(parts[:6]) + (f" and {len(parts) - 6} more" if len(parts) > 6 else "")
+    begun = "".join(f"; {words}" for unit in units if unit not in there and (words := _begun(store, info, unit)))
+    return Finding(
+        "budget", "warn", f"the budget ran out; missing: {shown}{begun}{more}. The same command goes on from here"
+    )
 
 
 def _left(compute: Sequence[CellCost], missing: Mapping[tuple[str, str], int]) -> float | None:
@@ -60,3 +44,17 @@ def _left(compute: Sequence[CellCost], missing: Mapping[tuple[str, str], int]) -
             return None
         left += count * sum(seconds for _, seconds in alike) / sum(cost.units for cost, _ in alike)
     return left
+
+
+def _begun(store: RunStore, info: RunInfo, unit: Unit) -> str:
+    """What is finished of a unit that is not, in words; nothing if nothing is."""
+    kept = unfinished.read(store.folder, unit.filename)
+    if kept is None:
+        return ""
+    components = next(attack.components for attack in info.suite.attacks if attack.id == unit.attack)
+    done = list(components[: len(kept["passes"])])
+    if kept["attempt"] is not None:
+        done.append(f"{kept['attempt']['next']} restarts")
+    elif kept["begun"] is not None:
+        done.append(f"{kept['group']} samples")
+    return f"{' and '.join(done)} of {unit.attack} at {unit.epsilon}, chunk {unit.chunk}, are done" if done else ""

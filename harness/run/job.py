@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,16 @@ import msgspec
 import pyarrow as pa
 from torch import Tensor, nn
 
+from harness.base.deadline import Deadline
 from harness.base.machine import pick_device
 from harness.base.modes import MODES
 from harness.base.randomness import forked
 from harness.base.torch_state import changed_buffers, snapshot
 from harness.errors import BadRun
 from harness.evidence import findings
-from harness.evidence.costs import fold_costs, notes_of
+from harness.evidence.costs import add_up, fold_costs, notes_of
 from harness.evidence.facts import CLEAN
-from harness.evidence.run_info import Calibration, Plan, RunInfo, as_json
+from harness.evidence.run_info import Calibration, Plan, RunInfo, ThrownAway, as_json
 from harness.evidence.store import RunStore, Unit
 from harness.evidence.summary import summarize
 from harness.inputs.fingerprint import FILE, read
@@ -36,11 +37,11 @@ from harness.measure.executors import Executor
 from harness.measure.fast_copy.calibrate import Question, calibrate, make_copy
 from harness.measure.fast_copy.copies import CopyRecipe, FastCopy, Unfit
 from harness.measure.lanes import all_lanes
-from harness.measure.unit.compute import GRID, Setting
 from harness.measure.unit.isolation import Guard
+from harness.measure.unit.job import GRID, Setting
 from harness.measure.unit_cache import UnitCache
 from harness.measure.worker import Worker
-from harness.run.budget import Clock
+from harness.run.budget import missing
 from harness.run.manifest import describe
 from harness.run.options import Options, check
 from harness.run.plan import recipe_of
@@ -92,7 +93,7 @@ def evaluate(
             it cannot be continued here; what was finished is on disk.
         ModelRefused: the doctor finds the model mis-wired; ``options.force`` overrules it where it can be overruled.
     """
-    begun = time.time()
+    begun = time.monotonic()
     options, reporter = options or Options(), reporter or Silent()
     check(options, suite)
     execute: Executor = Registry("executors").load(options.executor)
@@ -130,7 +131,7 @@ def evaluate(
             print_.save(store.folder / FILE)
         plan, copy = _plan(session, reference, part, suite, options)
         reference.batch_size = plan.batch_size
-        deadline = None if options.budget is None else begun + options.budget
+        deadline = Deadline(None if options.budget is None else options.budget - (time.monotonic() - begun))
         setting = Setting(
             reference=reference, norm=suite.norm, mode=suite.mode, seed=options.seed, batch_size=plan.batch_size,
             unit_timeout=options.unit_timeout, deadline=deadline, copy=copy,
@@ -222,15 +223,14 @@ def _run(
     tables: list[pa.Table] = []
     there: set[Unit] = set()
     measured = 0
-    clock = Clock(worker.setting.deadline)
+    deadline = worker.setting.deadline
     try:
         while True:
-            for done in guarded(execute(worker, rounds.lanes, lambda: reporter.stop() or clock.over(), scale)):
+            for done in guarded(execute(worker, rounds.lanes, lambda: reporter.stop() or deadline.over, scale)):
                 there.add(done.unit)
                 tables.append(done.facts)
                 if done.result is not None:
                     measured += not done.result.reused
-                    clock.worked = clock.worked or done.unit.attack != CLEAN
                     if before.other and session.note(before.finding()):
                         store.write_info(session.info)
                 reporter.finished(done)
@@ -249,12 +249,13 @@ def _run(
         else:
             _end(session, worker, buffers, there, earlier + time.monotonic() - begun)
         raise
+    late = deadline.over
     if there and measured < len(there):
         rest = "nothing was measured now; --fresh measures again" if not measured else f"{measured} were measured now"
         reporter.say(f"read from disk: {len(there) - measured} of {len(units)} units of {store.folder}; {rest}")
     session.compute = fold_costs(store.folder, _places(suite, [unit for unit in units if unit in there]))
-    if len(there) < len(units) and clock.over():
-        session.findings.append(clock.finding(session.info, suite, units, there))
+    if len(there) < len(units) and late:
+        session.findings.append(missing(store, session.info, units, there))
     found = rounds.kept(tables)
     if others and session.status == "complete":
         told = transfer(worker.setting.reference, worker.part, session.info, found, others)
@@ -277,6 +278,14 @@ def _places(suite: Suite, units: Iterable[Unit]) -> list[tuple[str, str, str]]:
     return [(unit.filename, unit.attack, last if unit.epsilon == GRID else unit.epsilon) for unit in attacks]
 
 
+def _thrown_away(worker: Worker) -> Iterator[ThrownAway]:
+    for one in worker.given_up:
+        ((_, attack, label),) = _places(worker.suite, [one.unit])
+        yield ThrownAway(
+            attack=attack, epsilon_label=label, component=one.component, times=1, seconds=round(one.seconds, 3)
+        )
+
+
 def _end(
     session: Session,
     worker: Worker,
@@ -286,6 +295,7 @@ def _end(
 ) -> None:
     """Write into run.json what happened."""
     session.notes = notes_of(worker.store.folder, sorted(unit.filename for unit in there))
+    session.thrown_away = add_up([*(session.thrown_away or ()), *_thrown_away(worker)])
     for finding in session.notes.findings:
         session.note(finding)
     session.findings.extend(worker.store.events)

@@ -191,7 +191,7 @@ class Lines(Silent):
 
 @contextmanager
 def interrupts(report: LiveReport | Lines) -> Iterator[None]:
-    """The first Ctrl-C finishes the unit and stops, the second stops at once; units on disk stay in either case.
+    """The first Ctrl-C finishes the running call of a tool and stops, the second stops at once; what is on disk stays.
 
     SIGTERM, by which batch systems announce the end of a job, counts like Ctrl-C.
     """

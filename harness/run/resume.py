@@ -64,7 +64,7 @@ def take_over(store: RunStore, session: Session) -> Earlier:
         given=here.given or before.given,
         unit_timeout=limit if known is None or limit is None else max(limit, known),
     )
-    session.seconds, session.sessions = before.seconds, before.sessions
+    session.seconds, session.sessions, session.thrown_away = before.seconds, before.sessions, before.thrown_away
     past = (*_ASKED_ANEW, *(("timeout",) if patient else ()))
     old = [finding for finding in before.findings if finding.check not in past]
     session.findings = old + [finding for finding in session.findings if finding not in old]

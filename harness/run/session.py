@@ -8,7 +8,7 @@ import msgspec
 
 from harness.base.text import now
 from harness.evidence.costs import Notes
-from harness.evidence.run_info import CellCost, RunInfo, Status
+from harness.evidence.run_info import CellCost, RunInfo, Status, ThrownAway
 from harness.types import Finding
 
 
@@ -27,6 +27,7 @@ class Session:
     notes: Notes = field(default_factory=Notes)
     """What the finished units noticed."""
     compute: tuple[CellCost, ...] | None = None
+    thrown_away: tuple[ThrownAway, ...] | None = None
 
     @classmethod
     def of(cls, described: RunInfo) -> Session:
@@ -63,4 +64,5 @@ class Session:
             unconfirmed=self.notes.unconfirmed,
             reused=self.notes.reused,
             compute=self.compute,
+            thrown_away=self.thrown_away,
         )

@@ -18,8 +18,9 @@ from harness.errors import BadSuite, MissingPackage, PluginError
 from harness.evidence.facts import broken_rows
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.registry import Registry
-from harness.measure.unit.compute import Job, Setting, run_unit
+from harness.measure.unit.compute import run_unit
 from harness.measure.unit.isolation import breaches
+from harness.measure.unit.job import Job, Setting
 from harness.measure.unit.observer import AllBroken
 from harness.measure.unit.outcome import Chunk
 from harness.testing.closed import REACH, Plane

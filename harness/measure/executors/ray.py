@@ -22,7 +22,7 @@ from harness.evidence import findings
 from harness.measure.executors.remote import Failed, Greeting, Parcel, Remote, homeless, pack
 from harness.measure.executors.schedule import Schedule, Task
 from harness.measure.lanes import Lane
-from harness.measure.worker import Done, Worker
+from harness.measure.worker import Done, GivenUp, Worker
 from harness.types import Finding, Scale
 
 POLL = 0.2
@@ -243,7 +243,8 @@ class _Drive:
             else:
                 self.idle.pop()
                 hand.last = task.lane
-                self.pending[hand.ask("compute", task.lane, task.place)] = hand, task
+                left = self.worker.setting.deadline.left
+                self.pending[hand.ask("compute", task.lane, task.place, left)] = hand, task
 
     def _collect(self) -> Iterator[Done]:
         """Wait a little, and take in all that is ready."""
@@ -274,6 +275,9 @@ class _Drive:
             self.idle.append(hand)
             if isinstance(answer, Greeting):
                 self._met(hand, answer)
+            elif isinstance(answer, GivenUp) and task is not None:
+                self.worker.note(answer)
+                self.schedule.give_back(task)
             elif task is not None:
                 self.schedule.finished(task)
                 yield answer

@@ -32,7 +32,7 @@ from harness.measure.fast_copy.calibrate import make_copy
 from harness.measure.fast_copy.copies import CopyRecipe
 from harness.measure.lanes import Lane
 from harness.measure.unit.isolation import Guard
-from harness.measure.worker import Done, Worker
+from harness.measure.worker import Done, GivenUp, Worker
 from harness.types import Finding, LoadedModel
 
 
@@ -79,8 +79,8 @@ def pack(worker: Worker, key: str) -> Parcel:
     if reference.device.type != "cpu":
         module = copy.deepcopy(module).cpu()
     recipe = worker.setting.copy.recipe if worker.setting.copy is not None else CopyRecipe()
-    # Each worker enters its own reference and makes its own copy; a budget ends between units here.
-    setting = replace(worker.setting, reference=None, copy=None, guard=None, deadline=None)  # type: ignore[arg-type]
+    # Each worker enters its own reference, makes its own copy, and is told with every unit how much time is left.
+    setting = replace(worker.setting, reference=None, copy=None, guard=None)  # type: ignore[arg-type]
     bare = copy.copy(worker)
     bare.forget()
     bare.setting = setting
@@ -129,9 +129,22 @@ class Remote:
         greeting: Greeting | Failed = self._try(self._greet)
         return greeting
 
-    def compute(self, lane: Lane, place: int) -> Done | Failed:
-        """Compute and store one unit; its facts come back, its witnesses stay on disk."""
-        done: Done | Failed = self._try(lambda worker: _lighter(worker.compute(lane, place)))
+    def compute(self, lane: Lane, place: int, left: float | None) -> Done | GivenUp | Failed:
+        """Compute and store one unit; its facts come back, its witnesses stay on disk.
+
+        Args:
+            lane: The lane.
+            place: Number of the unit in it.
+            left: Seconds until the run is to end; None for no end. Clocks of machines need not agree.
+        """
+
+        def within(worker: Worker) -> Done | GivenUp:
+            worker.setting.deadline.set(left)
+            answer = worker.try_to(lane, place)
+            worker.setting.deadline.set(None)
+            return _lighter(answer) if isinstance(answer, Done) else answer
+
+        done: Done | GivenUp | Failed = self._try(within)
         return done
 
     def changed(self) -> list[str] | Failed:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -9,6 +12,8 @@ from harness.base.threat import distance, inside_ball, inside_box
 from harness.inputs.reference import ReferenceModel, marginal, margins, target_margins
 from harness.types import Kind, Norm
 
+_ROWS = ("found", "safe", "distance", "margin", "prediction", "source", "query", "restart", "doubted")
+_SUMS = ("n_safe", "confirmations", "unconfirmed")
 QUERY, RETURNED = 0, 1
 SOURCES = ("query", "returned")
 
@@ -63,6 +68,20 @@ class WitnessBoard:
         """Rows the reference predicted to confirm or refute a proposal."""
         self.unconfirmed = 0
         """Proposals that the reference did not confirm."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything found so far; images of found rows alone."""
+        kept: dict[str, Any] = {name: getattr(self, name).cpu().numpy() for name in _ROWS}
+        kept |= {name: getattr(self, name) for name in _SUMS}
+        return kept | {"images": self.images[self.found].cpu().numpy()}
+
+    def go_on(self, kept: Mapping[str, Any]) -> None:
+        """Take up what `state` told of a board of the same rows."""
+        for name in _ROWS:
+            getattr(self, name).copy_(torch.from_numpy(kept[name]))
+        for name in _SUMS:
+            setattr(self, name, kept[name])
+        self.images[self.found] = torch.from_numpy(kept["images"]).to(self.images.device)
 
     def broken(self, predictions: Tensor, rows: Tensor) -> Tensor:
         """Which predictions [m], made for `rows` [m], are what the attack wants."""

@@ -44,6 +44,7 @@ class Calls:
         seed: The run's.
         limit: Seconds for all calls together, counted from now; None for no limit.
         guard: Puts the model back where an attack changed it.
+        spent: Seconds of the limit that earlier starts have used.
     """
 
     attack: Attack
@@ -53,12 +54,13 @@ class Calls:
     seed: int
     limit: float | None
     guard: Guard | None
+    spent: float = 0.0
     findings: list[Finding] = field(default_factory=list)
     printed: io.StringIO = field(default_factory=io.StringIO)
     ends: float | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.ends = None if self.limit is None else time.monotonic() + self.limit
+        self.ends = None if self.limit is None else time.monotonic() + self.limit - self.spent
 
     def seed_of(self, component: str | None, rows: np.ndarray, restart: int) -> int:
         """The seed of a call for some rows of the chunk."""

@@ -5,105 +5,27 @@ What is attacked, judged and counted is here; what surrounds a call of a tool is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from harness.base.deadline import Halted
 from harness.base.modes import MODES, fixed_ball
-from harness.base.randomness import derive, forked
+from harness.base.randomness import derive, forked, generators, put_back
 from harness.base.targets import resolve_targets
-from harness.base.threat import Epsilon
-from harness.base.torch_state import Precision
-from harness.errors import PluginError
 from harness.evidence import facts, witnesses
 from harness.evidence.facts import broken_rows
-from harness.inputs.reference import ReferenceModel
-from harness.measure.fast_copy.copies import FastCopy
+from harness.measure.unit.attempt import Attempt, Target
 from harness.measure.unit.board import WitnessBoard
 from harness.measure.unit.call import Calls
-from harness.measure.unit.isolation import Guard, UnitTimeout, breaches
-from harness.measure.unit.observer import AllBroken, ObservedModel, Watch, offer_returned
-from harness.measure.unit.outcome import Chunk, ComponentOutcome, fact_table, merge, union, witness_table
-from harness.measure.unit.shared import Offered
-from harness.types import Attack, AttackSpec, Finding, Mode, Norm, Problem
-
-EXACT: Precision = "float32"
-GRID = "grid"
-"""Epsilon name of a unit that covers the whole grid."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """What all units of a run share."""
-
-    reference: ReferenceModel
-    norm: Norm
-    mode: Mode
-    seed: int
-    batch_size: int
-    keep_rows: bool = False
-    """Keep frozen rows in the network's batch, see `harness.measure.unit.observer.ObservedModel`."""
-    deadline: float | None = None
-    """When the run's budget ends, by `time.time`."""
-    copy: FastCopy | None = None
-    """What tools differentiate instead of the reference, see `harness.measure.fast_copy.copies`; it only proposes."""
-    unit_timeout: float | None = None
-    """Seconds after which a unit is given up; None never."""
-    guard: Guard | None = None
-    """Puts the model back where an attack changed it."""
-
-
-@dataclass(kw_only=True)
-class UnitResult:
-    """What one unit found."""
-
-    facts: pa.Table
-    witnesses: pa.Table
-    findings: list[Finding] = field(default_factory=list)
-    log: str = ""
-    unconfirmed: int = 0
-    """Proposals of the tool's queries that the reference did not confirm."""
-    again: int = 0
-    """Samples that were therefore attacked again, through the reference itself."""
-    useful: int = 0
-    """Backwards that could change a result, see `harness.measure.unit.observer.ObservedModel.useful`."""
-    reused: bool = False
-    """Whether an earlier run had computed the unit."""
-    out_of_memory: int = 0
-
-
-@dataclass(kw_only=True)
-class Job:
-    """One unit before it runs.
-
-    Attributes:
-        setting: Model, norm, mode, seed and batch of the run.
-        attack: The resolved attack.
-        spec: The attack as the suite has it.
-        grid: The one epsilon of this unit; for kinds ``minimum`` and ``decision`` the whole grid.
-        chunk: The samples.
-        before: Facts of the same attack and chunk whose witnesses are inherited: those at the next smaller epsilon, or
-            in mode ``bisection`` of all smaller ones; None at the smallest, for single steps and in faithful mode.
-        stored: Chunk rows, bool [n], whose witness under this attack is on disk from a smaller epsilon.
-        offered: Witnesses of other attacks, whose rows are not attacked; None if they are not shared.
-        implied: Chunk rows, bool [n], that survived a larger epsilon and are not attacked; in mode ``bisection``.
-        deadline: When `time.time` reaches it, the unit is given up at the tool's next query.
-    """
-
-    setting: Setting
-    attack: Attack
-    spec: AttackSpec
-    grid: Sequence[Epsilon]
-    chunk: Chunk
-    before: pa.Table | None = None
-    stored: np.ndarray | None = None
-    deadline: float | None = None
-    offered: Offered | None = None
-    implied: np.ndarray | None = None
+from harness.measure.unit.job import EXACT, SUMS, Job, UnitResult
+from harness.measure.unit.observer import ObservedModel, Watch
+from harness.measure.unit.outcome import ComponentOutcome, fact_table, union, witness_table
+from harness.types import Finding, Problem
 
 
 def run_unit(job: Job) -> UnitResult:
@@ -112,7 +34,7 @@ def run_unit(job: Job) -> UnitResult:
     Of a randomized model the judge draws, too; these draws hang on the unit alone, not on what was asked before it.
 
     Raises:
-        OutOfBudget: the job's deadline passed.
+        Halted: the setting's deadline passed, or the job was to stop; says what was under way.
     """
     with forked(derive(job.setting.seed, "unit", job.spec.id, job.grid[-1].value, job.chunk.index)):
         return _Running(job).run()
@@ -123,26 +45,79 @@ class _Running:
         self.job, self.setting, self.attack, self.chunk = job, job.setting, job.attack, job.chunk
         self.result = UnitResult(facts=facts.empty(), witnesses=witnesses.empty())
         self.batch_size = job.setting.batch_size
+        self.shrunk = job.setting.reference.out_of_memory
+        self.passes: list[ComponentOutcome] = []
+        """Of the components that are finished."""
+        kept = job.interim.taken() if job.interim is not None else None
         self.calls = Calls(
             attack=job.attack, spec=job.spec, epsilon=job.grid[-1], chunk=job.chunk.index,
             seed=job.setting.seed, limit=job.setting.unit_timeout, guard=job.setting.guard,
+            spent=job.interim.spent if job.interim is not None else 0.0,
         )  # fmt: skip
+        self.begun = self._take_up(kept) if kept is not None else None
+        """Of the component that an earlier start left: the pass, its next group of rows, and that one's attempt."""
 
     def run(self) -> UnitResult:
-        shrunk = self.setting.reference.out_of_memory
         alive = self._alive()
-        passes: list[ComponentOutcome] = []
-        for component in self.attack.components:
+        components = self.attack.components
+        for component in components[len(self.passes) :]:
             mine = alive.copy()
             if not self.attack.individual:
-                for earlier in passes:
+                for earlier in self.passes:
                     mine &= earlier.outcome != "witness"
-            passes.append(self._component(component, mine))
-        self.calls.restore(passes)
-        self._tell(passes)
+            self.passes.append(self._component(component, mine))
+            if len(self.passes) < len(components):
+                self._pause()
+        self.calls.restore(self.passes)
+        self._tell(self.passes)
         self.result.log, self.result.findings = self.calls.printed.getvalue(), self.calls.findings
-        self.result.out_of_memory += self.setting.reference.out_of_memory - shrunk
+        self.result.out_of_memory = self._out_of_memory()
         return self.result
+
+    def _pause(self, begun: tuple[ComponentOutcome, int, Attempt | None] | None = None) -> None:
+        """Between two calls of the tool: keep what was found if it is worth it, and end here if the run is to end.
+
+        Args:
+            begun: Of a component that is not finished: the pass, its next group of rows, and that one's attempt.
+        """
+        keep = self.job.interim
+        if keep is None:
+            return
+        stop = self.job.stop()
+        if stop or keep.due:
+            done, group, attempt = begun if begun is not None else (None, 0, None)
+            keep.keep(
+                {
+                    "passes": [one.state() for one in self.passes],
+                    "begun": None if done is None else done.state(),
+                    "group": group,
+                    "attempt": None if attempt is None else attempt.state(),
+                    "sums": {name: getattr(self.result, name) for name in SUMS},
+                    "out_of_memory": self._out_of_memory(),
+                    "batch_size": self.batch_size,
+                    "printed": self.calls.printed.getvalue(),
+                    "findings": [finding.as_dict() for finding in self.calls.findings],
+                    "generators": generators(),
+                }
+            )
+        if stop:
+            raise Halted
+
+    def _take_up(self, kept: Mapping[str, Any]) -> tuple[ComponentOutcome, int, Mapping[str, Any] | None] | None:
+        """Go on from what an earlier start kept; what it says of a component that was not finished."""
+        self.passes = [ComponentOutcome.of(one, self.chunk) for one in kept["passes"]]
+        for name in SUMS:
+            setattr(self.result, name, kept["sums"][name])
+        self.result.out_of_memory, self.batch_size = kept["out_of_memory"], kept["batch_size"]
+        self.calls.printed.write(kept["printed"])
+        self.calls.findings += [Finding(**finding) for finding in kept["findings"]]
+        put_back(kept["generators"])
+        if kept["begun"] is None:
+            return None
+        return ComponentOutcome.of(kept["begun"], self.chunk), kept["group"], kept["attempt"]
+
+    def _out_of_memory(self) -> int:
+        return self.result.out_of_memory + self.setting.reference.out_of_memory - self.shrunk
 
     def _alive(self) -> np.ndarray:
         """Rows to attack, bool [n]: right so far, and neither broken nor known to survive by other units."""
@@ -172,20 +147,31 @@ class _Running:
 
     def _component(self, component: str | None, alive: np.ndarray) -> ComponentOutcome:
         """Run one component on the rows in `alive`, bool [n]."""
-        done = ComponentOutcome.over(self.chunk, alive)
+        begun, self.begun = self.begun, None
+        done, first, kept = begun if begun is not None else (ComponentOutcome.over(self.chunk, alive), 0, None)
         if self.job.grid[-1].value == 0 or not alive.any():
             return done  # nothing but the image itself is inside a ball of radius 0
-        targets = self._targets()
+        targets = self._targets() if begun is None else _on(done.targets, self.chunk.images)
         if targets is not None:
             done.targets = targets.cpu().numpy()
         rows = np.flatnonzero(alive)
         groups = [rows[i : i + 1] for i in range(len(rows))] if self.attack.one_by_one else [rows]
-        for group in groups:
-            self._attack(component, group, targets, done)
+        for place in range(first, len(groups)):
+            if place > first:
+                self._pause((done, place, None))
+            self._attack(component, groups[place], targets, done, place, kept)
+            kept = None
         return done
 
     def _attack(
-        self, component: str | None, rows: np.ndarray, targets: Tensor | None, done: ComponentOutcome, fast: bool = True
+        self,
+        component: str | None,
+        rows: np.ndarray,
+        targets: Tensor | None,
+        done: ComponentOutcome,
+        place: int,
+        kept: Mapping[str, Any] | None = None,
+        fast: bool = True,
     ) -> None:
         """Attack some rows of the chunk, all restarts, and note the outcome in `done`.
 
@@ -197,7 +183,7 @@ class _Running:
         images, labels = self.chunk.images[pick], self.chunk.labels[pick]
         mine = None if targets is None else targets[pick]
 
-        def make_board() -> WitnessBoard:
+        def boards() -> WitnessBoard:
             usual = self.chunk.usual_range
             return WitnessBoard(setting.reference, images, labels, setting.norm, epsilon, attack.kind, mine, usual)
 
@@ -215,41 +201,28 @@ class _Running:
                 None if mine is None else mine.clone(),
             )
 
-        board, returned = make_board(), make_board()
-        watch = self._watch(component)
-        network, precision = self._network(watch) if fast else (setting.reference.module, EXACT)
-        observer = ObservedModel(network, board, watch, self.batch_size, setting.keep_rows, self.job.deadline)
-        error: BaseException | None = None
-        what: list[str] = []
-        faulty = torch.zeros(len(rows), dtype=torch.bool, device=images.device)
-        for restart in range(attack.restarts):
-            observer.restart = restart
-            try:
-                back = self.calls.perturb(observer, precision, problem(restart))
-                # Observed mode asks only whether there is a witness; the others keep what was returned apart.
-                if found := breaches(back, images, setting.norm, epsilon, attack.kind):
-                    faulty |= found[0]
-                    what = found[1]
-                offer_returned(board if watch == "freeze" else returned, back, restart)
-            except AllBroken:
-                break
-            except (Exception, SystemExit, UnitTimeout) as caught:  # any failure of a tool stays in its cell
-                error = caught
-                break
-            if watch == "freeze" and bool(board.safe.all()):
-                break
-        best = board if watch == "freeze" else merge(board, returned)
-        done.note(rows, best, observer)
-        faulty &= ~best.found
-        if bool(faulty.any()):
-            self.calls.failed(done, rows[faulty.cpu().numpy()], PluginError("; ".join(what)))
-        if error is not None:
-            self.calls.failed(done, rows, error, without_gradient=observer.without_gradient)
-        self._account(best, observer)
-        again = rows[(board.doubted & ~best.found).cpu().numpy()]
-        if len(again) and network is not setting.reference.module and error is None:
+        def observer(board: WitnessBoard) -> ObservedModel:
+            network, watch, batch = target.network, target.watch, self.batch_size
+            return ObservedModel(network, board, watch, batch, setting.keep_rows, setting.deadline)
+
+        def between() -> None:
+            if fast:
+                self._pause((done, place, attempt))
+
+        target = self._target(component, fast)
+        attempt = Attempt(self.calls, rows, target, boards, problem, observer)
+        if kept is not None:
+            attempt.go_on(kept)
+        try:
+            best = attempt.run(done, between)
+        except Halted as halted:
+            halted.component, halted.restart = component, attempt.next if attack.restarts > 1 else None
+            raise
+        again = rows[(attempt.board.doubted & ~best.found).cpu().numpy()]
+        self._account(best, attempt.observer)
+        if len(again) and target.network is not setting.reference.module and attempt.error is None:
             self.result.again += len(again)
-            self._attack(component, again, targets, done, fast=False)
+            self._attack(component, again, targets, done, place, fast=False)
 
     def _account(self, best: WitnessBoard, observer: ObservedModel) -> None:
         """Add what an attack took to the unit's sums, and let go of the observer; smaller batches stay small."""
@@ -259,16 +232,16 @@ class _Running:
         self.batch_size = min(self.batch_size, observer.batch_size)
         observer.release()
 
-    def _network(self, watch: Watch) -> tuple[nn.Module, Precision]:
-        """What a tool differentiates, and in which arithmetic.
+    def _target(self, component: str | None, fast: bool) -> Target:
+        """What a tool differentiates, and in which arithmetic: the reference itself, or a copy, if it is to be `fast`.
 
         A copy in low precision proposes for attacks whose broken rows are frozen. One that looks for the boundary
         itself, and is not stopped at its first success, would follow the copy's boundary instead.
         """
-        copy = self.setting.copy
-        if copy is None or (copy.recipe.precision != EXACT and watch != "freeze"):
-            return self.setting.reference.module, EXACT
-        return copy, copy.recipe.precision
+        copy, watch = self.setting.copy, self._watch(component)
+        if not fast or copy is None or (copy.recipe.precision != EXACT and watch != "freeze"):
+            return Target(network=self.setting.reference.module, precision=EXACT, watch=watch)
+        return Target(network=copy, precision=copy.recipe.precision, watch=watch)
 
     def _watch(self, component: str | None) -> Watch:
         mode = MODES[self.setting.mode]
@@ -282,4 +255,10 @@ class _Running:
         rule = self.attack.target
         if rule is None:
             return None
-        return resolve_targets(rule, self.setting.reference.logits(self.chunk.images), self.chunk.labels)
+        logits = self.setting.reference.logits(self.chunk.images, self.setting.deadline)
+        return resolve_targets(rule, logits, self.chunk.labels)
+
+
+def _on(values: np.ndarray | None, images: Tensor) -> Tensor | None:
+    """Values of each row where the images are."""
+    return None if values is None else torch.from_numpy(values).to(images.device)

@@ -7,20 +7,23 @@ the network's batch and get their last logits back, without gradient; when no ro
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from harness.base.deadline import Deadline
 from harness.base.memory import is_out_of_memory, release
 from harness.base.threat import distance, radius
 from harness.measure.unit.board import QUERY, RETURNED, WitnessBoard
 
 Watch = Literal["freeze", "judge", "count"]
 """``freeze``: judge queries and drop broken rows. ``judge``: judge only. ``count``: only count (faithful mode)."""
+
+_ROWS = ("forwards", "backwards", "dead_gradients", "useful")
+_SUMS = ("unmatched", "queries", "restart", "batch_size", "out_of_memory", "without_gradient", "_recompute")
 
 
 class AllBroken(BaseException):
@@ -37,7 +40,7 @@ class ObservedModel(nn.Module):
         batch_size: Rows that go through the network at once.
         keep_rows: Compute frozen rows along with the others (their logits are still replaced): then every other
             row's arithmetic is that of the bare tool, bit for bit. For tests.
-        deadline: When `time.time` reaches it, the next query is not answered.
+        deadline: When it is over, neither the next piece of a query nor its gradient is computed any more.
     """
 
     def __init__(
@@ -47,7 +50,7 @@ class ObservedModel(nn.Module):
         watch: Watch = "freeze",
         batch_size: int = 512,
         keep_rows: bool = False,
-        deadline: float | None = None,
+        deadline: Deadline | None = None,
     ) -> None:
         super().__init__()
         # Tools look for a parameter to learn the device from. The network itself is kept out of nn.Module's sight, so
@@ -55,7 +58,7 @@ class ObservedModel(nn.Module):
         self.anchor = nn.Parameter(torch.empty(0, device=board.clean.device), requires_grad=False)
         self._network: list[Callable[[Tensor], Tensor]] = [network]
         self.board, self.watch, self.batch_size, self.keep_rows = board, watch, batch_size, keep_rows
-        self.deadline = deadline
+        self.deadline = deadline or Deadline()
         n, device = len(board.clean), board.clean.device
         self.forwards = torch.zeros(n, dtype=torch.int64, device=device)
         self.backwards = torch.zeros(n, dtype=torch.int64, device=device)
@@ -84,10 +87,9 @@ class ObservedModel(nn.Module):
 
         Raises:
             AllBroken: no sample is left to attack.
-            OutOfBudget: the deadline passed.
+            Halted: the deadline passed.
         """
-        if self.deadline is not None and time.time() > self.deadline:
-            raise OutOfBudget
+        self.deadline.check()
         query, self.queries = self.queries, self.queries + 1
         rows = self._match(images)
         if rows is None:
@@ -225,9 +227,29 @@ class ObservedModel(nn.Module):
                     raise
 
     def _piece(self, piece: Tensor) -> Tensor:
+        self.deadline.check()
         if self._recompute and piece.requires_grad and torch.is_grad_enabled():
-            return plain(checkpoint(self._network[0], piece, use_reentrant=False))
-        return plain(self._network[0](piece))
+            logits = plain(checkpoint(self._network[0], piece, use_reentrant=False))
+        else:
+            logits = plain(self._network[0](piece))
+        if self.deadline.known and logits.requires_grad:
+            logits.register_hook(lambda _gradient: self.deadline.check())
+        return logits
+
+    def state(self) -> dict[str, Any]:
+        """Counts and last answers, between two calls of the tool."""
+        kept: dict[str, Any] = {name: getattr(self, name).cpu().numpy() for name in _ROWS}
+        kept |= {name: getattr(self, name) for name in _SUMS}
+        return kept | {"last": None if self._last is None else self._last.cpu().numpy()}
+
+    def go_on(self, kept: Mapping[str, Any]) -> None:
+        """Take up what `state` told of an observer of the same rows."""
+        for name in _ROWS:
+            getattr(self, name).copy_(torch.from_numpy(kept[name]))
+        for name in _SUMS:
+            setattr(self, name, kept[name])
+        if kept["last"] is not None:
+            self._last = torch.from_numpy(kept["last"]).to(self.forwards.device)
 
     def release(self) -> None:
         """Let go of images and logits; to be called when nothing is asked any more.
@@ -271,7 +293,3 @@ def offer_returned(board: WitnessBoard, images: Tensor | None, restart: int) -> 
     rows = (closer if board.nearest_wins else ~board.safe).nonzero().squeeze(1)
     if len(rows):
         board.offer(images[rows], rows, RETURNED, -1, restart)
-
-
-class OutOfBudget(BaseException):
-    """The time is over: the unit is given up where it stands. A BaseException, so that no tool swallows it."""

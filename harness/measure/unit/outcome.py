@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -78,6 +79,22 @@ class ComponentOutcome:
             images=torch.zeros_like(chunk.images, device="cpu"),
             **{name: np.zeros(n, np.int64) for name in COUNTS},
         )
+
+    def state(self) -> dict[str, Any]:
+        """Everything it holds; images of witnesses alone."""
+        kept = {name: getattr(self, name) for name in (*COUNTS, "board", "targets")}
+        broken = torch.from_numpy(self.outcome == "witness")
+        told = {name: getattr(self, name).tolist() for name in ("outcome", "reason")}
+        return kept | told | {"images": self.images[broken].numpy()}
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Any], chunk: Chunk) -> ComponentOutcome:
+        """The pass over the chunk of which `state` told."""
+        outcome, reason = (np.array(kept[name], dtype=object) for name in ("outcome", "reason"))
+        images = torch.zeros_like(chunk.images, device="cpu")
+        images[torch.from_numpy(outcome == "witness")] = torch.from_numpy(kept["images"])
+        others = {name: kept[name] for name in (*COUNTS, "board", "targets")}
+        return cls(outcome=outcome, reason=reason, images=images, **others)
 
     def note(self, rows: np.ndarray, board: WitnessBoard, observer: ObservedModel) -> None:
         """Take over what was found for `rows` (chunk rows, in the board's order) and what it took."""

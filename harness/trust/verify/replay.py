@@ -20,7 +20,8 @@ from harness.inputs.reference import ReferenceModel
 from harness.inputs.registry import Registry
 from harness.inputs.samples import Slice
 from harness.inputs.suite import Suite
-from harness.measure.unit.compute import Job, Setting, run_unit
+from harness.measure.unit.compute import run_unit
+from harness.measure.unit.job import Job, Setting
 from harness.measure.unit.outcome import Chunk
 from harness.trust.diagnosis.within_attack import FEWEST, MOSTLY_DEAD
 from harness.trust.verify.places import CountedRun, Place, Rows

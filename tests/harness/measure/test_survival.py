@@ -16,13 +16,13 @@ import torch
 from repository import ROOT
 from toys import SmallNet, labeled, loaded
 
+from harness.base.deadline import Halted
 from harness.base.threat import parse_grid
 from harness.errors import BadRun
 from harness.evidence import facts, parquet, witnesses
 from harness.evidence.lock import running, take_left
 from harness.evidence.store import PARTS, RunStore, Unit
 from harness.inputs.suite import Suite
-from harness.measure.unit.observer import OutOfBudget
 from harness.run.job import Options, evaluate
 from harness.run.progress import Silent
 from harness.types import AttackSpec
@@ -217,7 +217,7 @@ def test_what_was_running_is_told_by_the_next_start(tmp_path):
     with running(store.folder, "done", "now"):
         pass
     assert take_left(store.folder) == []
-    for ending in (KeyboardInterrupt, OutOfBudget, OSError):  # given up, but nobody died
+    for ending in (KeyboardInterrupt, Halted, OSError):  # given up, but nobody died
         with pytest.raises(ending), store.running(unit, "2026-01-01T00:00:00+00:00"):
             raise ending
         assert take_left(store.folder) == []

@@ -16,7 +16,8 @@ from harness.evidence.metrics import cells
 from harness.evidence.store import RunStore
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.suite import Suite
-from harness.measure.unit.compute import Job, Setting, run_unit
+from harness.measure.unit.compute import run_unit
+from harness.measure.unit.job import Job, Setting
 from harness.measure.unit.outcome import Chunk
 from harness.run.job import Options, evaluate
 from harness.types import AttackSpec
