@@ -53,10 +53,10 @@ def start(results: Path, attempts: Path | None = None, executor: str = "local", 
     if attempts is not None and executor == "local":
         compute = Worker.compute
 
-        def noted(self: Worker, lane: Any, place: int) -> Any:
+        def noted(self: Worker, lane: Any, place: int, *rest: Any) -> Any:
             with attempts.open("a") as out:
                 out.write(f"{lane} {place}\n")
-            return compute(self, lane, place)
+            return compute(self, lane, place, *rest)
 
         Worker.compute = noted  # type: ignore[method-assign]
     options = Options(

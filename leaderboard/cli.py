@@ -13,6 +13,16 @@ from harness.cli import EXIT_DONE, EXIT_MISSING
 from harness.cli.output import envelope, print_json, waiting
 from harness.errors import BadRun, UsageError
 from harness.inputs.registry import Registry
+from leaderboard.options import (
+    AttackOption,
+    BoardOption,
+    DataOption,
+    JoinedOption,
+    ModeOption,
+    NumberOption,
+    SuiteOption,
+)
+from leaderboard.runs.board import BOARD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,24 +31,6 @@ if TYPE_CHECKING:
     from leaderboard.runs.record import Record
 
 _RESULTS = Path("results")
-SuiteOption = Annotated[
-    str | None, typer.Option("--suite", help="Only runs of this suite: NAME, NAME@VERSION or a suite file.")
-]
-DataOption = Annotated[
-    str | None, typer.Option("--data", help="Only runs on this data set, as for eval or as results name it.")
-]
-NumberOption = Annotated[int | None, typer.Option("--n", min=1, help="Only runs on this many samples.")]
-ModeOption = Annotated[str | None, typer.Option("--mode", help="Only runs in this mode.")]
-AttackOption = Annotated[
-    list[str] | None, typer.Option("--attack", help="Show only this attack, or worst; repeatable.")
-]
-JoinedOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--joined/--no-join",
-        help="Only estimates joined from a cheap run and a dear one on its first samples, or none (default: both).",
-    ),
-]
 _JOINING = "that takes a run of a cheap suite and one of a dear suite on the first samples of it, of the same model"
 _SUFFIXES = {"tex": "latex", "markdown": "md"}
 
@@ -80,13 +72,7 @@ def leaderboard(
         typer.Option(help="latex: rank,model,clean,worst,pgd-20@8/255,... or all (default: what fits a column)."),
     ] = None,
     no_intervals: Annotated[bool, typer.Option("--no-intervals", help="latex: the numbers alone.")] = False,
-    board: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Folder whose board.toml is believed beside other runs; repeatable. A folder of published"
-            " files that is named alone is believed, and so is --publish."
-        ),
-    ] = None,
+    board: BoardOption = None,
     title: Annotated[str | None, typer.Option(help="html: what the page is called.")] = None,
     verdict: Annotated[
         Path | None, typer.Option(help="html: what harness gate --json printed, to stand above the tables.")
@@ -102,7 +88,6 @@ def leaderboard(
     if chosen != "html" and (title is not None or verdict is not None):
         raise UsageError(f"--title and --verdict are for --format html, not {chosen}; leave them out")
 
-    from leaderboard.runs.collect import alone
     from leaderboard.tables.tables import make_tables, with_attacks
 
     if publish is not None and (format_ or output):
@@ -113,8 +98,7 @@ def leaderboard(
         raise UsageError("--publish writes whole runs; leave out --attack")
     with waiting("reading runs"):
         skipped: list[BadRun] = []
-        folders = results or [_RESULTS]
-        boards = [*(board or ()), *([publish] if publish else ())] if board or publish else alone(folders)
+        folders, boards = _places(results, [*(board or ()), *([publish] if publish else ())])
         records = _records(
             folders, skipped, boards, suite, data, n, mode, attack, False if publish is not None else joined
         )
@@ -123,9 +107,7 @@ def leaderboard(
         if pictures and (chosen == "html" or publish is not None):
             records = _with_pictures(records, pictures, data_root)
     code = _tell_skipped(skipped)
-    for folder in sorted({record.folder.parent for record in records if record.claim}):
-        if (folder / "board.toml").exists() and folder.resolve() not in {one.resolve() for one in boards}:
-            typer.echo(f"claims, for the board in {folder} is not believed here: see --board", err=True)
+    _tell_claims(records, boards)
     if publish is not None:
         return max(code, _publish(records, publish))
     if chosen == "html":
@@ -139,6 +121,22 @@ def leaderboard(
         _write(output, text)
         typer.echo(output)
     return code
+
+
+def _places(results: list[Path] | None, boards: list[Path] | None) -> tuple[list[Path], list[Path]]:
+    """The folders that are read, and those whose boards are believed."""
+    from leaderboard.runs.collect import alone
+
+    folders = results or [_RESULTS]
+    return folders, list(boards or alone(folders))
+
+
+def _tell_claims(records: Sequence[Record], boards: Sequence[Path]) -> None:
+    """Say which boards are not believed, though they lie beside files that are shown."""
+    believed = {one.resolve() for one in boards}
+    for folder in sorted({record.folder.parent for record in records if record.claim}):
+        if (folder / BOARD).exists() and folder.resolve() not in believed:
+            typer.echo(f"claims, for the board in {folder} is not believed here: see --board", err=True)
 
 
 def _tell_skipped(skipped: list[BadRun]) -> int:
@@ -176,9 +174,9 @@ def _verdicts(path: Path | None, records: Sequence[Record]) -> list[Ruling] | No
 
 
 def _records(
-    results: list[Path] | None,
+    folders: list[Path],
     skipped: list[BadRun],
-    boards: list[Path] | None,
+    boards: list[Path],
     suite: str | None,
     data: str | None,
     n: int | None,
@@ -186,7 +184,7 @@ def _records(
     attacks: list[str] | None,
     joined: bool | None,
 ) -> list[Record]:
-    """The runs in `results` that the options ask for; those that contradict themselves are added to `skipped`.
+    """The runs in `folders` that the options ask for; those that contradict themselves are added to `skipped`.
 
     Joined runs stand behind them, or alone; what could not be joined is told on stderr.
     """
@@ -194,7 +192,7 @@ def _records(
     from leaderboard.runs.collect import collect
     from leaderboard.tables.joining import with_joined
 
-    records = collect(results or [_RESULTS], skipped, boards)
+    records = collect(folders, skipped, boards)
     wanted, told = Filter(suite, data, n, mode), list[str]()
     if joined:
         records = [record for record in with_joined(records, told) if record.joined is not None]
@@ -279,6 +277,7 @@ def plot(
     mode: ModeOption = None,
     attack: AttackOption = None,
     joined: JoinedOption = None,
+    board: BoardOption = None,
     steps: Annotated[bool, typer.Option("--steps", help="Accuracy against the number of steps.")] = False,
 ) -> int:
     """Draw security curves (accuracy against epsilon) with their intervals, for a paper."""
@@ -287,9 +286,10 @@ def plot(
 
     check_ending(output)
     skipped: list[BadRun] = []
-    panels, caption = figure(
-        _records(results, skipped, None, suite, data, n, mode, attack, joined), attack or (), steps
-    )
+    folders, boards = _places(results, board)
+    records = _records(folders, skipped, boards, suite, data, n, mode, attack, joined)
+    _tell_claims(records, boards)
+    panels, caption = figure(records, attack or (), steps)
     draw(panels, output, caption)
     typer.echo(output)
     return _tell_skipped(skipped)
@@ -312,6 +312,7 @@ def compare(
     mode: ModeOption = None,
     attack: AttackOption = None,
     joined: JoinedOption = None,
+    board: BoardOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every sample that flips.")] = False,
 ) -> int:
     """Compare two models sample by sample: what flips, under which attack, and whether it could be chance."""
@@ -322,8 +323,10 @@ def compare(
     recipes_wanted = bool(set("*?") & {*model_a, *model_b})
     if recipes_wanted and joined:
         raise UsageError("recipes are compared by runs, not by estimates; leave out --joined")
-    records = _records(results, skipped, None, suite, data, n, mode, attack, False if recipes_wanted else joined)
+    folders, boards = _places(results, board)
+    records = _records(folders, skipped, boards, suite, data, n, mode, attack, False if recipes_wanted else joined)
     code = _tell_skipped(skipped)
+    _tell_claims(records, boards)
     if recipes_wanted:
         from leaderboard.compare import recipes
 
@@ -359,6 +362,7 @@ def gate(
     every_run: Annotated[
         bool, typer.Option("--every-run", help="Judge every run, not only the newest of each model.")
     ] = False,
+    board: BoardOption = None,
     junit: Annotated[Path | None, typer.Option(help="Also write the verdicts to this file as JUnit XML.")] = None,
     github: Annotated[bool, typer.Option("--github", help="Also print GitHub annotations.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON.")] = False,
@@ -370,8 +374,10 @@ def gate(
     from leaderboard.runs.collect import collect
 
     requirements = [parse(text) for text in require]
-    records = collect(results or [_RESULTS])
-    verdicts = judge(records, requirements, confident, allow=allow or (), every_run=every_run)
+    folders, boards = _places(results, board)
+    records = collect(folders, boards=boards)
+    _tell_claims(records, boards)
+    verdicts = judge(records, requirements, confident, allow=allow or (), every_run=every_run, boards=board or ())
     passed = all(verdict.passed for verdict in verdicts)
     if junit is not None:
         _write(junit, gate_report.as_junit(verdicts))

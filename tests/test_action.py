@@ -123,7 +123,8 @@ def job(tmp_path):
 
 FULL = {
     "model": "model.py:build", "suite": "pgd", "data": "folder:pets here", "data-root": "data", "n": "200",
-    "eps": "1/255,2/255", "budget": "30m", "name": "our model", "results": "kept results", "replay": "5",
+    "eps": "1/255,2/255", "mode": "worst-case", "attack-n": "autoattack=200\n  square = 0.1 \n", "until": "2.5",
+    "budget": "30m", "name": "our model", "results": "kept results", "replay": "5",
     "require": "clean>=0.9\n\n  pgd-20@4/255>=0.5\nno-regression:base line\n", "allow": "P7\n P8 ", "confident": "true",
     "title": "Release 7", "install": "none",
 }  # fmt: skip
@@ -143,6 +144,8 @@ def test_every_input_reaches_an_option_that_the_command_line_has(job) -> None:
     assert evaluated["model"] == ["model.py:build"]
     assert (evaluated["suite"], evaluated["data"], evaluated["n"]) == ("pgd", "folder:pets here", 200)
     assert (evaluated["data_root"], evaluated["results"]) == (Path("data"), Path("kept results"))
+    assert (evaluated["mode"], evaluated["until"]) == ("worst-case", 2.5)
+    assert evaluated["attack_n"] == ["autoattack=200", "square=0.1"]
     assert (evaluated["eps"], evaluated["budget"], evaluated["name"]) == ("1/255,2/255", "30m", "our model")
     assert [str(run) for run in verified["runs"]] == ["results/m-pgd-0"]
     assert (verified["replay"], verified["data_root"]) == (5, Path("data"))

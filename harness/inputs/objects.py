@@ -15,8 +15,10 @@ from harness.errors import BadData, ModelRefused, UsageError
 from harness.inputs.find import find_data, find_model
 from harness.inputs.labels import as_labels
 from harness.inputs.outputs import answer, fitted, with_logits
+from harness.inputs.pixels import as_floats, layout_of
 from harness.types import Dataset, LoadedModel
 
+EXPECTED = "float32 [n,C,H,W] in [0,1]"
 ModelLike = nn.Module | LoadedModel | str | Path
 """A module, a loaded model, or what ``--model`` takes."""
 DataLike = str | Path | Dataset | tuple[Any, Any] | Iterable[Any]
@@ -110,17 +112,19 @@ def _tensors(batches: Iterable[Any], name: str) -> Tensors:
 
 
 def _pair(batch: Any, name: str) -> tuple[Tensor, Tensor]:
-    """One batch as images float32 [n,C,H,W] and labels int64 [n], on the CPU; see `as_labels`."""
+    """One batch as images float32 [n,C,H,W] and labels int64 [n], on the CPU; see `as_labels`.
+
+    Images of uint8 are taken as files with arrays are, see `layout_of`: [n,C,H,W], [n,H,W,C] or [n,H,W] from 0 to 255.
+    """
     try:
         images, labels = (torch.as_tensor(part).detach().cpu() for part in batch)
     except (TypeError, ValueError, RuntimeError):
         raise BadData(f"data {name!r} gives {type(batch).__name__}; expected pairs (images, labels)") from None
+    if images.dtype == torch.uint8:  # as pictures come; a white of 255 is beyond doubt
+        array = images.numpy()
+        images = as_floats(array, layout_of(array, f"images of data {name!r}", None, f"give {EXPECTED}"), 255.0)
     if images.dtype not in (torch.float32, torch.float64) or images.ndim != 4:
-        advice = "; divide by 255" if images.dtype == torch.uint8 else ""
-        raise BadData(
-            f"images of data {name!r} are {tuple(images.shape)} {images.dtype}; expected float32 [n,C,H,W] in"
-            f" [0,1]{advice}"
-        )
+        raise BadData(f"images of data {name!r} are {tuple(images.shape)} {images.dtype}; expected {EXPECTED}")
     numbers, _ = as_labels(labels.numpy(), len(images), f"labels of data {name!r}")
     return images.float(), torch.from_numpy(numbers)
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, UnknownName, UsageError
@@ -14,7 +15,7 @@ from leaderboard import wording
 from leaderboard.compare.requirements import Floor, Grade, NoRegression, Requirement
 from leaderboard.rows import CLEAN, Score
 from leaderboard.runs.board import BOARD
-from leaderboard.runs.collect import collect
+from leaderboard.runs.collect import alone, collect
 from leaderboard.runs.record import CLEAN_PLACE, Record
 from leaderboard.tables.joining import with_joined
 from leaderboard.tables.paired import paired_cells, places
@@ -46,6 +47,7 @@ def judge(
     *,
     allow: Sequence[str] = (),
     every_run: bool = False,
+    boards: Sequence[Path] = (),
 ) -> list[Ruling]:
     """Every requirement on every model, its newest run speaking for it.
 
@@ -60,6 +62,7 @@ def judge(
         confident: Whether a floor asks for the lower end of the interval.
         allow: Checks whose findings are accepted, for instance ``P7``.
         every_run: Judge every run instead of the newest of each model, seed, suite and data set.
+        boards: Folders whose boards are believed of a baseline, too; one of published files alone is believed anyway.
 
     Raises:
         UnknownName: a check to allow that does not exist.
@@ -74,7 +77,7 @@ def judge(
     for requirement in requirements:
         try:
             judged = subjects if isinstance(requirement, Floor) else measured
-            verdicts += _judge(requirement, judged, confident)
+            verdicts += _judge(requirement, judged, confident, boards)
         except HarnessError as error:
             verdicts.append(
                 Ruling(
@@ -89,13 +92,15 @@ def judge(
     return verdicts
 
 
-def _judge(requirement: Requirement, subjects: Sequence[_Subject], confident: bool) -> list[Ruling]:
+def _judge(
+    requirement: Requirement, subjects: Sequence[_Subject], confident: bool, boards: Sequence[Path]
+) -> list[Ruling]:
     if isinstance(requirement, Floor):
         _check_measured(requirement, subjects)
         return _judge_floor(requirement, subjects, confident)
     if isinstance(requirement, Grade):
         return [_judge_grade(requirement, subject) for subject in subjects]
-    return _judge_regression(requirement, subjects)
+    return _judge_regression(requirement, subjects, boards)
 
 
 def newest(records: Sequence[Record]) -> list[Record]:
@@ -197,11 +202,11 @@ def _check_measured(floor: Floor, subjects: Sequence[_Subject]) -> None:
     scores = [score for subject in subjects for score in subject.record.scores.values()]
     if floor.attack not in {score.attack for score in scores}:
         known = {score.attack for score in scores}
-        raise UnknownName("attack", floor.attack, known, f"(in requirement {floor.text!r})")
+        raise UnknownName("attack", floor.attack, known)
     if not any(subject.score(floor) for subject in subjects):
         measured = {score.epsilon: score.epsilon_label for score in scores if score.attack == floor.attack}
         labels = ", ".join(label for _, label in sorted(measured.items()))
-        raise UsageError(f"requirement {floor.text!r}: {floor.attack} was not measured there; measured at {labels}")
+        raise UsageError(f"{floor.attack} was not measured there; measured at {labels}")
 
 
 def _judge_floor(floor: Floor, subjects: Sequence[_Subject], confident: bool) -> list[Ruling]:
@@ -225,8 +230,9 @@ def _judge_floor(floor: Floor, subjects: Sequence[_Subject], confident: bool) ->
     return verdicts
 
 
-def _judge_regression(requirement: NoRegression, subjects: Sequence[_Subject]) -> list[Ruling]:
-    old = collect([requirement.folder])
+def _judge_regression(requirement: NoRegression, subjects: Sequence[_Subject], boards: Sequence[Path]) -> list[Ruling]:
+    folders = [requirement.folder]
+    old = collect(folders, boards=[*boards, *alone(folders)])
     return [_regression(requirement, subject, old) for subject in subjects]
 
 

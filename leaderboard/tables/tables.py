@@ -17,15 +17,15 @@ from leaderboard.tables.paired import pairs_of, worst_differences
 from leaderboard.tables.statistics import ALPHA, ranks
 from leaderboard.text import short_hash
 
-TableKey = tuple[str, str, str, int, str, str, str, tuple[str, ...]]
+TableKey = tuple[str, str, int, str, str, str, tuple[str, ...]]
 RowKey = tuple[str, str, int]
 
 
 def table_key(info: RunInfo) -> TableKey:
-    """What two runs must share to stand in one table."""
+    """What two runs must share to stand in one table; the samples by their hash, whatever the data are called."""
     suite, data = info.suite, info.data
     grid = tuple(suite.labels)
-    return data.name, data.slice, suite.norm, data.n, suite.label, definition(suite), info.mode, grid
+    return data.slice, suite.norm, data.n, suite.label, definition(suite), info.mode, grid
 
 
 def subjects(records: Iterable[Record]) -> dict[str, str]:
@@ -89,7 +89,13 @@ def grouped(records: Sequence[Record]) -> list[list[Record]]:
         runs = () if record.joined is None else (record.joined.cheap, record.joined.dear)
         pair = tuple(table_key(run.info) for run in runs)
         groups.setdefault((bool(pair), table_key(record.info), pair), []).append(record)
-    return [group for _, group in sorted(groups.items())]
+    named = {key: _data_of(group) for key, group in groups.items()}
+    return [groups[key] for key in sorted(groups, key=lambda key: (key[0], named[key], *key[1:]))]
+
+
+def _data_of(group: Sequence[Record]) -> str:
+    """What the data of a table are called: their names, if the same samples have several."""
+    return " = ".join(sorted({record.info.data.name for record in group}))
 
 
 def make_tables(records: Sequence[Record], claims: bool = False) -> list[Table]:
@@ -145,7 +151,7 @@ def _table(group: Sequence[Record], claims: bool) -> Table:
     by_key = {row_key(record.info, known): label for record, label in zip(chosen, labels, strict=True)}
     return Table(
         norm=suite.norm,
-        data=info.data.name,
+        data=_data_of(group),
         slice=info.data.slice,
         n=info.data.n,
         suite=shown_label(suite),

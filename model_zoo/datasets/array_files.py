@@ -15,6 +15,7 @@ from torch import Tensor
 
 from harness.errors import BadData, UsageError
 from harness.inputs.labels import as_labels
+from harness.inputs.pixels import as_floats, layout_of
 from harness.types import DataRequest
 from model_zoo.datasets.argument import choice, path_and_options, whole
 from model_zoo.datasets.base import held_out_rows
@@ -25,7 +26,6 @@ IMAGES = ("images", "x_{split}", "{split}_images", "X", "x", "data", "arr_0")
 LABELS = ("labels", "y_{split}", "{split}_labels", "y", "targets", "arr_1")
 """Names of arrays in an npz file, the likelier ones first."""
 OPTIONS = ("images", "labels", "layout", "range", "first")
-CHANNELS = (1, 3)
 LOOKED = 512
 """Images that are looked at for their range, spread over the file."""
 
@@ -51,12 +51,7 @@ class ArrayImages:
     def take(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Images float32 [n,C,H,W] and labels int64 [n], in the order asked."""
         rows = self.rows[np.asarray(list(indices), dtype=np.int64)]
-        images = torch.from_numpy(np.ascontiguousarray(self.images[rows]).astype(np.float32))
-        if self.layout == "nhw":
-            images = images[:, None]
-        elif self.layout == "nhwc":
-            images = images.permute(0, 3, 1, 2)
-        return images.contiguous().div_(self.white), torch.from_numpy(self.labels[rows])
+        return as_floats(self.images[rows], self.layout, self.white), torch.from_numpy(self.labels[rows])
 
 
 def arrays(request: DataRequest) -> ArrayImages:
@@ -84,7 +79,7 @@ def arrays(request: DataRequest) -> ArrayImages:
     else:
         raise UsageError(f"arrays {text!r} are neither images.npz nor images.npy,labels.npy; write one of them")
     where = f"images of {paths[0]}"
-    layout = _layout(images, where, choice(options, "layout", ("nchw", "nhwc")))
+    layout = layout_of(images, where, choice(options, "layout", ("nchw", "nhwc")))
     numbers, count = as_labels(labels, len(images), f"labels of {paths[-1]}", first)
     if not len(images):
         raise BadData(f"{where} are {images.shape}: there is none")
@@ -142,26 +137,6 @@ def _from_npy(path: Path) -> NDArray[Any]:
         text = " ".join(str(error).split())[:200]
         raise BadData(f"{path} cannot be read as an npy file ({type(error).__name__}: {text})") from None
     return array
-
-
-def _layout(images: NDArray[Any], where: str, asked: str | None) -> str:
-    shape = images.shape
-    if images.dtype.kind not in "buif" or images.dtype.itemsize > 8:
-        raise BadData(f"{where} are of type {images.dtype}; expected numbers")
-    if len(shape) == 3 and asked is None:
-        return "nhw"
-    if len(shape) != 4:
-        raise BadData(f"{where} are {shape}; expected [N,H,W], [N,C,H,W] or [N,H,W,C]")
-    fitting = [name for name, axis in (("nchw", 1), ("nhwc", 3)) if shape[axis] in CHANNELS]
-    if asked is not None and asked not in fitting:
-        raise BadData(f"{where} are {shape}, which is not {asked} with 1 or 3 channels")
-    if not fitting:
-        raise BadData(f"{where} are {shape}: neither the second nor the last axis has 1 or 3 channels")
-    if asked is None and len(fitting) == 2:
-        raise BadData(
-            f"{where} are {shape}: channels may be the second or the last axis; say ?layout=nchw or ?layout=nhwc"
-        )
-    return asked or fitting[0]
 
 
 def _white(images: NDArray[Any], where: str, asked: str | None) -> tuple[float, str]:

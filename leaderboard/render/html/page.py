@@ -8,12 +8,13 @@ block of JSON that is data to the script; a content security policy forbids the 
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from leaderboard import wording
 from leaderboard.figures.gallery import caption
@@ -30,6 +31,7 @@ TITLE = "Robustness leaderboard"
 SHOWN_CONFUSIONS = 20
 """Rows of a confusion table; the chart beside it has all of them."""
 _LONG = 600
+_CODE = re.compile(r"`([^`]+)`")
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,11 @@ def _pages(measured: Sequence[Measured], numbers: Mapping[ModelKey, int]) -> lis
     return found
 
 
+def _prose(text: object) -> Markup:
+    """Text of several words, escaped; what stands between backticks is code."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(one_line(text, _LONG)))))
+
+
 def _environment() -> Environment:
     found = Environment(
         autoescape=True,
@@ -125,7 +132,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     found.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    found.filters |= {"line": one_line, "long": lambda text: one_line(text, _LONG), "hash": short_hash}
+    found.filters |= {"line": one_line, "long": lambda text: one_line(text, _LONG), "prose": _prose, "hash": short_hash}
     found.filters |= {"png": lambda image: base64.b64encode(image).decode(), "flat": flat, "caption": caption}
     found.globals |= {
         "wording": wording,

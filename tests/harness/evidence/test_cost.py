@@ -167,9 +167,8 @@ def test_the_command_ends_with_three(tmp_path, capsys):
     from harness.cli import main
 
     words = ["eval", "--model", "trades", "--suite", "fgsm", "--n", "600", "--results", str(tmp_path), "--json"]
-    assert main([*words, "--budget", "1s", "--batch-size", "64", "--precision", "exact"]) in (0, 3)
+    code = main([*words, "--budget", "1s", "--batch-size", "64", "--precision", "exact"])
     summary = json.loads(capsys.readouterr().out)
-    missing = [cell["status"] for cell in summary["cells"] if cell["status"] != "ok"]
-    assert missing or summary["status"] == "complete"
+    assert code == (0 if summary["status"] == "complete" else 3)
     assert main([*words, "--budget", "soon"]) == 2
     assert "--budget 'soon' is no duration" in capsys.readouterr().err

@@ -15,6 +15,7 @@ from toys import Linear, SmallNet, StopAfter, labeled, loaded
 import harness
 from harness.errors import BadData, MissingPackage, ModelRefused, UsageError
 from harness.inputs.objects import as_data, as_model, name_classes
+from harness.inputs.samples import make_slice
 from harness.inputs.suite import load_suite
 from harness.run.job import Options
 from harness.run.job import evaluate as run
@@ -140,7 +141,9 @@ def test_a_loader_gives_the_run_of_its_tensors(result):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ((np.zeros((4, 3, 8, 8), np.uint8), [0, 1, 0, 1]), "divide by 255"),
+        ((np.zeros((4, 3, 8, 8), np.int64), [0, 1, 0, 1]), r"expected float32 \[n,C,H,W\]"),
+        ((np.zeros((4, 8, 8, 8), np.uint8), [0, 1, 0, 1]), "neither the second nor the last axis has 1 or 3 channels"),
+        ((np.zeros((4, 3, 8, 3), np.uint8), [0, 1, 0, 1]), "second or the last axis; give float32"),
         ((torch.rand(4, 8, 8), [0, 1, 0, 1]), r"expected float32 \[n,C,H,W\]"),
         ((torch.rand(4, 3, 8, 8), [0, 1, 0]), "expected 4 whole numbers"),
         ((torch.rand(4, 3, 8, 8), torch.rand(4)), "expected 4 whole numbers"),
@@ -153,6 +156,16 @@ def test_data_of_another_kind_is_refused(data, message):
         as_data(data)
     with pytest.raises(UsageError, match="data is a int"):
         as_data(3)
+
+
+def test_bytes_are_taken_as_an_npz_file_has_them(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
+    labels = np.arange(6) % 2
+    np.savez(tmp_path / "some.npz", images=pixels, labels=labels)
+    for images in (pixels, torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy())):
+        data, file = as_data((images, labels)), as_data(str(tmp_path / "some.npz"))
+        name_classes(data, 2)
+        assert make_slice(data, None, 4).digest() == make_slice(file, None, 4).digest()
 
 
 def test_images_outside_the_box_and_wrong_labels_are_refused(tmp_path):
