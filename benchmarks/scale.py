@@ -32,9 +32,9 @@ from toy import FGSM, PGD, case
 
 from harness.base.machine import device_name, versions
 from harness.inputs.suite import load_suite
+from harness.measure.done import Done
 from harness.measure.executors.schedule import Schedule
 from harness.measure.lanes import Lane, all_lanes
-from harness.measure.worker import Done
 from harness.run.job import Options, evaluate
 from harness.run.progress import Silent
 from harness.types import Scale

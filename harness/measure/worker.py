@@ -30,6 +30,7 @@ from harness.inputs.reference import margins, usual_range
 from harness.inputs.samples import Slice
 from harness.inputs.suite import Suite
 from harness.measure.bisection import Bisection
+from harness.measure.done import Done, GivenUp
 from harness.measure.lanes import CLEAN_UNIT, Lane, bisects, lane_units, needs, rows_of, size_of
 from harness.measure.meter import Meter
 from harness.measure.unit.compute import run_unit
@@ -51,34 +52,6 @@ RANGED = 64
 def never() -> bool:
     """A run that nobody stops."""
     return False
-
-
-@dataclass(frozen=True)
-class Done:
-    """A unit that is on disk now; `result` is None if it was there before."""
-
-    unit: Unit
-    facts: pa.Table
-    result: UnitResult | None
-
-
-@dataclass(frozen=True)
-class GivenUp:
-    """A unit within which the run ended, and what is thrown away of it: the next start begins that again."""
-
-    unit: Unit
-    component: str | None
-    restart: int | None
-    seconds: float
-
-    def __str__(self) -> str:
-        names = [] if self.component is None else [self.component]
-        names += [] if self.restart is None else [f"restart {self.restart + 1}"]
-        of = f" of {', '.join(names)}" if names else ""
-        return (
-            f"{self.unit.attack} at {self.unit.epsilon}, chunk {self.unit.chunk}: {self.seconds:.1f} s{of} are thrown"
-            " away, as the time was over within; a budget has to leave it longer than that"
-        )
 
 
 @dataclass(kw_only=True)

@@ -63,8 +63,9 @@ def evaluate(
         model: A `torch.nn.Module` that takes float32 [n,C,H,W] in [0,1] and returns logits [n,K], with its
             normalization inside, or anything ``harness eval --model`` takes. Its modes and gradients come back.
         suite: Name of a suite, a suite file, or a `Suite`.
-        data: ``(images, labels)`` with images float32 [n,C,H,W] in [0,1], a `DataLoader` or another iterable of such
-            batches, a `harness.types.Dataset`, or anything ``harness eval --data`` takes, as text or as a path.
+        data: ``(images, labels)`` with images float32 [n,C,H,W] in [0,1] (or uint8, also [n,H,W,C]), a `DataLoader` or
+            another iterable of such batches, a `harness.types.Dataset`, or anything ``harness eval --data`` takes, as
+            text or as a path.
         n: Measure a fixed random n of the samples; None for all.
         ids: Measure these samples instead: their places in the data set, or a file of them (one a line, or ``.npy``).
         eps: Epsilons in input units instead of the suite's, for instance ``["2/255", 0.05]`` or ``"2/255,8/255"``.

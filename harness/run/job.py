@@ -131,13 +131,15 @@ def evaluate(
             print_.save(store.folder / FILE)
         plan, copy = _plan(session, reference, part, suite, options)
         reference.batch_size = plan.batch_size
-        deadline = Deadline(None if options.budget is None else options.budget - (time.monotonic() - begun))
+        looking = time.monotonic()
+        constancy = Constancy(reference, *part.take(0))
+        now = time.monotonic()  # the look at the end takes as long again
+        deadline = Deadline(None if options.budget is None else options.budget - (now - begun) - (now - looking))
         setting = Setting(
             reference=reference, norm=suite.norm, mode=suite.mode, seed=options.seed, batch_size=plan.batch_size,
             unit_timeout=options.unit_timeout, deadline=deadline, copy=copy,
             guard=Guard(reference.module, *([copy] if copy is not None else [])),
         )  # fmt: skip
-        constancy = Constancy(reference, *part.take(0))
         info = session.described
         local = msgspec.structs.replace(info, versions=here.versions, device=here.device)
         cache = UnitCache(options.results, local, print_, read=not options.fresh)

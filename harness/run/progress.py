@@ -29,7 +29,7 @@ from harness.base.text import in_words
 from harness.evidence.facts import CLEAN
 from harness.evidence.run_info import RunInfo
 from harness.evidence.suite_label import shown_label
-from harness.measure.worker import Done
+from harness.measure.done import Done
 
 
 class LiveReport:

@@ -11,8 +11,9 @@ from harness.evidence.facts import concat as concat_facts
 from harness.evidence.metrics import worst_case
 from harness.evidence.store import Unit
 from harness.evidence.until import MISSING, begin, grow, state, words
+from harness.measure.done import Done
 from harness.measure.lanes import Lane, all_lanes
-from harness.measure.worker import Done, Worker
+from harness.measure.worker import Worker
 from harness.run.session import Session
 from harness.types import Finding
 

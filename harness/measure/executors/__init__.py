@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+from harness.measure.done import Done
 from harness.measure.lanes import Lane
-from harness.measure.worker import Done, Worker
+from harness.measure.worker import Worker
 from harness.types import Scale
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from harness.errors import UsageError
+from harness.measure.done import Done
 from harness.measure.lanes import Lane
-from harness.measure.worker import Done, Worker
+from harness.measure.worker import Worker
 from harness.types import Scale
 
 

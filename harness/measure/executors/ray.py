@@ -19,10 +19,11 @@ import torch
 
 from harness.errors import BadRun, HarnessError, MissingPackage, UsageError
 from harness.evidence import findings
+from harness.measure.done import Done, GivenUp
 from harness.measure.executors.remote import Failed, Greeting, Parcel, Remote, homeless, pack
 from harness.measure.executors.schedule import Schedule, Task
 from harness.measure.lanes import Lane
-from harness.measure.worker import Done, GivenUp, Worker
+from harness.measure.worker import Worker
 from harness.types import Finding, Scale
 
 POLL = 0.2

@@ -28,11 +28,12 @@ from harness.evidence.store import RunStore
 from harness.inputs.identity import BROUGHT
 from harness.inputs.reference import ReferenceModel
 from harness.measure.constancy import Constancy
+from harness.measure.done import Done, GivenUp
 from harness.measure.fast_copy.calibrate import make_copy
 from harness.measure.fast_copy.copies import CopyRecipe
 from harness.measure.lanes import Lane
 from harness.measure.unit.isolation import Guard
-from harness.measure.worker import Done, GivenUp, Worker
+from harness.measure.worker import Worker
 from harness.types import Finding, LoadedModel
 
 

@@ -108,6 +108,7 @@ def test_what_cannot_be_judged_fails_beside_the_others(runs, tmp_path) -> None:
     verdicts = judge(collect([runs.folder]), [parse(text) for text in asked])
     assert [verdict.passed for verdict in verdicts] == [True, False, False, False]
     reasons = ("did you mean 'pgd-20'", "measured at 1/255, 8/255", "does not exist")
+    assert not any(text in verdict.message for text, verdict in zip(asked[:3], verdicts, strict=False)), "said beside"
     for verdict, said in zip(verdicts[1:], reasons, strict=True):
         assert verdict.message.startswith("cannot be judged: ")
         assert said in verdict.message

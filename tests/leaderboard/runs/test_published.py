@@ -16,7 +16,7 @@ from harness.errors import BadRun
 from harness.evidence.facts import read, write
 from harness.trust.ledger import content_hash, ledger_path
 from leaderboard import site, wording
-from leaderboard.cli import compare, gate, leaderboard
+from leaderboard.cli import compare, gate, leaderboard, plot
 from leaderboard.compare import recipes
 from leaderboard.render import markdown
 from leaderboard.runs.board import BOARD, listed_as, read_board, write_board
@@ -274,6 +274,26 @@ def test_a_board_that_came_with_a_submission_is_not_believed(runs, published, tm
     assert call(leaderboard, submitted, published, "--board", published, "--format", "csv") == 0
     told = {(line.split(",")[10], ",claimed," in line) for line in capsys.readouterr().out.splitlines()[1:]}
     assert told == {("a2s", False), ("standard", False), ("best", True)}
+
+
+def test_gate_compare_and_plot_believe_the_board_they_are_told(runs, published, call, tmp_path, capsys) -> None:
+    other = runs.write("other", {}, attacks=[runs.attack("fgsm", iterative=False), runs.attack("pgd-20")], n=60)
+    words = ("--require", "clean>=0.5", published, other)
+    assert call(gate, *words) == 1
+    told = capsys.readouterr()
+    assert "it is a claim" in told.out
+    assert f"claims, for the board in {published} is not believed here: see --board" in told.err
+    assert call(gate, *words, "--board", published) == 0
+    assert "claim" not in capsys.readouterr().out
+    run = next(path for path in runs.folder.iterdir() if path.name.startswith("a2s-"))
+    assert call(gate, "--require", f"no-regression:{published}", run, "--board", tmp_path) == 0  # alone, so believed
+    capsys.readouterr()
+    assert call(compare, "a2s", "standard", published, other) == 0
+    assert "is not believed here" in capsys.readouterr().err
+    assert call(compare, "a2s", "standard", published, other, "--board", published) == 0
+    assert "is not believed here" not in capsys.readouterr().err
+    assert call(plot, published, other, "--board", published, "-o", tmp_path / "curves.svg") == 0
+    assert "claim" not in (tmp_path / "curves.svg").read_text(encoding="utf-8")
 
 
 def test_a_table_of_another_suite_or_slice_than_the_boards_says_so(runs, published) -> None:

@@ -32,7 +32,6 @@ def tables(runs) -> list[Any]:
         {"norm": "l2"},
         {"slice_": "sha256:" + "b" * 64},
         {"n": 19},
-        {"data": "gtsrb-test"},
         {"suite": "pgd@2"},
         {"grid": (E1, "4/255")},
         {"mode": "faithful"},
@@ -51,6 +50,15 @@ def test_what_differs_never_shares_a_table(runs, other: dict[str, Any]) -> None:
     found = tables(runs)
     assert sorted(tuple(row.model for row in table.rows) for table in found) == [("a",), ("b",)]
     assert len(set(titles(found))) == 2, "headings must tell the tables apart"
+
+
+def test_the_same_samples_under_two_names_share_a_table_that_has_both(runs) -> None:
+    """From an npz and from two npy files: the hash says that they are the same."""
+    runs.write("a", {}, data="arrays-set-test")
+    runs.write("b", {}, data="arrays-images-test")
+    (table,) = tables(runs)
+    assert {row.model for row in table.rows} == {"a", "b"}
+    assert table.data == "arrays-images-test = arrays-set-test"
 
 
 def test_versions_of_a_tool_share_a_table_and_are_shown(runs) -> None:
