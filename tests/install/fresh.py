@@ -80,7 +80,7 @@ class Fresh:
         return self.folder / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
 
     def pip(self, *words: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
-        """Run pip on this environment; a package index that does not answer is no fault of ours: the test is skipped."""
+        """Run pip on this environment; an index that does not answer skips the test."""
         python = [sys.executable, "-m", "pip", "--python", str(self.folder / "bin" / "python")]
         options = ["--disable-pip-version-check"] if words[0] != "check" else []
         try:
