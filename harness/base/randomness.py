@@ -17,6 +17,16 @@ def derive(seed: int, *parts: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
+def reseed(seed: int) -> None:
+    """Seed torch (CPU and GPUs in use), numpy and python again, within `forked`, which puts them back."""
+    random.seed(seed)
+    np.random.seed(seed)
+    # torch.manual_seed notes for other devices where it was called from: that takes longer than a small forward.
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)
+
+
 @contextmanager
 def forked(seed: int) -> Iterator[None]:
     """Seed torch (all devices), numpy and python inside; afterwards each continues where it stood."""

@@ -26,9 +26,10 @@ def print_result(run: Run) -> None:
         f" clean accuracy {percent(clean['accuracy'], clean['ci95'])} %",
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
+    how = f"mode {summary['mode']}" + ("" if run.info.randomness is None else f", {run.info.randomness.words}")
     table = Table(
         "attack", "tool", *(f"{summary['norm']} {label}" for label in grid),
-        title=f"robust accuracy, % [95 % interval over images], suite {summary['suite']}, mode {summary['mode']}",
+        title=f"robust accuracy, % [95 % interval over images], suite {summary['suite']}, {how}",
         title_justify="left",
     )  # fmt: skip
     attacks = {attack.id: attack for attack in run.info.suite.attacks}

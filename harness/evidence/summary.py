@@ -36,6 +36,7 @@ def summarize(info: RunInfo, facts: pa.Table, findings: Sequence[Finding], grade
         "model": info.model.name,
         "suite": info.suite.label,
         "mode": info.mode,
+        **({"randomness": as_json(info.randomness)} if info.randomness is not None else {}),
         "norm": info.suite.norm,
         "grid": list(info.suite.labels),
         "data": info.data.name,

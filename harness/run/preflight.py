@@ -11,6 +11,7 @@ from harness.attack import BaseAttack
 from harness.errors import BadSuite, TornFile
 from harness.evidence.run_info import Preflight, RunInfo
 from harness.evidence.store import RunStore
+from harness.inputs.draws import Draws
 from harness.inputs.suite import Suite
 from harness.run.options import Options
 from harness.run.session import Session
@@ -40,7 +41,9 @@ def refuse_unfit(suite: Suite, attacks: Sequence[Attack], data: Dataset) -> None
         raise BadSuite(f"suite {suite.name!r}: attack {suite.attacks[0].id!r}: {reasons[0]}")
 
 
-def check_model(model: LoadedModel, data: Dataset, session: Session, options: Options, device: torch.device) -> None:
+def check_model(
+    model: LoadedModel, data: Dataset, session: Session, options: Options, device: torch.device, draws: Draws | None
+) -> None:
     """Examine the model and note in `session` what was found; an earlier start's answer is taken over.
 
     Raises:
@@ -48,7 +51,7 @@ def check_model(model: LoadedModel, data: Dataset, session: Session, options: Op
     """
     earlier = _earlier(session.described, options)
     if earlier is None:
-        report = examine_model(model, data, device, options.batch_size)
+        report = examine_model(model, data, device, options.batch_size, draws)
         suite = session.described.suite
         told = ((attack.id, attack.kind, attack.resolved) for attack in suite.attacks)
         report.findings.extend(units(told, suite.norm, suite.grid))

@@ -21,6 +21,7 @@ from harness.base.torch_state import Precision
 from harness.errors import PluginError
 from harness.evidence import facts, witnesses
 from harness.evidence.facts import broken_rows
+from harness.inputs.draws import Draws
 from harness.inputs.reference import ReferenceModel
 from harness.measure.fast_copy.copies import FastCopy
 from harness.measure.unit.board import WitnessBoard
@@ -55,6 +56,9 @@ class Setting:
     """Seconds after which a unit is given up; None never."""
     guard: Guard | None = None
     """Puts the model back where an attack changed it."""
+    draws: Draws | None = None
+    """How the reference is asked if it is randomized; None for one forward. Then broken rows are kept in the batch, as
+    the others' draws would change without them."""
 
 
 @dataclass(kw_only=True)
@@ -168,7 +172,7 @@ class _Running:
         self.result.facts = facts.concat([table(union(passes), None), *of_components])
         stored = np.zeros(len(chunk.sample_ids), dtype=bool) if job.stored is None else job.stored
         found = [witness_table(done, chunk, job.spec.id, c, job.grid, norm, stored) for done, c in parts]
-        self.result.witnesses = pa.concat_tables(found)
+        self.result.witnesses = witnesses.concat(found)
 
     def _component(self, component: str | None, alive: np.ndarray) -> ComponentOutcome:
         """Run one component on the rows in `alive`, bool [n]."""
@@ -198,8 +202,9 @@ class _Running:
         mine = None if targets is None else targets[pick]
 
         def make_board() -> WitnessBoard:
-            usual = self.chunk.usual_range
-            return WitnessBoard(setting.reference, images, labels, setting.norm, epsilon, attack.kind, mine, usual)
+            usual, draws, samples = self.chunk.usual_range, setting.draws, self.chunk.sample_ids[rows].tolist()
+            ball = setting.norm, epsilon, attack.kind
+            return WitnessBoard(setting.reference, images, labels, *ball, mine, usual, draws, samples)
 
         def problem(restart: int) -> Problem:
             return Problem(
@@ -216,9 +221,11 @@ class _Running:
             )
 
         board, returned = make_board(), make_board()
+        returned.tried = board.tried  # the candidates of both are those of one attack
         watch = self._watch(component)
         network, precision = self._network(watch) if fast else (setting.reference.module, EXACT)
-        observer = ObservedModel(network, board, watch, self.batch_size, setting.keep_rows, self.job.deadline)
+        kept = setting.keep_rows or setting.draws is not None
+        observer = ObservedModel(network, board, watch, self.batch_size, kept, self.job.deadline)
         error: BaseException | None = None
         what: list[str] = []
         faulty = torch.zeros(len(rows), dtype=torch.bool, device=images.device)
@@ -282,4 +289,9 @@ class _Running:
         rule = self.attack.target
         if rule is None:
             return None
-        return resolve_targets(rule, self.setting.reference.logits(self.chunk.images), self.chunk.labels)
+        reference, draws, chunk = self.setting.reference, self.setting.draws, self.chunk
+        if draws is None:
+            logits = reference.logits(chunk.images)
+        else:
+            logits = draws.poll(reference, chunk.images, chunk.sample_ids.tolist()).logits
+        return resolve_targets(rule, logits, chunk.labels)
