@@ -44,7 +44,7 @@ from harness.run.budget import Clock
 from harness.run.manifest import describe
 from harness.run.options import Options, check, check_draws
 from harness.run.plan import recipe_of
-from harness.run.preflight import check_data, check_model, refuse_unfit
+from harness.run.preflight import check_data, check_model, check_repeats, refuse_unfit
 from harness.run.progress import Reporter, Silent
 from harness.run.recognize import fingerprint, other_code, recognize
 from harness.run.resume import Earlier, drop_given_up, take_over
@@ -127,6 +127,7 @@ def evaluate(
             store.clear()
         print_ = print_ or fingerprint(reference, part, suite)
         earlier = take_over(store, session)
+        check_repeats(session, print_)
         if read(store.folder / FILE) is None:
             print_.save(store.folder / FILE)
         plan, copy = _plan(session, reference, part, suite, options)

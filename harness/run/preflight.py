@@ -9,9 +9,11 @@ import torch
 
 from harness.attack import BaseAttack
 from harness.errors import BadSuite, TornFile
+from harness.evidence.findings import found
 from harness.evidence.run_info import Preflight, RunInfo
 from harness.evidence.store import RunStore
 from harness.inputs.draws import Draws
+from harness.inputs.fingerprint import Fingerprint
 from harness.inputs.suite import Suite
 from harness.run.options import Options
 from harness.run.session import Session
@@ -62,6 +64,17 @@ def check_model(
         session.note(finding)
     preflight = Preflight(n=report.n, seconds=round(report.seconds, 3), forced=bool(report.refusals))
     session.described = msgspec.structs.replace(session.described, preflight=preflight)
+
+
+def check_repeats(session: Session, fingerprint: Fingerprint) -> None:
+    """Note where votes will not come again: seeding the generators that everybody shares does not fix the draws."""
+    if session.described.randomness is None or fingerprint.repeatable:
+        return
+    message = (
+        "asked twice with the same seed the model answers differently: it draws from a generator of its own, so its"
+        " votes do not come again and cannot be verified; let it draw from torch's, numpy's or Python's"
+    )
+    session.note(found("P5", "warn", message))
 
 
 def _earlier(info: RunInfo, options: Options) -> Report | None:
