@@ -48,7 +48,8 @@ class Net(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Logits [n,43]."""
         features = self.hidden(dropout(self.body(images - 0.5), self.share, training=self.share > 0)).relu()
-        return self.head(dropout(features, self.share, training=self.share > 0))
+        logits: Tensor = self.head(dropout(features, self.share, training=self.share > 0))
+        return logits
 
 
 def trained(epochs: int) -> Net:
@@ -84,12 +85,12 @@ def counted() -> Iterator[dict[bool, Counter[str]]]:
         Draws.trial = original  # type: ignore[method-assign]
 
 
-def suite(steps: int, epsilons: list[str]) -> Suite:
-    """PGD of so many steps."""
-    params = {"steps": steps, "step_size": "epsilon/4", "random_start": True}
+def suite(steps: list[int], epsilons: list[str]) -> Suite:
+    """PGD of so many steps, one attack each."""
+    params = {"step_size": "epsilon/4", "random_start": True}
     return Suite(
-        name=f"pgd-{steps}", version=1, norm="linf", grid=parse_grid(epsilons, "linf"), mode="observed", chunk=512,
-        attacks=(AttackSpec("pgd", "torchattacks", "pgd", params),),
+        name="steps", version=1, norm="linf", grid=parse_grid(epsilons, "linf"), mode="observed", chunk=512,
+        attacks=tuple(AttackSpec(f"pgd-{n}", "torchattacks", "pgd", {**params, "steps": n}) for n in steps),
     )  # fmt: skip
 
 
@@ -103,31 +104,29 @@ def main() -> None:
     parser.add_argument("--epsilons", default="1e-5")
     parser.add_argument("--epochs", type=int, default=20)
     options = parser.parse_args()
-    net, data, epsilons = trained(options.epochs), find_data("signs", None), options.epsilons.split(",")
-    print("| dropout | steps | draws | clean, % | " + " | ".join(f"at {e}, %" for e in epsilons), end=" | ")
-    print("forwards | candidates: accepted, votes each | dropped, votes each | processor s |")
-    print("|---" * (8 + len(epsilons)) + "|")
+    net, data, epsilons = trained(options.epochs), find_data("signs"), options.epsilons.split(",")
+    chosen = suite([int(steps) for steps in options.steps.split(",")], epsilons)
+    columns = [f"{attack.id} at {epsilon}" for attack in chosen.attacks for epsilon in epsilons]
+    columns += ["forwards", "accepted", "votes each", "dropped", "votes each", "processor s"]
+    print("| dropout | draws | clean | " + " | ".join(columns) + " |\n" + "|---" * (3 + len(columns)) + "|", flush=True)
     for share in [0.0, *map(float, options.shares.split(","))]:
         net.share = share
-        for steps in map(int, options.steps.split(",")):
-            for draws in (None, options.draws) if share else (None,):
-                with tempfile.TemporaryDirectory() as folder, counted() as told:
-                    begun = time.process_time()
-                    result = evaluate(
-                        net, suite(steps, epsilons), data, n=options.n, draws=draws, results=Path(folder),
-                        device="cpu", precision="exact", batch_size=128, progress=False,
-                    )  # fmt: skip
-                    spent = time.process_time() - begun
-                cells, clean = result.summary["cells"], result.summary["clean"]["accuracy"]
-                votes = sum(one["votes"] for one in told.values())
-                forwards = sum(cell["forwards"] for cell in cells) + options.n * (draws or 1) + votes
-                each = [
-                    f"{one['candidates']:,}, {one['votes'] / max(1, one['candidates']):.1f}" if draws else "–"
-                    for one in told.values()
-                ]
-                robust = " | ".join(f"{100 * cell['robust_accuracy']:.1f}" for cell in cells)
-                words = f"{share:g} | {steps} | {draws or '–'} | {100 * clean:.1f} | {robust} | {forwards:,}"
-                print(f"| {words} | {' | '.join(each)} | {spent:.1f} |", flush=True)
+        for draws in (None, options.draws) if share else (None,):
+            with tempfile.TemporaryDirectory() as folder, counted() as told:
+                begun = time.process_time()
+                result = evaluate(
+                    net, chosen, data, n=options.n, draws=draws, results=Path(folder),
+                    device="cpu", precision="exact", batch_size=128, progress=False,
+                )  # fmt: skip
+                spent = time.process_time() - begun
+            cells, clean = result.summary["cells"], result.summary["clean"]["accuracy"]
+            votes = sum(one["votes"] for one in told.values())
+            forwards = sum(cell["forwards"] for cell in cells) + options.n * (draws or 1) + votes
+            row = [f"{share:g}", str(draws or "–"), f"{100 * clean:.1f}"]
+            row += [f"{100 * cell['robust_accuracy']:.1f}" for cell in cells] + [f"{forwards:,}"]
+            for one in told.values():
+                row += [f"{one['candidates']:,}", f"{one['votes'] / max(1, one['candidates']):.1f}"]
+            print("| " + " | ".join([*row, f"{spent:.1f}"]) + " |", flush=True)
 
 
 if __name__ == "__main__":
