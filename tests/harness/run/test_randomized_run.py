@@ -4,8 +4,10 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 from forgery import Forger
 from noisy import Noisy
+from torch import nn
 from toys import StopAfter, labeled, loaded
 
 import harness
@@ -129,6 +131,37 @@ def test_what_cannot_be_asked_for_is_refused(tmp_path, options, words):
     with pytest.raises(UsageError) as refused:
         run_of(tmp_path, **options)
     assert words in str(refused.value)
+
+
+class Own(nn.Module):
+    """Draws from a generator of its own, which nobody can seed."""
+
+    def __init__(self):
+        super().__init__()
+        self.net, self.generator = Noisy(0.0), torch.Generator().manual_seed(0)
+
+    def forward(self, images):
+        return self.net(images) + 2 * torch.randn(len(images), 2, generator=self.generator)
+
+
+def test_draws_that_do_not_come_again_are_a_warning(tmp_path):
+    told = run_of(tmp_path, model=loaded(Own(), 2), draws=20, n=8).info.findings
+    assert any(one.level == "warn" and "a generator of its own" in one.message for one in told)
+
+
+def test_a_model_that_does_not_draw_is_told_what_votes_cost(tmp_path):
+    told = run_of(tmp_path, model=loaded(MODEL.net, 2), draws=20, n=8).info.findings
+    (finding,) = [one for one in told if one.check == "P5"]
+    assert finding.level == "info"
+    assert "answers alike each time" in finding.message
+
+
+def test_witnesses_of_others_are_put_to_a_vote(tmp_path):
+    """Those of the noiseless model, offered to one that a single draw would often turn."""
+    run_of(tmp_path / "other", model=loaded(MODEL.net, 2, "plain"), draws=None)
+    offered = run_of(tmp_path, transfer=(tmp_path / "other",))
+    (finding,) = [one for one in offered.summary["findings"] if one["check"] == "P26"]
+    assert finding["level"] == "info"
 
 
 def test_from_python(tmp_path):
