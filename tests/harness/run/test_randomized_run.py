@@ -170,3 +170,4 @@ def test_from_python(tmp_path):
         MODEL, suite(), pair, name="noisy", draws=20, results=tmp_path, device="cpu", progress=False
     )
     assert result.summary["randomness"]["draws"] == 20
+    assert "mode observed, majority of 20 draws: grade" in str(result)
