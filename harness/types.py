@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Norm = Literal["linf", "l2", "l1"]
 Mode = Literal["observed", "watch", "faithful", "worst-case", "bisection"]
 Kind = Literal["budget", "minimum", "decision", "targeted"]
+Rule = Literal["majority", "mean"]
 Level = Literal["info", "warn", "refuse", "error"]
 
 
@@ -110,6 +111,8 @@ class ModelCard:
     """``file`` (beside the card, or in the zoo's weights folder), ``sha256``, ``bytes``, ``dtype``, maybe ``url``."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """Seed, hardware, duration, versions, license, source."""
+    randomness: Mapping[str, Any] = field(default_factory=dict)
+    """Of a model that draws: ``{"draws": 100, "rule": "majority"}``, how its answer is taken; empty for others."""
     notes: str = ""
     """Sentences for a reader of the leaderboard."""
     path: Path | None = None

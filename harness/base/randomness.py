@@ -40,6 +40,16 @@ def put_back(states: Mapping[str, Any]) -> None:
         torch.cuda.set_rng_state_all([torch.from_numpy(state) for state in states["cuda"]])
 
 
+def reseed(seed: int) -> None:
+    """Seed torch (CPU and GPUs in use), numpy and python again, within `forked`, which puts them back."""
+    random.seed(seed)
+    np.random.seed(seed)
+    # torch.manual_seed notes for other devices where it was called from: that takes longer than a small forward.
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)
+
+
 @contextmanager
 def forked(seed: int) -> Iterator[None]:
     """Seed torch (all devices), numpy and python inside; afterwards each continues where it stood."""

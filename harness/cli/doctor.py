@@ -41,6 +41,7 @@ def doctor(
 def _model(name: str, data: str, data_root: Path | None, device: str) -> tuple[dict[str, Any], list[Finding]]:
     from harness.base.machine import pick_device
     from harness.evidence.findings import CHECKS
+    from harness.inputs.draws import chosen_draws
     from harness.inputs.find import find_data, find_model
     from harness.inputs.outputs import fitted
     from harness.trust.doctor import examine_data, examine_model
@@ -50,7 +51,7 @@ def _model(name: str, data: str, data_root: Path | None, device: str) -> tuple[d
     loaded = fitted(find_model(name), samples)
     report = examine_data(loaded, samples)
     if not report.refusals:
-        report = examine_model(loaded, samples, place)
+        report = examine_model(loaded, samples, place, draws=chosen_draws(loaded.card, None, None, 0))
     said = {finding.check for finding in report.findings if finding.level != "info"}
     verdict = {
         "model": loaded.name,

@@ -45,6 +45,15 @@ def evaluate_models(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     batch_size: Annotated[str, typer.Option(help="Rows through the network at once: auto or a number.")] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of the attacks.")] = 0,
+    draws: Annotated[
+        int | None,
+        typer.Option(
+            help="A randomized model's answer is a vote of so many draws (0: one forward, whatever the card)."
+        ),
+    ] = None,
+    rule: Annotated[
+        str | None, typer.Option(help="The vote is a majority of the draws, or by the mean logits of every 10.")
+    ] = None,
     results: Annotated[Path, typer.Option(help="Folder for results.")] = Path("results"),
     mode: Annotated[
         str | None, typer.Option(help="observed, watch, faithful, worst-case or bisection (default: the suite's).")
@@ -149,6 +158,8 @@ def evaluate_models(
         transfer=tuple(transfer or ()),
         until=until,
         ids=chosen_ids,
+        draws=draws,
+        rule=rule,
     )
     given = Given(
         name=called,

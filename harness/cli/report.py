@@ -11,7 +11,7 @@ from rich.text import Text
 
 from harness.base.modes import MODES
 from harness.base.text import percent
-from harness.evidence.summary import about_estimates, data_words, worst_words
+from harness.evidence.summary import about_estimates, data_words, mode_words, worst_words
 from harness.run.job import Run
 
 
@@ -28,7 +28,7 @@ def print_result(run: Run) -> None:
     )  # fmt: skip
     table = Table(
         "attack", "tool", *(f"{summary['norm']} {label}" for label in grid),
-        title=f"robust accuracy, % [95 % interval over images], suite {summary['suite']}, mode {summary['mode']}",
+        title=f"robust accuracy, % [95 % interval over images], suite {summary['suite']}, {mode_words(summary)}",
         title_justify="left",
     )  # fmt: skip
     attacks = {attack.id: attack for attack in run.info.suite.attacks}

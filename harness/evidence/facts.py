@@ -105,7 +105,7 @@ def read(path: Path) -> pa.Table:
     Raises:
         BadRun: not parquet, torn, too large, or of a schema this version does not know.
     """
-    found = parquet.read(path, SCHEMA, "harness.facts", "facts")
+    found = parquet.read(path, (SCHEMA,), "harness.facts", "facts")
     check(found, path)
     return found
 

@@ -6,6 +6,7 @@ billions of rows, or rows that all repeat one huge text.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,25 +28,26 @@ def write(path: Path, table: pa.Table, **options: Any) -> None:
     pq.write_table(table, path, compression="zstd", write_page_checksum=True, **options)
 
 
-def read(path: Path, schema: pa.Schema, key: str, what: str) -> pa.Table:
+def read(path: Path, schemas: Sequence[pa.Schema], key: str, what: str) -> pa.Table:
     """The table in `path`, with the metadata of the file.
 
     Args:
         path: The file.
-        schema: Columns and types it must have.
-        key: Name of the schema's version in the file's metadata.
+        schemas: Columns and types, one of which it must have; all of one version.
+        key: Name of the schemas' version in the file's metadata.
         what: What the file is, for messages.
 
     Raises:
         BadRun: of another schema or version, or too large.
         TornFile: not parquet, torn, or with bytes that are not those that were written.
     """
-    expected = (schema.metadata or {})[key.encode()].decode()
+    expected = (schemas[0].metadata or {})[key.encode()].decode()
     try:
         with pq.ParquetFile(path, page_checksum_verification=True, **_LIMITS) as file:
             found = file.schema_arrow
             version = (found.metadata or {}).get(key.encode(), b"?").decode(errors="replace")
-            if version != expected or not found.equals(schema):
+            schema = next((one for one in schemas if found.equals(one)), None)
+            if version != expected or schema is None:
                 raise BadRun(
                     f"{path} holds {what} of schema {version!r:.40}, expected {expected}; use the version that wrote it"
                 )

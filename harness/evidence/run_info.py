@@ -18,10 +18,11 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from harness.base.files import key_of
 from harness.base.threat import Epsilon, parse_epsilon
+from harness.base.votes import AVERAGED, LEVEL, checked
 from harness.errors import BadRun, HarnessError
 from harness.evidence.facts import CLEAN
 from harness.evidence.given import Given
-from harness.types import Finding, Kind, Mode, Norm
+from harness.types import Finding, Kind, Mode, Norm, Rule
 
 SCHEMA_VERSION: Literal[1] = 1
 """Of run.json and plan.json, and of a summary.json without estimates."""
@@ -160,6 +161,24 @@ class Asked(Struct, frozen=True, kw_only=True):
     """Whether the copy is compiled."""
 
 
+class Randomness(Struct, frozen=True, kw_only=True):
+    """How a randomized model's answer is taken."""
+
+    draws: Positive
+    """Of an answer, and at most of a candidate."""
+    rule: Rule = "majority"
+    """What makes a vote: each draw, or the mean logits of 10."""
+    level: Annotated[float, Meta(gt=0, le=LEVEL)] = LEVEL
+    """Probability of a false witness, of a sample under an attack at an epsilon."""
+
+    @property
+    def words(self) -> str:
+        """``majority of 100 draws``."""
+        each = AVERAGED[self.rule]
+        votes = f"{self.draws:,} draws" if each == 1 else f"{self.draws // each:,} means of {each} draws"
+        return f"majority of {votes}"
+
+
 class Plan(Struct, frozen=True, kw_only=True):
     """How a run is computed: what the numbers depend on beside the key, up to rounding; resolved once and kept."""
 
@@ -267,6 +286,8 @@ class RunInfo(Struct, frozen=True, kw_only=True):
     """Of all draws."""
     asked: Asked
     """What of the plan was asked for."""
+    randomness: Randomness | None = None
+    """How a randomized model's answer is taken; absent where one forward decides."""
     threads: Count
     """BLAS threads on the CPU, 0 elsewhere."""
     key: Key
@@ -361,15 +382,16 @@ class RunInfo(Struct, frozen=True, kw_only=True):
     def determined(self) -> str:
         """The key that the run's own words give."""
         return key_of(determines(self.schema, self.facts_schema, self.model, self.suite, self.data, self.mode,
-                                 self.seed, self.asked, self.threads))  # fmt: skip
+                                 self.seed, self.asked, self.threads, self.randomness))  # fmt: skip
 
 
 def determines(
     schema: int, facts_schema: int, model: ModelInfo, suite: SuiteInfo, data: DataInfo, mode: Mode, seed: int,
-    asked: Asked, threads: int,
+    asked: Asked, threads: int, randomness: Randomness | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """What determines a run's numbers, as the key is made of it."""
-    return {
+    often = {} if randomness is None else {"randomness": as_json(randomness)}
+    return often | {
         "schema": schema, "facts_schema": facts_schema, "model": as_json(model), "suite": as_json(suite),
         "data": as_json(data), "mode": mode, "seed": seed, "asked": as_json(asked), "threads": threads,
     }  # fmt: skip
@@ -440,6 +462,11 @@ def contradiction(info: RunInfo) -> str:
     )
     if not fits or not suite.epsilons or any(a >= b for a, b in pairwise(suite.epsilons)):
         return f"suite.grid {suite.labels!r:.80} and suite.epsilons {suite.epsilons!r:.80} do not fit together"
+    if info.randomness is not None:
+        try:
+            checked(info.randomness.draws, info.randomness.rule, "randomness.draws")
+        except HarnessError as error:
+            return str(error)
     if not ids or len(set(ids)) != len(ids) or CLEAN in ids:
         return f"suite.attacks are {ids!r:.80}, expected different names"
     return _prefixes(info)

@@ -204,7 +204,7 @@ class RunStore:
             final = f"worst-{index:05d}.parquet"
             if not names or names == [final]:
                 continue
-            table = pa.concat_tables([codec.read(self.folder / "witnesses" / name) for name in names])
+            table = codec.concat([codec.read(self.folder / "witnesses" / name) for name in names])
             order = table.sort_by([("sample_id", "ascending"), ("epsilon", "ascending"), ("distance", "ascending")])
             samples = order["sample_id"].to_pylist()
             first = [row for row, sample in enumerate(samples) if row == 0 or samples[row - 1] != sample]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 
 from harness.base.modes import MODES
@@ -12,7 +13,7 @@ from harness.base.statistics import wilson
 from harness.base.text import percent
 from harness.evidence.costs import of_cell
 from harness.evidence.metrics import Cell, WorstCase, cells, clean_accuracy, worst_case
-from harness.evidence.run_info import ESTIMATES_SCHEMA, SCHEMA_VERSION, AttackInfo, RunInfo, as_json
+from harness.evidence.run_info import ESTIMATES_SCHEMA, SCHEMA_VERSION, AttackInfo, Randomness, RunInfo, as_json
 from harness.types import Finding
 
 
@@ -36,6 +37,7 @@ def summarize(info: RunInfo, facts: pa.Table, findings: Sequence[Finding], grade
         "model": info.model.name,
         "suite": info.suite.label,
         "mode": info.mode,
+        **({"randomness": as_json(info.randomness)} if info.randomness is not None else {}),
         "norm": info.suite.norm,
         "grid": list(info.suite.labels),
         "data": info.data.name,
@@ -111,6 +113,13 @@ def data_words(summary: Mapping[str, Any]) -> str:
     ids = summary.get("ids")
     chosen = "" if ids is None else f" (ids {ids['name']}, {ids['sha256']:.19})"
     return f"{summary['data']}{chosen}, n={summary['n']}"
+
+
+def mode_words(summary: Mapping[str, Any]) -> str:
+    """``mode observed``; of a randomized model that is asked often ``mode observed, majority of 100 draws``."""
+    told = summary.get("randomness")
+    often = "" if told is None else f", {msgspec.convert(told, Randomness).words}"
+    return f"mode {summary['mode']}{often}"
 
 
 def about_estimates(summary: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ a perturbed pixel mostly equal the clean pixel's, so their planes are mostly zer
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,10 @@ SCHEMA = pa.schema(
     ],
     metadata={"harness.witnesses": str(SCHEMA_VERSION)},
 )
+VOTED = ("votes", "hits", "candidate")
+"""Further columns of a run whose model is asked often: votes cast on the witness, those that hit, and which candidate
+of its sample it was, from 1."""
+SCHEMA_VOTED = pa.schema([*SCHEMA, *((name, pa.int64()) for name in VOTED)], metadata=SCHEMA.metadata)
 
 
 def encode(images: Tensor, clean: Tensor) -> list[bytes]:
@@ -69,6 +73,11 @@ def empty() -> pa.Table:
     return SCHEMA.empty_table()
 
 
+def concat(tables: Sequence[pa.Table]) -> pa.Table:
+    """All witnesses of one run in one table; tables without any have no say in its columns."""
+    return pa.concat_tables([table for table in tables if len(table)] or [empty()])
+
+
 def write(path: Path, witnesses: pa.Table) -> None:
     """Write witnesses as parquet (not atomically; see `harness.evidence.store`)."""
     parquet.write(path, witnesses, compression_level=9, use_dictionary=False)
@@ -80,4 +89,4 @@ def read(path: Path) -> pa.Table:
     Raises:
         BadRun: not parquet, torn, too large, or of another schema.
     """
-    return parquet.read(path, SCHEMA, "harness.witnesses", "witnesses")
+    return parquet.read(path, (SCHEMA, SCHEMA_VOTED), "harness.witnesses", "witnesses")

@@ -70,6 +70,8 @@ class UnitCache:
             "versions": info.versions,
             "witnesses": self._witnesses,
         }
+        if info.randomness is not None:
+            self._same["randomness"] = as_json(info.randomness)
         self._attacks = {attack.id: attack for attack in info.suite.attacks}
         self._chunk: tuple[bytes, str] = (b"", "")
 

@@ -294,10 +294,14 @@ class Worker:
         unit = Unit(facts.CLEAN, CLEAN_UNIT, index)
         images, labels = self.part.take(index)
         reference = self.setting.reference
-        with forked(derive(self.setting.seed, facts.CLEAN, index)):  # a randomized model draws
-            logits = reference.logits(images, self.setting.deadline)
         labels = labels.to(reference.device)
-        predictions = logits.argmax(1)
+        if (draws := self.setting.draws) is None:
+            with forked(derive(self.setting.seed, facts.CLEAN, index)):  # a randomized model draws
+                logits = reference.logits(images, self.setting.deadline)
+            predictions, margin, forwards = logits.argmax(1), margins(logits, labels), 1
+        else:
+            poll = draws.poll(reference, images, self.part.ids(index).tolist())
+            predictions, margin, forwards = poll.answers(labels), poll.margins(labels), draws.count
         right = (predictions == labels).cpu().numpy()
         found = facts.table(
             len(right),
@@ -308,9 +312,9 @@ class Worker:
                 "epsilon": 0.0,
                 "epsilon_label": "0",
                 "outcome": np.where(right, "survived", "clean_wrong").tolist(),
-                "margin": margins(logits, labels).double().cpu().numpy(),
+                "margin": margin.double().cpu().numpy(),
                 "clean_pred": predictions.cpu().numpy(),
-                "forwards": np.ones(len(right), np.int64),
+                "forwards": np.full(len(right), forwards, np.int64),
                 "backwards": np.zeros(len(right), np.int64),
             },
         )

@@ -38,6 +38,8 @@ def evaluate(
     batch_size: int | None = None,
     seed: int = 0,
     mode: str | None = None,
+    draws: int | None = None,
+    rule: str | None = None,
     results: str | Path = "results",
     witnesses: str | None = None,
     fresh: bool = False,
@@ -78,6 +80,9 @@ def evaluate(
         batch_size: Rows through the network at once; None finds it by measuring.
         seed: Seed of the attacks.
         mode: ``observed``, ``watch``, ``worst-case``, ``bisection`` or ``faithful``; None for the suite's.
+        draws: A randomized model's answer is a vote of so many draws, see ``docs/randomized.md``; 0 asks once, None
+            does as its card says.
+        rule: ``majority`` of the draws, or by the ``mean`` logits of every 10; None as the card says, else majority.
         results: Folder for results; the run gets a folder of its own there.
         witnesses: ``all``, ``worst`` or ``none``; None keeps all of them up to 20,000.
         fresh: Start over instead of continuing an earlier run.
@@ -138,6 +143,8 @@ def evaluate(
         transfer=tuple(map(Path, others)),
         unit_timeout=unit_timeout,
         until=until,
+        draws=draws,
+        rule=rule,
         ids=read_ids(Path(ids)) if isinstance(ids, (str, Path)) else None if ids is None else id_set("given", ids),
         given=Given(
             model=str(model) if isinstance(model, str | Path) else None,

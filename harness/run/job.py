@@ -43,9 +43,9 @@ from harness.measure.unit_cache import UnitCache
 from harness.measure.worker import Worker
 from harness.run.budget import missing
 from harness.run.manifest import describe
-from harness.run.options import Options, check
+from harness.run.options import Options, check, check_draws
 from harness.run.plan import recipe_of
-from harness.run.preflight import check_data, check_model, refuse_unfit
+from harness.run.preflight import check_data, check_model, check_repeats, refuse_unfit
 from harness.run.progress import Reporter, Silent
 from harness.run.recognize import fingerprint, other_code, recognize
 from harness.run.resume import Earlier, drop_given_up, take_over
@@ -106,7 +106,8 @@ def evaluate(
     part = make_slice(data, options.n, suite.chunk, options.ids)
     suite.counts(len(part.indices))
     check_after(suite.name, suite.attacks, attacks, suite.mode)
-    session = Session.of(describe(model, suite, attacks, part, options, device))
+    draws = check_draws(options, model.card)
+    session = Session.of(describe(model, suite, attacks, part, options, device, draws))
     here = session.described
     pieces = {spec.id: suite.chunk // spec.chunk for spec in suite.attacks if spec.chunk}
     store, print_ = RunStore(options.results / here.run_name, pieces), None
@@ -120,13 +121,14 @@ def evaluate(
         if line:
             reporter.say(line)
             session.note(Finding("identity", "info", line))
-    check_model(model, data, session, options, device)
+    check_model(model, data, session, options, device, draws)
     RunStore.create(options.results, here.run_name)
     with store.locked(), ReferenceModel(model, device) as reference:
         if options.fresh:
             store.clear()
         print_ = print_ or fingerprint(reference, part, suite)
         earlier = take_over(store, session)
+        check_repeats(session, print_)
         if read(store.folder / FILE) is None:
             print_.save(store.folder / FILE)
         plan, copy = _plan(session, reference, part, suite, options)
@@ -137,7 +139,7 @@ def evaluate(
         deadline = Deadline(None if options.budget is None else options.budget - (now - begun) - (now - looking))
         setting = Setting(
             reference=reference, norm=suite.norm, mode=suite.mode, seed=options.seed, batch_size=plan.batch_size,
-            unit_timeout=options.unit_timeout, deadline=deadline, copy=copy,
+            unit_timeout=options.unit_timeout, deadline=deadline, copy=copy, draws=draws,
             guard=Guard(reference.module, *([copy] if copy is not None else [])),
         )  # fmt: skip
         info = session.described
@@ -168,7 +170,7 @@ def _plan(
     reference.batch_size = min(options.batch_size or 32, len(images))
     reference.logits(images[:2])  # refuses what is not a classifier before anything is timed
     question = Question(
-        options.precision if MODES[suite.mode].copies else "exact",
+        options.precision if MODES[suite.mode].copies and info.randomness is None else "exact",
         options.compile,
         options.batch_size,
         min(suite.chunk, len(part.indices)),

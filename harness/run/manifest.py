@@ -23,10 +23,12 @@ from harness.evidence.run_info import (
     Evidence,
     IdsInfo,
     ModelInfo,
+    Randomness,
     RunInfo,
     SuiteInfo,
     run_name,
 )
+from harness.inputs.draws import Draws
 from harness.inputs.find import data_name
 from harness.inputs.identity import class_definition, model_definition, subject, weights_of
 from harness.inputs.registry import Registry, stranger
@@ -40,8 +42,9 @@ MANY_WITNESSES = 20_000
 
 
 def describe(
-    model: LoadedModel, suite: Suite, attacks: tuple[Attack, ...], part: Slice, options: Options, device: torch.device
-) -> RunInfo:
+    model: LoadedModel, suite: Suite, attacks: tuple[Attack, ...], part: Slice, options: Options, device: torch.device,
+    draws: Draws | None = None,
+) -> RunInfo:  # fmt: skip
     """Everything run.json says before the first unit; what determines the numbers makes the key."""
     attack_infos, findings = [], []
     drawn = suite.counts(len(part.indices))
@@ -106,6 +109,7 @@ def describe(
         mode=suite.mode,
         seed=options.seed,
         asked=asked,
+        randomness=None if draws is None else Randomness(draws=draws.count, rule=draws.rule, level=draws.level),
         threads=torch.get_num_threads() if device.type == "cpu" else 0,
         key="",
         run="",

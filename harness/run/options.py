@@ -11,9 +11,10 @@ from harness.base.modes import MODES
 from harness.base.torch_state import PRECISIONS
 from harness.errors import UsageError
 from harness.evidence.given import Given
+from harness.inputs.draws import Draws, chosen_draws
 from harness.inputs.ids import IdSet
 from harness.inputs.suite import Suite
-from harness.types import Scale
+from harness.types import ModelCard, Scale
 
 WITNESSES = ("all", "worst", "none")
 
@@ -54,8 +55,27 @@ class Options:
     at most this at every epsilon; part of the run's key. None: they run on as many as the suite says."""
     unit_timeout: float | None = None
     """Seconds after which a unit (one attack on one chunk at one epsilon) is given up; None never."""
+    draws: int | None = None
+    """Draws that the answer of a randomized model is the vote of; 0 asks once, None does as the model's card says."""
+    rule: str | None = None
+    """``majority`` of the draws, or of the ``mean`` logits of every 10; None as the card says, else the majority."""
     given: Given | None = None
     """What to type for model, suite and data; no number depends on it."""
+
+
+def check_draws(options: Options, card: ModelCard | None) -> Draws | None:
+    """How the model is asked, as the options or its card say; None for one forward.
+
+    Raises:
+        UsageError: it cannot be asked so, or an option contradicts it.
+    """
+    draws = chosen_draws(card, options.draws, options.rule, options.seed)
+    if draws is not None and (options.precision in PRECISIONS or options.compile == "on"):
+        raise UsageError(
+            "a randomized model that is asked often is attacked itself, not a copy of it: leave out --precision and"
+            " --compile"
+        )
+    return draws
 
 
 def check(options: Options, suite: Suite) -> None:

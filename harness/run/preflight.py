@@ -9,8 +9,11 @@ import torch
 
 from harness.attack import BaseAttack
 from harness.errors import BadSuite, TornFile
+from harness.evidence.findings import found
 from harness.evidence.run_info import Preflight, RunInfo
 from harness.evidence.store import RunStore
+from harness.inputs.draws import Draws
+from harness.inputs.fingerprint import Fingerprint
 from harness.inputs.suite import Suite
 from harness.run.options import Options
 from harness.run.session import Session
@@ -40,7 +43,9 @@ def refuse_unfit(suite: Suite, attacks: Sequence[Attack], data: Dataset) -> None
         raise BadSuite(f"suite {suite.name!r}: attack {suite.attacks[0].id!r}: {reasons[0]}")
 
 
-def check_model(model: LoadedModel, data: Dataset, session: Session, options: Options, device: torch.device) -> None:
+def check_model(
+    model: LoadedModel, data: Dataset, session: Session, options: Options, device: torch.device, draws: Draws | None
+) -> None:
     """Examine the model and note in `session` what was found; an earlier start's answer is taken over.
 
     Raises:
@@ -48,7 +53,7 @@ def check_model(model: LoadedModel, data: Dataset, session: Session, options: Op
     """
     earlier = _earlier(session.described, options)
     if earlier is None:
-        report = examine_model(model, data, device, options.batch_size)
+        report = examine_model(model, data, device, options.batch_size, draws)
         suite = session.described.suite
         told = ((attack.id, attack.kind, attack.resolved) for attack in suite.attacks)
         report.findings.extend(units(told, suite.norm, suite.grid))
@@ -59,6 +64,17 @@ def check_model(model: LoadedModel, data: Dataset, session: Session, options: Op
         session.note(finding)
     preflight = Preflight(n=report.n, seconds=round(report.seconds, 3), forced=bool(report.refusals))
     session.described = msgspec.structs.replace(session.described, preflight=preflight)
+
+
+def check_repeats(session: Session, fingerprint: Fingerprint) -> None:
+    """Note where votes will not come again: seeding the generators that everybody shares does not fix the draws."""
+    if session.described.randomness is None or fingerprint.repeatable:
+        return
+    message = (
+        "asked twice with the same seed the model answers differently: it draws from a generator of its own, so its"
+        " votes do not come again and cannot be verified; let it draw from torch's, numpy's or Python's"
+    )
+    session.note(found("P5", "warn", message))
 
 
 def _earlier(info: RunInfo, options: Options) -> Report | None:

@@ -12,7 +12,7 @@ from harness.base.text import percent
 from harness.base.threat import parse_epsilon
 from harness.errors import MissingPackage, UsageError
 from harness.evidence.facts import CLEAN
-from harness.evidence.summary import about_estimates, data_words, worst_words
+from harness.evidence.summary import about_estimates, data_words, mode_words, worst_words
 from harness.run.job import Run
 from harness.run.notebook import as_html
 from harness.types import Dataset, LoadedModel
@@ -179,7 +179,7 @@ class Result:
     def _title(self) -> str:
         summary = self.summary
         words = f"{summary['model']} under {summary['suite']} on {data_words(summary)}"
-        return f"{words}, {summary['norm']}, mode {summary['mode']}: grade {summary['grade'] or '–'}"
+        return f"{words}, {summary['norm']}, {mode_words(summary)}: grade {summary['grade'] or '–'}"
 
     def _notes(self) -> list[str]:
         notes = [f"{entry['level']}: {entry['check']}: {entry['message']}" for entry in self.summary["findings"]]

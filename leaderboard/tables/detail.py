@@ -141,6 +141,7 @@ def _facts(info: RunInfo) -> dict[str, str]:
         "batch size": "" if plan is None else str(plan.batch_size),
         "precision": "" if plan is None else plan.precision,
         "seed of the attacks": str(info.seed),
+        "answer": "" if info.randomness is None else info.randomness.words,
         "sessions": str(info.sessions or ""),
         "out of memory": str(info.out_of_memory),
         "unconfirmed proposals": str(info.unconfirmed),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.evidence.run_info import RunInfo
 from harness.evidence.suite_label import definition
 from leaderboard.runs.joined import NotJoined, adds, common_grid, join_runs
 from leaderboard.runs.record import Record
@@ -37,8 +38,8 @@ class _Pair:
 def with_joined(records: Sequence[Record], told: list[str] | None = None) -> list[Record]:
     """The records, and behind them a joined one for every model with a cheap run and a dear run on its first samples.
 
-    Runs are joined where data set, norm, mode and seed agree, the dear suite has an attack that the cheap one lacks,
-    and its samples are the first of the cheap run's; of several sizes of the same two suites the largest speaks.
+    Runs are joined where data set, norm, mode, draws and seed agree, the dear suite has an attack that the cheap one
+    lacks, and its samples are the first of the cheap run's; of several sizes of the same two suites the largest speaks.
     Refuted runs are not joined.
 
     Args:
@@ -70,8 +71,13 @@ def with_joined(records: Sequence[Record], told: list[str] | None = None) -> lis
 
 def _belong(cheap: Record, dear: Record) -> bool:
     one, other = cheap.info, dear.info
-    same = (one.data.name, one.suite.norm, one.mode) == (other.data.name, other.suite.norm, other.mode)
+    same = _shared(one) == _shared(other)
     return same and one.data.n > other.data.n and adds(cheap, dear) and bool(common_grid(cheap, dear))
+
+
+def _shared(info: RunInfo) -> tuple[object, ...]:
+    """What of two runs must be the same that they can be joined."""
+    return info.data.name, info.suite.norm, info.mode, info.randomness
 
 
 def _plain(record: Record) -> bool:

@@ -52,7 +52,8 @@ def age(record: Record) -> tuple[str, str]:
 def choose(records: Sequence[Record]) -> tuple[list[Record], list[tuple[Record, str]]]:
     """For each row the run that speaks for it, and the others with the reason.
 
-    Runs before claims and refuted runs, then complete before incomplete, verified before not, and the newest of those.
+    Runs before claims and refuted runs, then complete before incomplete, randomized models asked often before those
+    asked once, verified before not, and the newest of those.
     """
     groups: dict[RowKey, list[Record]] = {}
     known = subjects(records)
@@ -68,7 +69,7 @@ def choose(records: Sequence[Record]) -> tuple[list[Record], list[tuple[Record, 
 
 
 def _weight(record: Record) -> tuple[Any, ...]:
-    return record.standing > 1, record.complete, record.standing, age(record)
+    return record.standing > 1, record.complete, record.info.randomness is not None, record.standing, age(record)
 
 
 def _reason(record: Record, best: Record) -> str:
@@ -77,6 +78,8 @@ def _reason(record: Record, best: Record) -> str:
         return "refuted by verification" if record.refuted else "a claim"
     if best.complete and not record.complete:
         return "incomplete"
+    if best.info.randomness is not None and record.info.randomness is None:
+        return "a randomized model, asked once"
     if record.standing < best.standing and age(record) > age(best):
         return "not verified" if record.standing < 3 else "not replayed"
     return "older"
@@ -220,7 +223,7 @@ def _order(row: Row, ranking: Ranking | None) -> tuple[Any, ...]:
 def labels_of(records: Sequence[Record]) -> list[str]:
     """A name for each record that tells it from the others: weights or seed are added where the name does not do.
 
-    A claim says that it is one.
+    A claim says that it is one, and a randomized model how its answer was taken.
     """
     labels = []
     for record in records:
@@ -231,6 +234,8 @@ def labels_of(records: Sequence[Record]) -> list[str]:
             extra.append(short_hash(weights))
         if len({key[2] for key in same}) > 1:
             extra.append(f"seed {seed}")
+        if record.info.randomness is not None:
+            extra.append(record.info.randomness.words)
         if record.claim:
             extra.append("claim")
         labels.append(f"{name} ({', '.join(extra)})" if extra else name)

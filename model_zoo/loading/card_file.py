@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from harness.base.text import toml_value
-from harness.errors import BadCard
+from harness.base.votes import checked
+from harness.errors import BadCard, UsageError
 from harness.inputs.registry import is_plain_name
 from harness.types import Claim, ModelCard
 
 MAX_CLASSES = 1_000_000
 MAX_PIXELS = 1 << 28
 """Numbers in one input; a card that claims more is refused before anything is allocated for it."""
-_TABLES = ("trained_for", "recipe", "data", "weights", "provenance")
+_TABLES = ("trained_for", "recipe", "data", "weights", "provenance", "randomness")
 _REQUIRED = ("name", "defense", "architecture", "num_classes", "input_shape")
 _KEYS = tuple(field.name for field in fields(ModelCard) if field.name != "path")
 
@@ -64,6 +65,7 @@ def card_from(content: Mapping[str, Any], path: Path) -> ModelCard:
             "name", f"is {content['name']!r:.100}; expected a name without / and \\, not that of a file elsewhere"
         )
     tables = {key: read.table(key) for key in _TABLES}
+    read.randomness()
     return ModelCard(
         name=read.text("name"),
         defense=read.text("defense"),
@@ -115,6 +117,17 @@ class _Reader:
         if not isinstance(value, dict):
             raise self.bad(key, f"is {value!r}; expected a table [{key}]")
         return value
+
+    def randomness(self) -> None:
+        """Refuse a ``[randomness]`` by which the model cannot be asked."""
+        table = self.table("randomness")
+        if unknown := sorted(set(table) - {"draws", "rule"}):
+            raise self.bad(f"randomness.{unknown[0]}", "is unknown; known keys: draws, rule")
+        if table:
+            try:
+                checked(table.get("draws"), table.get("rule", "majority"), "draws")
+            except UsageError as error:
+                raise self.bad("randomness", f"has {error}") from None
 
     def numbers(self, key: str, whole: bool = False) -> tuple[float, ...]:
         value = self.content.get(key, [])

@@ -67,10 +67,11 @@ class Forger:
     def _edit(self, part: str, form: Any, pattern: str, change: Callable[[Row], Row | None]) -> int:
         changed = 0
         for path in sorted((self.folder / part).glob(f"{pattern}.parquet")):
-            rows = form.read(path).to_pylist()
+            table = form.read(path)
+            rows = table.to_pylist()
             after = [change(dict(row)) for row in rows]
             changed += sum(a != b for a, b in zip(rows, after, strict=True))
-            form.write(path, pa.Table.from_pylist([row for row in after if row is not None], schema=form.SCHEMA))
+            form.write(path, pa.Table.from_pylist([row for row in after if row is not None], schema=table.schema))
         return changed
 
     def edit_json(self, name: str, change: Callable[[dict[str, Any]], None]) -> None:

@@ -52,6 +52,7 @@ class Attempt:
     ) -> None:
         self._calls, self._rows, self._target, self._problem = calls, rows, target, problem
         self.board, self._returned = boards(), boards()
+        self._returned.tried = self.board.tried  # the candidates of both are those of one attack
         self.observer = observer(self.board)
         self._faulty = torch.zeros(len(rows), dtype=torch.bool, device=self.board.clean.device)
         self._what: list[str] = []

@@ -143,7 +143,7 @@ class _Running:
         self.result.facts = facts.concat([table(union(passes), None), *of_components])
         stored = np.zeros(len(chunk.sample_ids), dtype=bool) if job.stored is None else job.stored
         found = [witness_table(done, chunk, job.spec.id, c, job.grid, norm, stored) for done, c in parts]
-        self.result.witnesses = pa.concat_tables(found)
+        self.result.witnesses = witnesses.concat(found)
 
     def _component(self, component: str | None, alive: np.ndarray) -> ComponentOutcome:
         """Run one component on the rows in `alive`, bool [n]."""
@@ -184,8 +184,9 @@ class _Running:
         mine = None if targets is None else targets[pick]
 
         def boards() -> WitnessBoard:
-            usual = self.chunk.usual_range
-            return WitnessBoard(setting.reference, images, labels, setting.norm, epsilon, attack.kind, mine, usual)
+            usual, draws, samples = self.chunk.usual_range, setting.draws, self.chunk.sample_ids[rows].tolist()
+            ball = setting.norm, epsilon, attack.kind
+            return WitnessBoard(setting.reference, images, labels, *ball, mine, usual, draws, samples)
 
         def problem(restart: int) -> Problem:
             return Problem(
@@ -203,7 +204,8 @@ class _Running:
 
         def observer(board: WitnessBoard) -> ObservedModel:
             network, watch, batch = target.network, target.watch, self.batch_size
-            return ObservedModel(network, board, watch, batch, setting.keep_rows, setting.deadline)
+            keep = setting.keep_rows or setting.draws is not None
+            return ObservedModel(network, board, watch, batch, keep, setting.deadline)
 
         def between() -> None:
             if fast:
@@ -255,8 +257,12 @@ class _Running:
         rule = self.attack.target
         if rule is None:
             return None
-        logits = self.setting.reference.logits(self.chunk.images, self.setting.deadline)
-        return resolve_targets(rule, logits, self.chunk.labels)
+        reference, draws, chunk = self.setting.reference, self.setting.draws, self.chunk
+        if draws is None:
+            logits = reference.logits(chunk.images, self.setting.deadline)
+        else:
+            logits = draws.poll(reference, chunk.images, chunk.sample_ids.tolist()).logits
+        return resolve_targets(rule, logits, chunk.labels)
 
 
 def _on(values: np.ndarray | None, images: Tensor) -> Tensor | None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from harness.base.deadline import Deadline
 from harness.base.threat import Epsilon
 from harness.base.torch_state import Precision
+from harness.inputs.draws import Draws
 from harness.inputs.reference import ReferenceModel
 from harness.measure.fast_copy.copies import FastCopy
 from harness.measure.unit.interim import Interim
@@ -45,6 +46,9 @@ class Setting:
     """Seconds after which a unit is given up; None never."""
     guard: Guard | None = None
     """Puts the model back where an attack changed it."""
+    draws: Draws | None = None
+    """How the reference is asked if it is randomized; None for one forward. Then broken rows are kept in the batch, as
+    the others' draws would change without them."""
 
 
 @dataclass(kw_only=True)

@@ -27,6 +27,7 @@ BOARD: dict[str, type] = {
     "source": np.int64,
     "query": np.int64,
     "restart": np.int64,
+    **dict.fromkeys(witnesses.VOTED, np.int64),
 }
 """What a pass keeps of the witness board, by attribute name."""
 COUNTS = ("forwards", "backwards", "dead_gradients")
@@ -231,6 +232,7 @@ def witness_table(
     distances = done.board["distance"][rows]
     place = np.searchsorted([radius(epsilon.value, norm) for epsilon in grid], distances)
     clean = chunk.images[pick.to(chunk.images.device)].cpu()
+    voted = bool((done.board["votes"][rows] > 0).any())
     columns = [
         pa.array(chunk.sample_ids[rows], pa.int64()),
         pa.array([attack] * len(rows), pa.string()),
@@ -240,8 +242,9 @@ def witness_table(
         pa.array(done.board["margin"][rows], pa.float64()),
         pa.array(done.board["prediction"][rows], pa.int64()),
         pa.array(witnesses.encode(done.images[pick], clean), pa.binary()),
+        *(pa.array(done.board[name][rows], pa.int64()) for name in (witnesses.VOTED if voted else ())),
     ]
-    return pa.Table.from_arrays(columns, schema=witnesses.SCHEMA)
+    return pa.Table.from_arrays(columns, schema=witnesses.SCHEMA_VOTED if voted else witnesses.SCHEMA)
 
 
 def _inherit(made: pa.Table, before: pa.Table, inherited: np.ndarray) -> pa.Table:

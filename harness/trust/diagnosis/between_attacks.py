@@ -73,7 +73,7 @@ def black_box(series: Sequence[Series], randomized: bool = False) -> list[Findin
             continue
         reason = (
             "the model is randomized, so the cause may be its many draws alone, or gradients that are masked: the"
-            " figures hang on how long an attack is; measure the model with its randomness fixed"
+            " figures hang on how long an attack is; --draws 100 measures the majority of so many draws"
             if randomized
             else "gradients are masked, so the true robust accuracy is lower still: attack with more queries, or adapt"
             " the loss to the defense"

@@ -7,12 +7,14 @@ run stay those of its attacks; the finding says by how much they are too high.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
+from torch import Tensor
 
 from harness.base.threat import distance, inside_ball, inside_box
 from harness.errors import BadRun, UsageError
@@ -21,6 +23,7 @@ from harness.evidence.facts import BROKEN, CLEAN
 from harness.evidence.findings import NOTHING_MORE, found, percent
 from harness.evidence.run_info import RunInfo
 from harness.evidence.store import RunStore
+from harness.inputs.draws import recorded_draws
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.samples import Slice, checked
 from harness.trust.diagnosis.between_attacks import GAP, WIDE_GAP
@@ -65,7 +68,7 @@ def transfer(
             other = RunStore(folder).read_info()
             if not _fits(info, other):
                 continue
-            findings.append(_judge(reference, part, info, other, RunStore(folder).all_witnesses(), standing))
+            findings.append(_offer(reference, part, info, other, RunStore(folder).all_witnesses(), standing))
         except (BadRun, KeyError, TypeError, ValueError) as error:
             findings.append(found("P26", "info", f"the witnesses of {folder} could not be offered: {error}"))
     return findings
@@ -90,7 +93,26 @@ def _standing(info: RunInfo, facts: pa.Table) -> dict[str, set[int]]:
     return standing
 
 
-def _judge(
+class _Judge:
+    """What the model makes of other models' witnesses; of one that is asked often, each is put to a vote."""
+
+    def __init__(self, reference: ReferenceModel, info: RunInfo) -> None:
+        self.reference, self.draws = reference, recorded_draws(info.randomness, info.seed)
+        self.tried: Counter[int] = Counter()
+
+    def wrong(self, images: Tensor, ids: Sequence[int], labels: Tensor) -> Tensor:
+        """Which images [m,C,H,W] of the samples `ids` are misclassified, bool [m]."""
+        if self.draws is None:
+            return self.reference.logits(images).argmax(1).cpu() != labels
+        found = []
+        for row, sample in enumerate(ids):
+            self.tried[sample] += 1
+            image, label = images[row : row + 1], int(labels[row])
+            found.append(self.draws.trial(self.reference, image, sample, self.tried[sample], label).accepted)
+        return torch.tensor(found)
+
+
+def _offer(
     reference: ReferenceModel,
     part: Slice,
     info: RunInfo,
@@ -98,6 +120,7 @@ def _judge(
     tables: Iterator[pa.Table],
     standing: Mapping[str, set[int]],
 ) -> Finding:
+    judge = _Judge(reference, info)
     fallen: dict[str, set[int]] = {label: set() for label in info.suite.labels}
     known, offered = set(part.indices.tolist()), 0
     for table in tables:
@@ -110,7 +133,7 @@ def _judge(
             reach = distance(images, clean, info.suite.norm)
             inside = inside_box(images)
             images[~inside] = 0.5  # what is no image is not shown to the model
-            wrong = inside & (reference.logits(images).argmax(1).cpu() != labels)
+            wrong = inside & judge.wrong(images, ids, labels)
             offered += len(ids)
             for epsilon in info.suite.grid:
                 hits = wrong & inside_ball(reach, epsilon.value, info.suite.norm)

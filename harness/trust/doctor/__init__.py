@@ -19,6 +19,7 @@ from harness.base.memory import is_out_of_memory, release
 from harness.base.randomness import forked
 from harness.errors import BadData, ModelRefused
 from harness.evidence.findings import PREFLIGHT, found
+from harness.inputs.draws import Draws
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.samples import make_slice
 from harness.trust.doctor.accuracy import accuracy_findings
@@ -68,7 +69,11 @@ def examine_data(model: LoadedModel, data: Dataset) -> Report:
 
 
 def examine_model(
-    model: LoadedModel, data: Dataset, device: torch.device | str = "cpu", batch_size: int | None = None
+    model: LoadedModel,
+    data: Dataset,
+    device: torch.device | str = "cpu",
+    batch_size: int | None = None,
+    draws: Draws | None = None,
 ) -> Report:
     """All checks of the model itself; `examine_data` must have refused nothing.
 
@@ -79,6 +84,8 @@ def examine_model(
         data: The data set it is going to be measured on.
         device: Where.
         batch_size: Rows at a time, if 64 are too many; halved when memory runs out.
+        draws: How a randomized model is asked in the run. Its card's claim is then left to the diagnosis: what is asked
+            here are single draws.
     """
     begun = time.monotonic()
     images, labels = make_slice(data, min(SAMPLE, len(data)), SAMPLE).take(0)
@@ -99,8 +106,8 @@ def examine_model(
                     raise
                 release()
                 piece //= 2
-    claim = model.card.claims.get(data.name) if model.card is not None else None
-    findings = answer_findings(probe) + accuracy_findings(probe, claim, data.name, more, len(data.classes))
+    claim = model.card.claims.get(data.name) if model.card is not None and draws is None else None
+    findings = answer_findings(probe, draws) + accuracy_findings(probe, claim, data.name, more, len(data.classes))
     findings += more_classes(model, data, probe.logits) + training_images(model.card, data)
     if trained:
         findings.append(found("P4", "info", "the model was handed over in train mode; it is measured in eval mode"))

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from harness.base.statistics import binomial_at_most
 from harness.evidence.findings import found, percent, share
+from harness.inputs.draws import Draws
 from harness.trust.doctor.probe import Probe
 from harness.types import Finding
 
@@ -41,8 +42,13 @@ def randomized(probe: Probe) -> bool:
     return float((probe.again - probe.logits[: len(probe.again)]).abs().max()) > SAME_CALL * probe.spread
 
 
-def determinism(probe: Probe) -> list[Finding]:
-    """P5: the same images twice, and alone instead of in a batch, get the same logits."""
+def determinism(probe: Probe, draws: Draws | None = None) -> list[Finding]:
+    """P5: the same images twice, and alone instead of in a batch, get the same logits.
+
+    Args:
+        probe: What the model said.
+        draws: How it is asked in the run; None for one forward.
+    """
     first = probe.logits[: len(probe.again)]
     if not randomized(probe) and probe.after is not None:
         drift = float((probe.after - first).abs().max()) / max(probe.spread, 1e-12)
@@ -56,17 +62,20 @@ def determinism(probe: Probe) -> list[Finding]:
             return [found("P5", "refuse", message, drift, SAME_IMAGE)]
     if randomized(probe):
         flips = float((probe.again.argmax(1) != first.argmax(1)).float().mean())
+        seen = f"the same batch gets other logits the second time ({percent(flips)} of the predictions change)"
+        if draws is not None:
+            message = f"{seen}: the model is randomized, and its answer is a vote of {draws.count:,} draws"
+            return [found("P5", "info", message, flips, 0.0)]
         message = (
-            f"the same batch gets other logits the second time ({percent(flips)} of the predictions change): the model"
-            " is randomized or keeps a state. A sample counts as broken once any of an attack's many draws fails, so"
-            " robust accuracies here are too low for a single draw, fall with every further step, restart and attack,"
-            " and are no bound of anything; measure the model with its randomness fixed"
+            f"{seen}: the model is randomized or keeps a state. A sample counts as broken once any of an attack's many"
+            " draws fails, so robust accuracies here are too low for a single draw, fall with every further step,"
+            " restart and attack, and are no bound of anything; --draws 100 measures the majority of so many draws"
         )
         return [found("P5", "warn", message, flips, 0.0)]
     batch = probe.logits[: len(probe.alone)]
     apart = float((probe.alone - batch).abs().max()) / max(probe.spread, 1e-12)
     if apart <= SAME_IMAGE:
-        return []
+        return [] if draws is None else [_alike(draws)]
     flips = int((probe.alone.argmax(1) != batch.argmax(1)).sum())
     message = (
         f"an image alone gets other logits than in a batch (by {percent(apart)} of their range; {flips} of"
@@ -74,6 +83,11 @@ def determinism(probe: Probe) -> list[Finding]:
         " or quantization over the batch"
     )
     return [found("P5", "refuse", message, apart, SAME_IMAGE)]
+
+
+def _alike(draws: Draws) -> Finding:
+    message = f"the model answers alike each time, so a vote of {draws.count:,} draws is one answer at their price"
+    return found("P5", "info", f"{message}; leave out --draws (--draws 0, if its card has them)", 0.0, 0.0)
 
 
 def tiny_ball(probe: Probe) -> list[Finding]:
@@ -173,7 +187,7 @@ def unstable(probe: Probe) -> list[Finding]:
     return [found("P21", "warn", message, flips / n, 0.1)]
 
 
-def answer_findings(probe: Probe) -> list[Finding]:
-    """All checks of this file, the graver ones first."""
-    checks = (modes, determinism, logits, tiny_ball, gradients, unstable)
-    return [finding for check in checks for finding in check(probe)]
+def answer_findings(probe: Probe, draws: Draws | None = None) -> list[Finding]:
+    """All checks of this file, the graver ones first; `draws` as for `determinism`."""
+    checks = (logits, tiny_ball, gradients, unstable)
+    return [*modes(probe), *determinism(probe, draws), *(finding for check in checks for finding in check(probe))]

@@ -17,10 +17,12 @@ from harness.errors import BadRun, HarnessError
 from harness.evidence.facts import BROKEN, CLEAN
 from harness.evidence.run_info import AttackInfo
 from harness.evidence.store import RunStore
+from harness.inputs.draws import Draws, Poll, recorded_draws
 from harness.inputs.reference import ReferenceModel, margins
 from harness.inputs.samples import Slice
 from harness.trust.verify.places import CLEAN_PLACE, CountedRun
 from harness.trust.verify.verdict import Contradictions, Marginal, Mask
+from harness.trust.verify.votes import clean_votes
 from harness.trust.verify.witness import Tau, gap, judge, known_blocks, logit_of
 
 Steps = NDArray[np.int64]
@@ -64,10 +66,14 @@ def remeasure(
     owners = [(attack.id, component) for attack in records.attacks for component in (None, *attack.components)]
     stored = {owner: np.full(n, nowhere) for owner in owners}
     holds = {attack.id: np.full(n, nowhere) for attack in records.attacks}
-    logits, labels = _predict(part, reference)
+    draws = recorded_draws(records.info.randomness, records.info.seed)
+    poll, logits, labels = _predict(part, reference, draws)
     proof = Proof(right=np.zeros(n, bool), wrong=np.zeros(n, bool), stored=stored, holds=holds)
     tau = Tau.of(logits)
-    _clean(records, logits, labels, tau, proof, problems)
+    if poll is None or draws is None:
+        _clean(records, logits, labels, tau, proof, problems)
+    else:
+        _polled(records, poll, labels, draws, proof, problems)
     for attack in records.attacks:
         if "target" in attack.params:
             _targets(records, attack, logits, labels, tau, problems)
@@ -129,15 +135,20 @@ def _settled(records: CountedRun, attack: str, at: int) -> Mask:
     return found
 
 
-def _predict(part: Slice, reference: ReferenceModel) -> tuple[Tensor, Tensor]:
-    """Logits [n,K] and labels, int64 [n], of the clean images by ascending sample id, on the CPU."""
+def _predict(part: Slice, reference: ReferenceModel, draws: Draws | None) -> tuple[Poll | None, Tensor, Tensor]:
+    """Votes of a model that is asked often, logits [n,K] and labels, int64 [n], by ascending sample id, on the CPU."""
     pieces = []
     for index in range(part.chunks):
         images, labels = part.take(index)
-        pieces.append((reference.logits(images).cpu(), labels))
+        if draws is None:
+            logits = reference.logits(images)
+            pieces.append((logits, logits, labels))
+        else:
+            poll = draws.poll(reference, images, part.ids(index).tolist())
+            pieces.append((poll.votes, poll.logits, labels))
     order = torch.from_numpy(np.argsort(part.indices))
-    logits, labels = (torch.cat(column)[order] for column in zip(*pieces, strict=True))
-    return logits, labels
+    votes, logits, labels = (torch.cat(column).cpu()[order] for column in zip(*pieces, strict=True))
+    return None if draws is None else Poll(votes, logits), logits, labels
 
 
 def _clean(
@@ -167,6 +178,32 @@ def _clean(
         )
     proof.wrong[:] = here != truth
     proof.right[:] = (here == truth) & ~flipped
+
+
+def _polled(
+    records: CountedRun, poll: Poll, labels: Tensor, draws: Draws, proof: Proof, problems: Contradictions
+) -> None:
+    """Compare labels and clean votes."""
+    ids, rows, truth = records.ids, records.rows[CLEAN_PLACE], labels.numpy()
+    problems.rows("label", "clean", ids, rows["label"] != truth, "the label is not that of the data")
+    broken, off = clean_votes(rows["margin"], poll, labels, draws)
+    problems.rows("clean", "clean", ids, broken, f"the recorded margin is no share of {draws.votes} votes")
+    problems.rows("clean", "clean", ids, off, "the recorded votes are not the model's")
+    here, now = (rows["label"] == truth) & (poll.answers(labels).numpy() == truth), poll.margins(labels).numpy()
+    flipped = here != (rows["clean_pred"] == truth)
+    for row in np.flatnonzero(flipped & ~broken & ~off):
+        proof.marginals.append(
+            Marginal(
+                sample_id=int(ids[row]),
+                attack=CLEAN,
+                epsilon_label="0",
+                recorded=float(rows["margin"][row]),
+                here=float(now[row]),
+                flipped=True,
+            )
+        )
+    proof.wrong[:] = ~here
+    proof.right[:] = here & ~flipped
 
 
 def _targets(

@@ -16,6 +16,7 @@ from harness.base.threat import Epsilon
 from harness.errors import BadSuite, MissingPackage, UnknownName
 from harness.evidence.facts import BROKEN, CLEAN, IMPLIED, KNOWN
 from harness.evidence.run_info import AttackInfo, as_json
+from harness.inputs.draws import recorded_draws
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.registry import Registry
 from harness.inputs.samples import Slice
@@ -252,11 +253,13 @@ class _Again:
         info, (spec, attack) = self.records.info, self.attacks[name]
         ids, device = self.records.ids[at], self.reference.device
         images, labels = (tensor.to(device) for tensor in self.part.data.take(ids.tolist()))
+        seed = derive(self.seed, "replay", info.key, attempt, int(at[0]))
         setting = Setting(
             reference=self.reference,
             norm=info.suite.norm,
             mode=info.mode,
-            seed=derive(self.seed, "replay", info.key, attempt, int(at[0])),
+            seed=seed,
+            draws=recorded_draws(info.randomness, seed),
             batch_size=min(info.planned.batch_size, info.suite.chunk),
         )
         result = run_unit(

@@ -16,9 +16,11 @@ from harness.base.modes import MODES
 from harness.base.threat import distance, inside_ball, inside_box
 from harness.evidence import witnesses
 from harness.evidence.facts import CLEAN
+from harness.inputs.draws import recorded_draws
 from harness.inputs.reference import MARGINAL, ReferenceModel, margins, target_margins, usual_range
 from harness.trust.verify.places import CountedRun, Place, Rows
 from harness.trust.verify.verdict import Contradictions, Ids, Marginal, Mask, samples
+from harness.trust.verify.votes import recount
 
 BLOCK = 1024
 """Witnesses decoded at once."""
@@ -151,14 +153,19 @@ def judge(
     refuse("ball", ~near, "the recorded distance is not the image's")
 
     images[torch.from_numpy(~boxed)] = 0.5  # what is no image is not shown to the model
-    logits = reference.logits(images).cpu()
-    refuse("target", rows["target"] >= logits.shape[1], "the target is no class of the model")
-    margin, hit = _success(logits, labels, rows)
-    limit = tau(logits)
-    close = np.maximum(np.abs(margin), told["margin"]) < limit
-    refuse("prediction", ~hit & ~close, "the model does not misclassify it (as the target, if there is one)")
-    refuse("margin", ~(np.abs(margin - told["margin"]) <= limit), "the recorded margin is not the model's")
-    refuse("prediction", gap(logits, told["adv_pred"]) >= limit, "the model predicts another class than recorded")
+    refuse("target", rows["target"] >= reference.num_classes, "the target is no class of the model")
+    if (draws := recorded_draws(records.info.randomness, records.info.seed)) is not None:
+        votes = recount(block, images, labels, rows["target"], reference, draws, refuse)
+        margin, hit, unsure = votes.margin, votes.hit, ~votes.hit
+    else:
+        logits = reference.logits(images).cpu()
+        margin, hit = _success(logits, labels, rows)
+        limit = tau(logits)
+        unsure = margin < limit
+        close = np.maximum(np.abs(margin), told["margin"]) < limit
+        refuse("prediction", ~hit & ~close, "the model does not misclassify it (as the target, if there is one)")
+        refuse("margin", ~(np.abs(margin - told["margin"]) <= limit), "the recorded margin is not the model's")
+        refuse("prediction", gap(logits, told["adv_pred"]) >= limit, "the model predicts another class than recorded")
     marginals = [
         Marginal(
             sample_id=int(ids[row]),
@@ -168,7 +175,7 @@ def judge(
             here=float(margin[row]),
             flipped=not hit[row],
         )
-        for row in np.flatnonzero(~bad & (margin < limit))
+        for row in np.flatnonzero(~bad & unsure)
     ]
     return Judged(at, ~bad & hit, marginals)
 

@@ -97,7 +97,8 @@ def test_facts_and_witnesses(run):
     for row in rows:
         validate(row, "witness")
     assert witnesses
-    assert set(schema("witness")["properties"]) == {field.name for field in witnesses.SCHEMA}
+    assert set(schema("witness")["properties"]) == {field.name for field in witnesses.SCHEMA_VOTED}
+    assert set(schema("witness")["required"]) == {field.name for field in witnesses.SCHEMA}
 
 
 @pytest.mark.parametrize("name", Registry("suites").names())

@@ -69,6 +69,7 @@ def _measured(words, results):
         "--model mine.py:tiny --suite 'suites/of mine.toml' --data images.npz --eps 1/255,0.0123456 --seed 3 --n 33"
         " --batch-size 16 --precision float32 --compile off --witnesses worst --unit-timeout 300 --mode worst-case"
         " --force",
+        "--model mine.py:tiny --suite fgsm --n 16 --eps 1/255 --draws 140 --rule mean --force",
         "--model mine.py:tiny --suite suites/prefix.toml --n 64 --attack-n second=16 --until 49.1 --force",
         "--model trades --suite fgsm --data signs --n 16 --transfer others --witnesses none --faithful --name 'my own'",
     ],

@@ -78,6 +78,17 @@ def test_the_newest_complete_run_speaks_and_the_others_are_listed(runs) -> None:
     assert {other.run: other.reason for other in table.others} == {old.name: "older", torn.name: "incomplete"}
 
 
+def test_a_randomized_model_asked_often_speaks_before_a_newer_run_that_asked_once_and_says_so(runs) -> None:
+    often = runs.write("a", {}, finished="2024-01-01T00:00:00+00:00", info={"randomness": {"draws": 100}})
+    once = runs.write("a", {"pgd-20": {1: E1}}, finished="2024-02-01T00:00:00+00:00")
+    runs.write("b", {})
+    (table,) = tables(runs)
+    assert {row.label for row in table.rows} == {"a (majority of 100 draws)", "b"}
+    assert [row.run for row in table.rows if row.model == "a"] == [often.name]
+    assert [(other.run, other.reason) for other in table.others] == [(once.name, "a randomized model, asked once")]
+    assert "majority of 100 draws" in markdown.render([table])
+
+
 def test_without_a_complete_run_the_newest_is_shown_with_its_gaps(runs) -> None:
     runs.write("a", {}, finished="2024-01-01T00:00:00+00:00", status="interrupted", without=[("pgd-20", E8)])
     newest = runs.write("a", {}, finished="2024-02-01T00:00:00+00:00", status="interrupted", without=[("pgd-20", E8)])

@@ -29,6 +29,7 @@ CARD = ModelCard(
     claims={"gtsrb-test": Claim(0.97, 12_630), "odd name.": Claim(1.0, 1)},
     weights={"file": "tiny.safetensors", "sha256": "0" * 64, "bytes": 12},
     provenance={"seed": 0, "hardware": 'a "quoted" \\ name\nin two lines'},
+    randomness={"draws": 200, "rule": "mean"},
     notes="Ä note",
 )
 VALID = """
@@ -53,6 +54,22 @@ def test_a_minimal_card_is_enough(tmp_path: Path) -> None:
     path.write_text(VALID)
     card = read_card(path)
     assert (card.name, card.mean, card.claims, card.weights) == ("a", (), {}, {})
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("rule = 'majority'", "randomness has draws None: by rule majority expected a whole number from 14"),
+        ("draws = 100\nrule = 'median'", "randomness has draws: rule 'median' is not one of majority, mean"),
+        ("draws = 100\nk = 3", "randomness.k is unknown; known keys: draws, rule"),
+    ],
+)
+def test_randomness_that_cannot_be_asked_for_is_named(tmp_path: Path, table: str, words: str) -> None:
+    path = tmp_path / "card.toml"
+    path.write_text(f"{VALID}\n[randomness]\n{table}\n")
+    with pytest.raises(BadCard) as refused:
+        read_card(path)
+    assert words in str(refused.value)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
