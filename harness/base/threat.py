@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, get_args
 
 from harness.errors import BadEpsilon, UsageError
-from harness.types import Norm
+from harness.types import Norm, Threat
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,6 +94,17 @@ def check_norm(norm: str) -> Norm:
     if norm not in get_args(Norm):
         raise UsageError(f"unknown norm {norm!r}; use one of {', '.join(get_args(Norm))}")
     return norm  # type: ignore[return-value]  # narrowed by the test above
+
+
+def check_threat(threat: str) -> Threat:
+    """The threat itself, if it is one.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if threat not in get_args(Threat):
+        raise UsageError(f"unknown threat {threat!r}; use one of {', '.join(get_args(Threat))}")
+    return threat  # type: ignore[return-value]  # narrowed by the test above
 
 
 def distance(images: Tensor, clean: Tensor, norm: Norm) -> Tensor:

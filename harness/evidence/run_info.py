@@ -21,7 +21,7 @@ from harness.base.threat import Epsilon, parse_epsilon
 from harness.errors import BadRun, HarnessError
 from harness.evidence.facts import CLEAN
 from harness.evidence.given import Given
-from harness.types import Finding, Kind, Mode, Norm
+from harness.types import Finding, Kind, Mode, Norm, Threat
 
 SCHEMA_VERSION: Literal[1] = 1
 """Of run.json and plan.json, and of a summary.json without estimates."""
@@ -118,6 +118,13 @@ class SuiteInfo(Struct, frozen=True, kw_only=True):
     """Stopping rule: attacks with an n go on until every estimate's half-width is at most this share."""
     edited: tuple[str, ...] | None = None
     """Attacks whose n was given with the command and is not the suite file's."""
+    other_threat: Literal["corruption", "patch"] | None = msgspec.field(name="threat", default=None)
+    """What may happen to an image; absent where it is a ball."""
+
+    @property
+    def threat(self) -> Threat:
+        """What may happen to an image."""
+        return self.other_threat or "ball"
 
     @property
     def grid(self) -> tuple[Epsilon, ...]:

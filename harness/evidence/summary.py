@@ -36,6 +36,7 @@ def summarize(info: RunInfo, facts: pa.Table, findings: Sequence[Finding], grade
         "model": info.model.name,
         "suite": info.suite.label,
         "mode": info.mode,
+        **({"threat": info.suite.threat} if info.suite.threat != "ball" else {}),
         "norm": info.suite.norm,
         "grid": list(info.suite.labels),
         "data": info.data.name,

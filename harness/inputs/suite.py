@@ -14,18 +14,19 @@ from typing import Any, cast
 
 from harness.attack import BrokenAttack
 from harness.base.modes import MODES
-from harness.base.threat import Epsilon, check_norm, parse_grid
+from harness.base.threat import Epsilon, check_norm, check_threat, parse_grid
 from harness.errors import BadSuite, HarnessError, MissingPackage, PluginError, UnknownName, UsageError
 from harness.inputs.attack_names import ID, misnamed
 from harness.inputs.prefixes import counts, edited, fault
 from harness.inputs.registry import Registry, is_plain_name
-from harness.types import Attack, AttackSpec, Mode, Norm
+from harness.types import Attack, AttackSpec, Mode, Norm, Threat
 
 DEFAULT_CHUNK = 512
 _Types = Mapping[str, tuple[type | tuple[type, ...], str]]
 _TYPES: _Types = {
     "name": (str, "text"),
     "version": (int, "a whole number"),
+    "threat": (str, "text"),
     "norm": (str, "text"),
     "epsilons": (list, "a list"),
     "mode": (str, "text"),
@@ -60,6 +61,8 @@ class Suite:
     """Whether the file sets the mode itself; a flag that contradicts it is an error."""
     edited: tuple[str, ...] = ()
     """Attacks whose n is not the file's."""
+    threat: Threat = "ball"
+    """What may happen to an image."""
 
     @property
     def label(self) -> str:
@@ -210,6 +213,10 @@ class _Reader:
         except UsageError as error:
             raise self.fail(str(error), "norm") from None
         try:
+            threat = check_threat(raw.get("threat", "ball"))
+        except UsageError as error:
+            raise self.fail(str(error), "threat") from None
+        try:
             grid = parse_grid(raw["epsilons"], norm)
         except HarnessError as error:
             raise self.fail(str(error), "epsilons") from None
@@ -242,6 +249,7 @@ class _Reader:
             attacks=attacks,
             description=raw.get("description", ""),
             mode_is_set="mode" in raw,
+            threat=threat,
         )
 
     def attack(self, table: Any, place: int) -> AttackSpec:

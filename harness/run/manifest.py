@@ -86,6 +86,7 @@ def describe(
         attacks=tuple(attack_infos),
         until=None if options.until is None else options.until / 100,
         edited=suite.edited or None,
+        other_threat=None if suite.threat == "ball" else suite.threat,
     )
     asked = Asked(
         device=device.type,
