@@ -21,6 +21,9 @@ LINF_SLACK = 1e-6
 RELATIVE_SLACK = 1e-5
 """Relative slack of l1 and l2, which sum the rounding of all pixels."""
 
+SEVERITIES = (1, 2, 3, 4, 5)
+"""Of corruptions: what stands in the grid instead of epsilons."""
+
 _FRACTION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*$", re.ASCII)
 
 
@@ -70,6 +73,27 @@ def parse_grid(texts: Sequence[str | float], norm: Norm = "linf") -> tuple[Epsil
         if first.value == second.value:
             raise BadEpsilon(f"epsilon {second.label!r} stands twice in the list; name each once")
     return tuple(grid)
+
+
+def parse_severities(given: Sequence[object]) -> tuple[Epsilon, ...]:
+    """A grid of severities, ascending, from whole numbers or their texts.
+
+    Raises:
+        BadEpsilon: one of them is no severity, two are equal, or there is none.
+    """
+    texts = [str(one).strip() for one in given if not isinstance(one, bool)]
+    known = {str(severity): Epsilon(float(severity), str(severity)) for severity in SEVERITIES}
+    wrong = [text for text in texts if text not in known]
+    if wrong or not texts or len(texts) < len(given):
+        raise BadEpsilon(f"severities are {', '.join(known)}; not {', '.join(wrong) or list(given)!r:.60}")
+    if len(set(texts)) < len(texts):
+        raise BadEpsilon(f"a severity stands twice in {', '.join(texts)}; name each once")
+    return tuple(sorted(known[text] for text in texts))
+
+
+def parse_levels(given: Sequence[str | float], norm: Norm, threat: Threat) -> tuple[Epsilon, ...]:
+    """The grid of a suite: epsilons, of corruptions severities; raises as `parse_grid` and `parse_severities`."""
+    return parse_severities(given) if threat == "corruption" else parse_grid(given, norm)
 
 
 def _labeled(value: float, norm: Norm) -> tuple[float, str]:

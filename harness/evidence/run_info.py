@@ -17,7 +17,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from harness.base.files import key_of
-from harness.base.threat import Epsilon, parse_epsilon
+from harness.base.threat import Epsilon, parse_levels
 from harness.errors import BadRun, HarnessError
 from harness.evidence.facts import CLEAN
 from harness.evidence.given import Given
@@ -421,7 +421,7 @@ def contradiction(info: RunInfo) -> str:
     ids = [attack.id for attack in suite.attacks]
     try:
         json.dumps(as_json(info), allow_nan=False)
-        labeled = [parse_epsilon(label, suite.norm).value for label in suite.labels]
+        labeled = [parse_levels([label], suite.norm, suite.threat)[0].value for label in suite.labels]
     except (HarnessError, TypeError, ValueError, RecursionError) as error:
         return f"a value is not possible ({error})"
     # Older versions rounded labels of decimals to six digits.

@@ -26,6 +26,7 @@ from harness.evidence import facts
 from harness.evidence.costs import Cost, write_cost
 from harness.evidence.facts import broken_rows, of_whole
 from harness.evidence.store import RunStore, Unit
+from harness.inputs.corruptions.attack import Corruption
 from harness.inputs.reference import margins, usual_range
 from harness.inputs.samples import Slice
 from harness.inputs.suite import Suite
@@ -33,6 +34,7 @@ from harness.measure.bisection import Bisection
 from harness.measure.lanes import CLEAN_UNIT, Lane, bisects, lane_units, needs, rows_of, size_of
 from harness.measure.meter import Meter
 from harness.measure.unit.compute import Job, Setting, UnitResult, run_unit
+from harness.measure.unit.corrupt import run_corruption
 from harness.measure.unit.observer import OutOfBudget
 from harness.measure.unit.outcome import Chunk
 from harness.measure.unit.shared import Offered
@@ -190,7 +192,7 @@ class Worker:
     def _run(self, job: Job, unit: Unit, key: str) -> UnitResult:
         """Compute a unit and store facts, witnesses and cost."""
         meter = Meter(self.setting.reference.device)
-        result = run_unit(job)
+        result = run_corruption(job) if isinstance(job.attack, Corruption) else run_unit(job)
         self._computed += 1
         useful = result.useful if MODES[self.setting.mode].judges == "queries" else None
         backwards = int(pc.sum(of_whole(result.facts)["backwards"]).as_py())

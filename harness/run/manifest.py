@@ -74,7 +74,8 @@ def describe(
                 after=cast(Any, spec.after),
             )
         )
-    witnesses = options.witnesses or ("worst" if sum(drawn) > MANY_WITNESSES else "all")
+    corrupts = suite.threat == "corruption"  # whoever has the clean image makes the corrupted one again
+    witnesses = "none" if corrupts else options.witnesses or ("worst" if sum(drawn) > MANY_WITNESSES else "all")
     suite_info = SuiteInfo(
         name=suite.name,
         version=suite.version,

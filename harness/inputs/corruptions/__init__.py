@@ -1,0 +1,1 @@
+"""Corruptions of images of any size: noise, blur, weather and digital faults, from sample id, kind and severity alone."""
