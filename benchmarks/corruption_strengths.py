@@ -77,11 +77,17 @@ def reached(name: str, kind: Kind, side: int, strength: int) -> float:
 
 def search(name: str, kind: Kind, side: int) -> list[int]:
     """The strength of each severity: one whose similarity is within `CLOSE` of its rung, or the least that is below it."""
-    known = {0: 1.0, 1000: reached(name, kind, side, 1000)}
+    known = {0: 1.0}
+    strength = 25
+    while strength < 1000 and min(known.values()) > LADDER[-1]:  # the largest blurs would take minutes
+        known[strength] = reached(name, kind, side, strength)
+        strength *= 2
     found: list[int] = []
     for rung in LADDER:
         low = max(one for one, value in known.items() if value > rung)
         high = min((one for one, value in known.items() if value <= rung and one > low), default=1000)
+        if high not in known:
+            known[high] = reached(name, kind, side, high)
         while high - low > 1 and abs(known[high] - rung) > CLOSE:
             share = (known[low] - rung) / max(known[low] - known[high], 1e-9)
             middle = min(high - 1, max(low + 1, round(low + (high - low) * min(max(share, 0.1), 0.9))))
@@ -101,12 +107,10 @@ def main() -> None:
         table = {name: dict(STRENGTHS.get(name, {})) for name in names}
         for name in chosen:
             table[name] = {side: tuple(search(name, load_kind(name), side)) for side in SIDES}
+            lines = [f'"{name}": {{{", ".join(f"{s}: {v}" for s, v in rows.items())}}},' for name, rows in table.items()]
+            head = HEAD.format(ladder=", ".join(f"{rung:.2f}" for rung in LADDER))
+            TARGET.write_text(head + "".join(f"    {line}\n" for line in lines) + "}\n")
             print(name, table[name], flush=True)
-        lines = [
-            f'    "{name}": {{{", ".join(f"{s}: {v}" for s, v in rows.items())}}},' for name, rows in table.items()
-        ]
-        head = HEAD.format(ladder=", ".join(f"{rung:.2f}" for rung in LADDER))
-        TARGET.write_text(head + "\n".join(lines) + "\n}\n")
         return
     print("| kind | side | 1 | 2 | 3 | 4 | 5 |\n|---|---|---|---|---|---|---|")
     for name in chosen:

@@ -75,6 +75,9 @@ def leaderboard(
     mode: ModeOption = None,
     attack: AttackOption = None,
     joined: JoinedOption = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="Model whose errors under corruptions are the unit of the others'.")
+    ] = None,
     columns: Annotated[
         str | None,
         typer.Option(help="latex: rank,model,clean,worst,pgd-20@8/255,... or all (default: what fits a column)."),
@@ -131,7 +134,7 @@ def leaderboard(
     if chosen == "html":
         render = partial(render, title=title or "", verdicts=_verdicts(verdict, records))
     with waiting("rendering"):
-        text = render([with_attacks(table, attack or ()) for table in make_tables(records, claims)])
+        text = render([with_attacks(table, attack or ()) for table in make_tables(records, claims, baseline)])
     if output is None:
         # A page names its encoding itself, so that is what it is written in, whatever the terminal's is.
         typer.echo(text.encode() if chosen == "html" and not sys.stdout.isatty() else text, nl=False)
