@@ -3,9 +3,9 @@
     python benchmarks/corruption_strengths.py write     # harness/inputs/corruptions/strengths.py, minutes
     python benchmarks/corruption_strengths.py measure   # a table: what the strengths in that file reach
 
-The images are the first test images of `signs`, enlarged or made smaller (bicubic). Structural similarity is that of Wang
-et al. (2004), of each channel, averaged over image and channels; its Gaussian window is 1.5/32 of the side wide, so that the same picture in
-more pixels has the same similarity.
+The images are the first test images of `signs`, enlarged or made smaller (bicubic). Structural similarity is that of
+Wang et al. (2004), of each channel, averaged over image and channels; its square window is 7/32 of the side wide, so
+that the same picture in more pixels has the same similarity.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import uniform_filter
 
 from harness.inputs.corruptions.kinds import Kind, corrupted, load_kind
 from harness.inputs.find import find_data
@@ -24,7 +24,7 @@ from harness.inputs.registry import Registry
 
 LADDER = (0.90, 0.81, 0.72, 0.63, 0.54)
 """Structural similarity of severity 1 to 5."""
-SIDES = {28: 48, 32: 48, 64: 24, 224: 6}
+SIDES = {28: 48, 32: 48, 64: 24, 224: 4}
 """Sides of the images, with the number of images."""
 CLOSE = 0.003
 """Of a rung, in structural similarity."""
@@ -54,11 +54,11 @@ def images_of(side: int) -> np.ndarray:
 
 def similarity(one: np.ndarray, other: np.ndarray) -> float:
     """Mean structural similarity of images uint8 [n,C,H,W]."""
-    sigma = 1.5 * one.shape[-1] / 32
+    window = round(7 * one.shape[-1] / 32)
     a, b = one.astype(np.float32), other.astype(np.float32)
 
     def mean(values: np.ndarray) -> np.ndarray:
-        return gaussian_filter(values, (0, 0, sigma, sigma), truncate=3.5)
+        return uniform_filter(values, (0, 0, window, window))
 
     low, high = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     ma, mb = mean(a), mean(b)
@@ -76,7 +76,7 @@ def reached(name: str, kind: Kind, side: int, strength: int) -> float:
 
 
 def search(name: str, kind: Kind, side: int) -> list[int]:
-    """The strength of each severity: one whose similarity is within `CLOSE` of its rung, or the least that is below it."""
+    """The strength of each severity: one within `CLOSE` of its rung, or the least that is below it."""
     known = {0: 1.0}
     strength = 25
     while strength < 1000 and min(known.values()) > LADDER[-1]:  # the largest blurs would take minutes
@@ -93,6 +93,10 @@ def search(name: str, kind: Kind, side: int) -> list[int]:
             middle = min(high - 1, max(low + 1, round(low + (high - low) * min(max(share, 0.1), 0.9))))
             known[middle] = reached(name, kind, side, middle)
             low, high = (low, middle) if known[middle] <= rung + CLOSE else (middle, high)
+        if known[high] > rung + 2 * CLOSE:  # out of reach: even steps lead to the strongest there is
+            left = len(LADDER) - len(found)
+            start = found[-1] if found else 0
+            return found + [start + round((1000 - start) * step / left) for step in range(1, left + 1)]
         found.append(high)
     return found
 
@@ -107,7 +111,9 @@ def main() -> None:
         table = {name: dict(STRENGTHS.get(name, {})) for name in names}
         for name in chosen:
             table[name] = {side: tuple(search(name, load_kind(name), side)) for side in SIDES}
-            lines = [f'"{name}": {{{", ".join(f"{s}: {v}" for s, v in rows.items())}}},' for name, rows in table.items()]
+            lines = [
+                f'"{name}": {{{", ".join(f"{s}: {v}" for s, v in rows.items())}}},' for name, rows in table.items()
+            ]
             head = HEAD.format(ladder=", ".join(f"{rung:.2f}" for rung in LADDER))
             TARGET.write_text(head + "".join(f"    {line}\n" for line in lines) + "}\n")
             print(name, table[name], flush=True)

@@ -79,8 +79,8 @@ def holds_text(table: Table) -> str:
         kinds, grid = len(table.attacks), ", ".join(table.grid)
         return (
             f"{kinds} kinds of corruption at severity {grid}; data {table.data}, n = {table.n:,}, slice"
-            f" {slice_text(table)}; suite {table.suite}, definition {table.definition}. Accuracy counts every image; kept"
-            f" is the share of those that are right clean.{outside}"
+            f" {slice_text(table)}; suite {table.suite}, definition {table.definition}. Accuracy counts every image;"
+            f" kept is the share of those that are right clean.{outside}"
         )
     threat = f"Threat model {table.norm} at epsilon {', '.join(table.grid)}; data {table.data}"
     end = f"mode {table.mode}{meaning}.{outside}"
@@ -189,8 +189,8 @@ def ranking_text(table: Table) -> str:
     rows = "all rows that are complete" if early else "all rows"
     pairs = f"{ranking.pairs} pairs" if ranking.pairs > 1 else "1 pair"
     return (
-        f"Ranking cell: {name} at {ranking.epsilon_label}, the largest {level_name(table)} complete in {rows}. A rank is the"
-        f" interval from 1 + rows significantly better to {ranking.rows} - rows significantly worse"
+        f"Ranking cell: {name} at {ranking.epsilon_label}, the largest {level_name(table)} complete in {rows}. A rank"
+        f" is the interval from 1 + rows significantly better to {ranking.rows} - rows significantly worse"
         f" ({_test(table)}, Holm over {pairs}, {100 * ranking.alpha:g} %).{beside}"
     )
 

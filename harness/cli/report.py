@@ -44,7 +44,7 @@ def print_result(run: Run) -> None:
 
 
 def _print_corruptions(console: Console, run: Run) -> None:
-    """Accuracy on every image by kind and severity, and their means; what is kept of the images that are right clean."""
+    """Accuracy on every image by kind and severity, and their means; what is kept of those that are right clean."""
     summary = run.summary
     grid = summary["grid"]
     table = Table(

@@ -38,7 +38,7 @@ def family(attack: AttackInfo) -> str:
 
 
 def rights(facts: pa.Table, kinds: Sequence[str], label: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
-    """Who is right at one severity, bool [kinds, n] by ascending id, and clean, bool [n]; None while some are missing."""
+    """Who is right at a severity, bool [kinds, n] by ascending id, and clean, bool [n]; None where some are missing."""
     clean = _by_id(facts, CLEAN, None)
     right = clean["outcome"].to_numpy(zero_copy_only=False) == "survived"
     found = []
@@ -52,7 +52,7 @@ def rights(facts: pa.Table, kinds: Sequence[str], label: str) -> tuple[NDArray[n
 
 
 def means(info: RunInfo, facts: pa.Table) -> list[dict[str, Any]]:
-    """The mean over kinds at every severity, and by family, as ``summary.json`` has them; null while cells are missing."""
+    """The mean over kinds at each severity, and by family, as ``summary.json`` has it; null where some are missing."""
     kinds = [attack.id for attack in info.suite.attacks]
     families = [family(attack) for attack in info.suite.attacks]
     rows = []

@@ -191,7 +191,11 @@ def _scores(info: RunInfo, facts: pa.Table) -> dict[Place, Score]:
             cost = cell.forwards, cell.backwards
             scores[attack, label] = _score(attack, epsilon, label, given, cell.status, left, *cost)
     # Of an estimate, and of a mean over kinds, others know.
-    unions = {} if info.estimated or info.suite.threat == "corruption" else {u.epsilon_label: u for u in worst_case(facts, n, len(attacks))}
+    unions = (
+        {}
+        if info.estimated or info.suite.threat == "corruption"
+        else {u.epsilon_label: u for u in worst_case(facts, n, len(attacks))}
+    )
     for label, epsilon in grid.items():
         union = unions.get(label)
         status = "ok" if union is not None and union.complete and seen == n else "missing"
@@ -251,8 +255,8 @@ def _samples(
         given = np.isin(clean.ids, column.ids)
         if corrupted:  # every image is judged, also where the clean one is misread
             found[place] = column.outcomes == "survived"
-            new = _mistakes(column.labels, column.adv_pred, ~found[place])
-            mistakes[place[1]] = _summed(mistakes.get(place[1], ()), new)
+            misread = _mistakes(column.labels, column.adv_pred, ~found[place])
+            mistakes[place[1]] = _summed(mistakes.get(place[1], ()), misread)
             continue
         if given.sum() != len(column.ids) or not np.array_equal(column.outcomes != "clean_wrong", right[given]):
             raise BadRun(f"run {folder}: {place[0]} at {place[1]} does not fit its clean pass; run it with --fresh")

@@ -15,7 +15,7 @@ from leaderboard.runs.record import CLEAN_PLACE, Place, Survivors
 
 
 def shares_of(info: RunInfo, survivors: Mapping[Place, Survivors], label: str) -> NDArray[np.float64] | None:
-    """For each image the share of kinds under which it is read right at one severity, [n]; None if cells are missing."""
+    """For each image the share of kinds under which it is read right at a severity, [n]; None if some are missing."""
     found = [survivors.get((attack.id, label)) for attack in info.suite.attacks]
     known = [right for right in found if right is not None]
     return np.mean(known, axis=0) if known and len(known) == len(found) else None

@@ -1,4 +1,4 @@
-"""Errors under corruptions in units of a baseline's: Hendrycks and Dietterich's mean corruption error (arXiv:1903.12261)."""
+"""Errors under corruptions in units of a baseline's: the mean corruption error of Hendrycks and Dietterich (2019)."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class Paired:
     interval: tuple[float, float]
     """95 %, of the difference: paired bootstrap, of estimates and means as `p`."""
     needed: int | None
-    """Samples needed to separate the two with a power of 80 %; None if they do equally well, for estimates and means."""
+    """Samples needed to separate the two with a power of 80 %; None where they do equally well, and of means."""
 
 
 def compare_pair(a: Survivors, b: Survivors, seed: int = 0) -> Paired:

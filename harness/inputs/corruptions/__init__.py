@@ -1,1 +1,1 @@
-"""Corruptions of images of any size: noise, blur, weather and digital faults, from sample id, kind and severity alone."""
+"""Corruptions of images of any size: noise, blur, weather, digital faults; from id, kind and severity alone."""

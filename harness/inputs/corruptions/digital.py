@@ -16,7 +16,8 @@ from harness.inputs.corruptions.strengths import STRENGTHS
 def _contrast(images: Floats, draws: Draws, strength: float) -> Floats:
     whole = images.astype(np.int64).sum(axis=(1, 2, 3), keepdims=True)  # of integers, so that no order matters
     mean = (whole / images[0].size).astype(np.float32)
-    return mean + (images - mean) * np.float32(1 - strength)
+    found: Floats = mean + (images - mean) * np.float32(1 - strength)
+    return found
 
 
 def _pixelate(images: Floats, draws: Draws, strength: float) -> Floats:

@@ -21,11 +21,11 @@ GRAIN = 48
 
 def side_of(images: Floats) -> int:
     """The shorter side of images [n,C,H,W], in pixels: lengths are shares of it."""
-    return min(images.shape[2:])
+    return int(min(images.shape[2:]))
 
 
 def blend(images: Floats, color: float, cover: Floats) -> Floats:
-    """Images [n,C,H,W] under a layer of one gray value, of which `cover` [n,1,H,W] says how much hides what is behind."""
+    """Images [n,C,H,W] under a layer of one gray value, which hides the share `cover` [n,1,H,W] of what is behind."""
     return images + (np.float32(color) - images) * cover
 
 

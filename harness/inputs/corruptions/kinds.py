@@ -31,8 +31,8 @@ class Kind:
     words: str
     """What happens to the image and what the strength is, in a sentence."""
     corrupt: Callable[[Floats, Draws, float], Floats]
-    """Takes images float32 [n,C,H,W] of values 0 to 255, the samples' draws and a strength from 0 to 1; returns images of
-    the same shape, which are cut to 0..255 and rounded for it."""
+    """Takes images float32 [n,C,H,W] of values 0 to 255, the samples' draws and a strength from 0 to 1; returns such
+    images, which are cut to 0..255 and rounded for it."""
     strengths: Strengths
     """Between the sides, strengths are interpolated; beyond them the nearest one's hold."""
     version: int = 1
@@ -107,4 +107,5 @@ def corrupted(
         raise PluginError(f"corruption {name!r} failed with {type(error).__name__}: {error}") from error
     if found.shape != images.shape:
         raise PluginError(f"corruption {name!r} gave images {found.shape} for {images.shape}")
-    return np.floor(np.clip(found, 0, 255) + np.float32(0.5)).astype(np.uint8)
+    rounded: NDArray[np.uint8] = np.floor(np.clip(found, 0, 255) + np.float32(0.5)).astype(np.uint8)
+    return rounded

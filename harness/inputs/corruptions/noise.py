@@ -10,7 +10,8 @@ from harness.inputs.corruptions.strengths import STRENGTHS
 
 
 def _gaussian(images: Floats, draws: Draws, strength: float) -> Floats:
-    return images + draws.normal(*images.shape[1:]) * np.float32(255 * strength)
+    noise: Floats = draws.normal(*images.shape[1:]) * np.float32(255 * strength)
+    return images + noise
 
 
 def _shot(images: Floats, draws: Draws, strength: float) -> Floats:

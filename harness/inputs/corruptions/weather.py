@@ -16,7 +16,7 @@ FOG, RAIN_GRAY, SNOW_GRAY, ICE = 225.0, 205.0, 250.0, 220.0
 
 
 def _fog(images: Floats, draws: Draws, strength: float) -> Floats:
-    thick = np.float32(0.4) + np.float32(0.6) * cloud(draws, *images.shape[2:], cells=2, octaves=4)
+    thick = np.float32(0.4) + np.float32(0.6) * cloud(draws, images.shape[2], images.shape[3], cells=2, octaves=4)
     return blend(images, FOG, thick * np.float32(strength))
 
 
