@@ -27,6 +27,7 @@ from harness.evidence.run_info import (
     SuiteInfo,
     run_name,
 )
+from harness.inputs.corruptions.attack import LIBRARY
 from harness.inputs.find import data_name
 from harness.inputs.identity import class_definition, model_definition, subject, weights_of
 from harness.inputs.registry import Registry, stranger
@@ -119,7 +120,7 @@ def describe(
         device=Device(name=device_name(device), torch=str(device)),
         card=_card_info(model),
         classes=tuple(str(name) for name in part.data.classes),
-        versions=versions(),
+        versions=versions(*([LIBRARY] if corrupts else [])),
         git=revision(),
         findings=tuple(findings),
         status="running",

@@ -19,6 +19,8 @@ NOT_EXACT = (
     "made by a library whose versions may round differently: verify accepts images that differ by at most"
     " {tolerance}/255 anywhere"
 )
+LIBRARY = "pillow"
+"""The package whose versions make other images of a kind that is not exact."""
 TOLERANCE = 8
 """Levels of 255 by which an image of a kind that is not exact may differ elsewhere."""
 
