@@ -85,7 +85,7 @@ def parse_severities(given: Sequence[object]) -> tuple[Epsilon, ...]:
     known = {str(severity): Epsilon(float(severity), str(severity)) for severity in SEVERITIES}
     wrong = [text for text in texts if text not in known]
     if wrong or not texts or len(texts) < len(given):
-        raise BadEpsilon(f"severities are {', '.join(known)}; not {', '.join(wrong) or list(given)!r:.60}")
+        raise BadEpsilon(f"severities are {', '.join(known)}; not {', '.join(wrong) or list(given)}")
     if len(set(texts)) < len(texts):
         raise BadEpsilon(f"a severity stands twice in {', '.join(texts)}; name each once")
     return tuple(sorted(known[text] for text in texts))

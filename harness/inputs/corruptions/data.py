@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.errors import BadData, UsageError
 from harness.inputs.corruptions.attack import eight_bits
 from harness.inputs.corruptions.kinds import corrupted, load_kind
 from harness.inputs.corruptions.names import joined_corruptions, parted_corruptions
@@ -21,8 +20,7 @@ class Corrupted:
 
     Raises:
         UnknownName: nobody registers the kind.
-        UsageError: no such severity.
-        BadData: images too small to corrupt.
+        UsageError: no such severity, or images too small to corrupt.
     """
 
     source: Dataset
@@ -30,11 +28,7 @@ class Corrupted:
     severity: int
 
     def __post_init__(self) -> None:
-        side = min(self.source.take([0])[0].shape[2:])
-        try:
-            load_kind(self.kind).strength(self.severity, side)
-        except UsageError as error:
-            raise (BadData if "too small" in str(error) else UsageError)(f"data {self.name!r}: {error}") from None
+        load_kind(self.kind).strength(self.severity, min(self.source.take([0])[0].shape[2:]))
 
     @property
     def name(self) -> str:
