@@ -15,7 +15,8 @@ def _gaussian(images: Floats, draws: Draws, strength: float) -> Floats:
 
 
 def _shot(images: Floats, draws: Draws, strength: float) -> Floats:
-    return images + draws.normal(*images.shape[1:]) * np.sqrt(images * np.float32(255)) * np.float32(strength)
+    noise: Floats = draws.normal(*images.shape[1:]) * np.sqrt(images * np.float32(255)) * np.float32(strength)
+    return images + noise
 
 
 def _impulse(images: Floats, draws: Draws, strength: float) -> Floats:
@@ -25,7 +26,8 @@ def _impulse(images: Floats, draws: Draws, strength: float) -> Floats:
 
 
 def _speckle(images: Floats, draws: Draws, strength: float) -> Floats:
-    return images + images * draws.normal(*images.shape[1:]) * np.float32(strength)
+    noise: Floats = images * draws.normal(*images.shape[1:]) * np.float32(strength)
+    return images + noise
 
 
 GAUSSIAN = Kind(

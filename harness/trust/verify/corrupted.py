@@ -92,9 +92,9 @@ class Remake:
             for row in np.flatnonzero(rows["outcome"] == "survived").tolist()
         ]
         size = min(count, len(population))
-        picked = np.random.default_rng(seed).choice(len(population), size, replace=False) if size else []
+        picked = np.random.default_rng(seed).permutation(len(population))[:size]
         groups: dict[Place, list[int]] = {}
-        for one in sorted(np.asarray(picked, np.int64).tolist()):
+        for one in sorted(picked.tolist()):
             groups.setdefault(population[one][0], []).append(population[one][1])
         hits = []
         for place, mine in groups.items():
