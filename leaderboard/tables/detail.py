@@ -77,7 +77,7 @@ def _classes(record: Record, names: Sequence[str]) -> tuple[ClassScore, ...]:
 
 
 def _by_class(record: Record, place: Place, size: int) -> list[float] | None:
-    """How many samples of each class stand in a cell, of a mean over kinds the mean number; None if some are missing."""
+    """How many of each class stand in a cell, of a mean over kinds the mean number; None if one is missing."""
     if record.info.suite.threat == "corruption":
         shares = shares_of(record.info, record.survivors, place[1])
         return None if shares is None else np.bincount(record.labels, weights=shares, minlength=size).round(4).tolist()
