@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from toys import StopAfter, Toy, loaded
 
-from harness.errors import BadSuite, UnknownName, UsageError
+from harness.errors import BadEpsilon, BadSuite, UnknownName, UsageError
 from harness.evidence import facts
 from harness.evidence.corrupted import mean_interval
 from harness.evidence.store import RunStore
@@ -20,6 +20,7 @@ from harness.inputs.find import find_data
 from harness.inputs.samples import make_slice
 from harness.inputs.suite import load_suite, read_suite
 from harness.run.job import Options, evaluate
+from harness.run.result import Result
 from harness.trust.verify.verify import VerifyOptions, verify
 from leaderboard.compare.gate import judge
 from leaderboard.compare.requirements import parse
@@ -261,3 +262,17 @@ def test_a_slice_that_a_library_makes_is_named_by_its_source(monkeypatch):
     rounded = type(whole).take
     monkeypatch.setattr(type(whole), "take", lambda self, ids: (rounded(self, ids)[0] * 0.99, rounded(self, ids)[1]))
     assert make_slice(whole, 4, 4).digest() == one
+
+
+def test_a_result_in_python_knows_its_mean(run):
+    _, data = grays()
+    result = Result(run, loaded(Bright().eval(), 2), data)
+    means = {str(row["severity"]): row["accuracy"] for row in run.summary["means"]}
+    assert result.robust_accuracy("3") == result.robust_accuracy(3) == means["3"]
+    cell = next(c for c in run.summary["cells"] if (c["attack"], c["epsilon_label"]) == ("darkness", "5"))
+    assert result.robust_accuracy("5", "darkness") == cell["robust_accuracy"]
+    assert f"mean at severity 5={100 * means['5']:.1f} %" in repr(result)
+    assert "mean" in str(result)
+    assert "<svg" in result._repr_html_()
+    with pytest.raises(BadEpsilon, match="severities are 1, 2, 3, 4, 5; not 8/255"):
+        result.robust_accuracy("8/255")
