@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from toys import StopAfter, Toy, loaded
 
@@ -24,8 +25,11 @@ from harness.run.result import Result
 from harness.trust.verify.verify import VerifyOptions, verify
 from leaderboard.compare.gate import judge
 from leaderboard.compare.requirements import parse
+from leaderboard.figures.contact_sheet import GAP, HEAD, NAMES, draw_sheet
+from leaderboard.figures.curves import security_panels
 from leaderboard.render import csv as as_csv
-from leaderboard.render import markdown
+from leaderboard.render import latex, markdown
+from leaderboard.render.html import page as html
 from leaderboard.runs.collect import collect, read_run
 from leaderboard.runs.published import dump, read_published
 from leaderboard.tables.tables import make_tables
@@ -49,7 +53,7 @@ class Bright(nn.Module):
         self.threshold = nn.Parameter(torch.tensor(threshold))
 
     def forward(self, images):
-        return torch.stack([self.threshold.expand(len(images)), images.flatten(1).mean(1)], 1)
+        return 20 * torch.stack([self.threshold.expand(len(images)), images.flatten(1).mean(1)], 1)
 
 
 def suite_of(tmp_path, text=TEXT):
@@ -128,6 +132,23 @@ def test_a_run_goes_on_to_the_same_facts(tmp_path, run):
     key = [("attack", "ascending"), ("epsilon", "ascending"), ("sample_id", "ascending")]
     assert whole.facts.sort_by(key).equals(run.facts.sort_by(key))
     assert whole.info.key == run.info.key
+
+
+def test_page_paper_and_sheet_show_corruptions(run, tmp_path):
+    """The page has a table of its own for them, the paper means, the sheet a row for each kind."""
+    table = make_tables([read_run(run.folder)])[0]
+    page = html.render([table])
+    assert 'data-norm="corruption"' in page
+    assert "mean over kinds" in page
+    assert "worst case" not in page.partition("<script")[0].partition("</style>")[2]
+    assert "mean over kinds" in latex.render([table])
+    assert [panel.xlabel for panel in security_panels(table)] == ["severity"] * 3
+    _, data = grays()
+    draw_sheet(data, 3, ["darkness", "fog"], [1, 5], tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == (NAMES + 3 * (96 + GAP), HEAD + 2 * (96 + GAP))
+        clean = np.asarray(sheet)[HEAD + 4, NAMES + 4]
+        assert clean.tolist() == [grays()[0][3]] * 3
 
 
 def test_verify_makes_the_images_again(run):
