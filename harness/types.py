@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Norm = Literal["linf", "l2", "l1"]
+Threat = Literal["ball", "corruption", "patch"]
 Mode = Literal["observed", "watch", "faithful", "worst-case", "bisection"]
 Kind = Literal["budget", "minimum", "decision", "targeted"]
 Rule = Literal["majority", "mean"]

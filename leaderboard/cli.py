@@ -67,6 +67,9 @@ def leaderboard(
     mode: ModeOption = None,
     attack: AttackOption = None,
     joined: JoinedOption = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="Model whose errors under corruptions are the unit of the others'.")
+    ] = None,
     columns: Annotated[
         str | None,
         typer.Option(help="latex: rank,model,clean,worst,pgd-20@8/255,... or all (default: what fits a column)."),
@@ -113,7 +116,7 @@ def leaderboard(
     if chosen == "html":
         render = partial(render, title=title or "", verdicts=_verdicts(verdict, records))
     with waiting("rendering"):
-        text = render([with_attacks(table, attack or ()) for table in make_tables(records, claims)])
+        text = render([with_attacks(table, attack or ()) for table in make_tables(records, claims, baseline)])
     if output is None:
         # A page names its encoding itself, so that is what it is written in, whatever the terminal's is.
         typer.echo(text.encode() if chosen == "html" and not sys.stdout.isatty() else text, nl=False)
@@ -243,7 +246,7 @@ def show(
         bool, typer.Option("--private", help="Also draw data whose card does not allow it: for your own eyes.")
     ] = False,
 ) -> int:
-    """Draw what broke: clean image, magnified perturbation and adversarial image, with labels and confidences."""
+    """Draw what broke: clean image, magnified perturbation, adversarial image; of corruptions one sample under all."""
     from harness.trust.verify.subjects import Subjects
     from leaderboard.figures.gallery import may_be_shown
     from leaderboard.figures.gallery import pictures as find
@@ -256,6 +259,14 @@ def show(
     name = str(record.info.data.name)
     if not private and not may_be_shown(name):
         raise UsageError(f"images of {name!r} are not shown: its card does not say pictures = true; see --private")
+    if record.info.suite.threat == "corruption":
+        from leaderboard.figures.contact_sheet import draw_sheet
+
+        _, samples = Subjects([model] if model else [], [data] if data else [], data_root).of(record.info)
+        kinds, levels = [attack.id for attack in record.info.suite.attacks], record.info.suite.grid
+        draw_sheet(samples, int(record.sample_ids[0]), kinds, [int(level.value) for level in levels], output)
+        typer.echo(output)
+        return 0
     found = find(record, pictures, Subjects([model] if model else [], [data] if data else [], data_root))
     if not found:
         raise UsageError(f"run {run} keeps no witness: nothing broke, or it was measured with --witnesses none")
@@ -347,7 +358,9 @@ def compare(
 def gate(
     require: Annotated[
         list[str],
-        typer.Option(help="clean>=0.95, ATTACK@EPS>=0.45, worst@EPS>=0.6, grade>=B, no-regression:DIR; repeatable."),
+        typer.Option(
+            help="clean>=0.95, ATTACK@EPS>=0.45, worst@EPS>=0.6, mean@3>=0.5, grade>=B, no-regression:DIR; repeatable."
+        ),
     ],
     results: Annotated[
         list[Path] | None, typer.Argument(help="Results folders or single runs (default: results).")

@@ -36,8 +36,8 @@ class ClassScore:
     name: str
     n: int
     clean: int
-    worst: tuple[int | None, ...]
-    """Up the epsilon grid; None where the worst case is not complete."""
+    worst: tuple[float | None, ...]
+    """Up the epsilon grid; None where the worst case is not complete. Of corruptions the mean number over kinds."""
 
 
 @dataclass(frozen=True, kw_only=True)

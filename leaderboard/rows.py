@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.types import Threat
 from leaderboard.details import Detail
 from leaderboard.estimates import ESTIMATED, Estimate
 
@@ -31,6 +32,10 @@ class Score:
     backwards: int = 0
     estimate: Estimate | None = None
     """What a score of status ``estimated`` was made of."""
+    kinds: int = 1
+    """Of a mean over kinds of corruption how many they are: `correct` counts a sample once for each."""
+    kept: tuple[int, int] | None = None
+    """Under corruptions, of the images that are right clean: how many are right here, and how many they are."""
 
     @property
     def known(self) -> bool:
@@ -38,11 +43,16 @@ class Score:
         return self.status in ("ok", ESTIMATED)
 
     @property
+    def kept_share(self) -> float | None:
+        """Of the images that are right clean, the share that is right here; None where that was not asked."""
+        return self.kept[0] / self.kept[1] if self.kept is not None and self.kept[1] else None
+
+    @property
     def accuracy(self) -> float | None:
         """Share of all samples; None unless the score is complete."""
         if self.estimate is not None:
             return self.estimate.accuracy
-        return self.correct / self.n if self.status == "ok" and self.correct is not None else None
+        return self.correct / (self.n * self.kinds) if self.status == "ok" and self.correct is not None else None
 
 
 @dataclass(frozen=True)
@@ -84,7 +94,7 @@ class Row:
     cells: tuple[Score, ...]
     """Attacks in the suite's order, each up the epsilon grid."""
     worst: tuple[Score, ...]
-    """The union of all attacks, up the epsilon grid."""
+    """The union of all attacks, up the epsilon grid; of corruptions the mean over kinds."""
     seconds: float | None
     """All units' computing, also of those taken over from another run; None where units' costs are not known."""
     device: str
@@ -105,6 +115,8 @@ class Row:
     finished: str
     detail: Detail
 
+    relative: float | None = None
+    """Under corruptions: the error in units of a baseline's, see `leaderboard.tables.corrupted`."""
     unshown: tuple[Score, ...] = ()
     """Cells of attacks that the reader left out, and of the runs of a joined row; their cost counts all the same."""
 
@@ -237,6 +249,9 @@ class Table:
     """Every pair of rows; twins the pre-trained row first, else the better row first."""
     classes: tuple[str, ...]
     """Names of the classes, by label; empty if no run kept them."""
+    threat: Threat = "ball"
+    baseline: str | None = None
+    """The model whose errors are the unit of `Row.relative`."""
     outside: bool = False
     """Whether there is a board among the runs, and it lists none of this suite on this slice."""
     autoattack: bool = False
@@ -245,7 +260,7 @@ class Table:
     """Of a table of joined runs; n, slice and attacks of the table are those of the cheap one."""
 
     @property
-    def prominence(self) -> tuple[int, int, int]:
-        """What a visitor sees first: the most models, then the most tools, then the most images."""
+    def prominence(self) -> tuple[bool, int, int, int]:
+        """What a visitor sees first: attacks, the most models, then the most tools, then the most images."""
         attacks = [*self.attacks, *(self.joined.dear.attacks if self.joined else ())]
-        return len(self.rows), len({column.tool for column in attacks}), self.n
+        return self.threat == "ball", len(self.rows), len({column.tool for column in attacks}), self.n

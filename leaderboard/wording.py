@@ -24,18 +24,29 @@ MARK = "†"
 
 def titles(tables: Sequence[Table]) -> list[str]:
     """A heading for each table; where two would read alike, what they differ in is added."""
-    plain = [f"{t.data}, {t.norm}, {suite_text(t)}, {t.mode}" for t in tables]
+    plain = [_title(t) for t in tables]
     found = []
     for table, title in zip(tables, plain, strict=True):
         alike = [other for other, name in zip(tables, plain, strict=True) if name == title]
         details: dict[str, set[object]] = {
             f"n = {table.n:,}": {t.n for t in alike},
-            f"epsilon {', '.join(table.grid)}": {t.grid for t in alike},
+            f"{level_name(table)} {', '.join(table.grid)}": {t.grid for t in alike},
             f"slice {slice_text(table)}": {slice_text(t) for t in alike},
             f"definition {definition_text(table)}": {definition_text(t) for t in alike},
         }
         found.append(", ".join([title, *(text for text, values in details.items() if len(values) > 1)]))
     return found
+
+
+def _title(table: Table) -> str:
+    if table.threat == "corruption":
+        return f"{table.data}, corruptions, {suite_text(table)}"
+    return f"{table.data}, {table.norm}, {suite_text(table)}, {table.mode}"
+
+
+def level_name(table: Table) -> str:
+    """What the grid is made of."""
+    return "severity" if table.threat == "corruption" else "epsilon"
 
 
 def suite_text(table: Table) -> str:
@@ -65,6 +76,13 @@ def holds_text(table: Table) -> str:
     """What the table holds: everything that its rows share."""
     meaning = f": {MODES[table.mode].words}" if table.mode in MODES else ""
     outside = " Outside the board, which lists no run of this suite on this slice." if table.outside else ""
+    if table.threat == "corruption":
+        kinds, grid = len(table.attacks), ", ".join(table.grid)
+        return (
+            f"{kinds} kinds of corruption at severity {grid}; data {table.data}, n = {table.n:,}, slice"
+            f" {slice_text(table)}; suite {table.suite}, definition {table.definition}. Accuracy counts every image;"
+            f" kept is the share of those that are right clean.{outside}"
+        )
     threat = f"Threat model {table.norm} at epsilon {', '.join(table.grid)}; data {table.data}"
     end = f"mode {table.mode}{meaning}.{outside}"
     if table.joined is None:
@@ -81,6 +99,8 @@ def holds_text(table: Table) -> str:
 
 def worst_name(table: Table) -> str:
     """What the worst case is called: AutoAttack's verdict only if its four standard parts stand in an estimate."""
+    if table.threat == "corruption":
+        return "mean over kinds"
     return "AutoAttack's verdict" if table.autoattack else "worst case"
 
 
@@ -94,6 +114,14 @@ def column_name(table: Table, attack: str) -> str:
 
 def worst_text(table: Table) -> str:
     """What the worst case is in this table."""
+    if table.threat == "corruption":
+        text = "The mean over kinds is of accuracies at one severity; nothing is inherited from milder ones."
+        if table.baseline is None:
+            return text
+        return (
+            f"{text} Relative error: the mean over kinds of the errors, summed over severities, divided by those of"
+            f" {table.baseline}."
+        )
     if table.worst_is_attack:
         return f"The worst case is {table.attacks[0].attack} itself: it is the only attack and inherits its witnesses."
     text = "The worst case counts a sample as lost if any attack broke it at this or a smaller epsilon"
@@ -112,6 +140,8 @@ def worst_text(table: Table) -> str:
 
 def intervals_text(table: Table) -> str:
     """What intervals cover."""
+    if table.threat == "corruption":
+        return f"{INTERVALS} Those of means are normal, over images."
     if _first_estimate(table) is None:
         return INTERVALS
     return (
@@ -152,7 +182,7 @@ def ranking_text(table: Table) -> str:
     out = any(row.rank is None and row.verified in (CLAIMED, NO) for row in table.rows)
     beside = " Claims, which no board lists, and runs that verification refuted are not ranked." if out else ""
     if ranking is None:
-        return f"Not ranked: at no epsilon is the worst case complete in all rows.{beside}"
+        return f"Not ranked: at no {level_name(table)} is the {worst_name(table)} complete in all rows.{beside}"
     name = worst_name(table)
     if ranking.rows == 1:
         return f"Ranking cell: {name} at {ranking.epsilon_label}; there is only one row to rank.{beside}"
@@ -160,13 +190,15 @@ def ranking_text(table: Table) -> str:
     rows = "all rows that are complete" if early else "all rows"
     pairs = f"{ranking.pairs} pairs" if ranking.pairs > 1 else "1 pair"
     return (
-        f"Ranking cell: {name} at {ranking.epsilon_label}, the largest epsilon complete in {rows}. A rank is the"
-        f" interval from 1 + rows significantly better to {ranking.rows} - rows significantly worse"
+        f"Ranking cell: {name} at {ranking.epsilon_label}, the largest {level_name(table)} complete in {rows}. A rank"
+        f" is the interval from 1 + rows significantly better to {ranking.rows} - rows significantly worse"
         f" ({_test(table)}, Holm over {pairs}, {100 * ranking.alpha:g} %).{beside}"
     )
 
 
 def _test(table: Table) -> str:
+    if table.threat == "corruption":
+        return "a paired normal test of the images' means"
     if _first_estimate(table) is None:
         return "exact McNemar on the same samples"
     return "the difference of the two estimates, correlated by a bootstrap over the same images"

@@ -81,10 +81,10 @@ def device_name(device: torch.device) -> str:
     return f"{names[0]}, {len(names)} cores" if names else platform.machine()
 
 
-def versions() -> dict[str, str]:
-    """Versions of what the numbers depend on; packages that are not installed are left out."""
+def versions(*more: str) -> dict[str, str]:
+    """Versions of what the numbers depend on, and of `more`; packages that are not installed are left out."""
     found = {"python": platform.python_version()}
-    for name in PACKAGES:
+    for name in (*PACKAGES, *more):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

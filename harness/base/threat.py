@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, get_args
 
 from harness.errors import BadEpsilon, UsageError
-from harness.types import Norm
+from harness.types import Norm, Threat
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,6 +20,9 @@ LINF_SLACK = 1e-6
 """Absolute slack of every norm: float32 images that moved by a full 1/255 are off by up to 6e-8."""
 RELATIVE_SLACK = 1e-5
 """Relative slack of l1 and l2, which sum the rounding of all pixels."""
+
+SEVERITIES = (1, 2, 3, 4, 5)
+"""Of corruptions: what stands in the grid instead of epsilons."""
 
 _FRACTION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*$", re.ASCII)
 
@@ -72,6 +75,27 @@ def parse_grid(texts: Sequence[str | float], norm: Norm = "linf") -> tuple[Epsil
     return tuple(grid)
 
 
+def parse_severities(given: Sequence[object]) -> tuple[Epsilon, ...]:
+    """A grid of severities, ascending, from whole numbers or their texts.
+
+    Raises:
+        BadEpsilon: one of them is no severity, two are equal, or there is none.
+    """
+    texts = [str(one).strip() for one in given if not isinstance(one, bool)]
+    known = {str(severity): Epsilon(float(severity), str(severity)) for severity in SEVERITIES}
+    wrong = [text for text in texts if text not in known]
+    if wrong or not texts or len(texts) < len(given):
+        raise BadEpsilon(f"severities are {', '.join(known)}; not {', '.join(wrong) or list(given)}")
+    if len(set(texts)) < len(texts):
+        raise BadEpsilon(f"a severity stands twice in {', '.join(texts)}; name each once")
+    return tuple(sorted(known[text] for text in texts))
+
+
+def parse_levels(given: Sequence[str | float], norm: Norm, threat: Threat) -> tuple[Epsilon, ...]:
+    """The grid of a suite: epsilons, of corruptions severities; raises as `parse_grid` and `parse_severities`."""
+    return parse_severities(given) if threat == "corruption" else parse_grid(given, norm)
+
+
 def _labeled(value: float, norm: Norm) -> tuple[float, str]:
     """An epsilon and its label, which reads back as that very number.
 
@@ -94,6 +118,17 @@ def check_norm(norm: str) -> Norm:
     if norm not in get_args(Norm):
         raise UsageError(f"unknown norm {norm!r}; use one of {', '.join(get_args(Norm))}")
     return norm  # type: ignore[return-value]  # narrowed by the test above
+
+
+def check_threat(threat: str) -> Threat:
+    """The threat itself, if it is one.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if threat not in get_args(Threat):
+        raise UsageError(f"unknown threat {threat!r}; use one of {', '.join(get_args(Threat))}")
+    return threat  # type: ignore[return-value]  # narrowed by the test above
 
 
 def distance(images: Tensor, clean: Tensor, norm: Norm) -> Tensor:

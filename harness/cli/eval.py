@@ -23,7 +23,7 @@ def evaluate_models(
         list[str], typer.Option(help="Zoo name, training folder, torchvision:NAME, file.py:function; repeatable.")
     ],
     suite: Annotated[str, typer.Option(help="Name of a suite, NAME@VERSION, or a suite file (*.toml).")],
-    data: Annotated[str, typer.Option(help="Data set: signs, gtsrb, folder:DIR, ...")] = "signs",
+    data: Annotated[str, typer.Option(help="Data set: signs, gtsrb, folder:DIR, gtsrb+fog:3, ...")] = "signs",
     name: Annotated[str | None, typer.Option(help="What results call the model (default: its own name).")] = None,
     data_root: Annotated[
         Path | None, typer.Option(help="Folder with local copies of data sets (or HARNESS_DATA).")
@@ -41,7 +41,9 @@ def evaluate_models(
             help="ID=N: run an attack on the first N samples (or a share: 0.1; or all) instead; repeatable.",
         ),
     ] = None,
-    eps: Annotated[str | None, typer.Option(help="Epsilons instead of the suite's, for instance 1/255,2/255.")] = None,
+    eps: Annotated[
+        str | None, typer.Option(help="Epsilons (of corruptions severities) instead of the suite's: 1/255,2/255.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     batch_size: Annotated[str, typer.Option(help="Rows through the network at once: auto or a number.")] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of the attacks.")] = 0,

@@ -16,17 +16,17 @@ from harness.inputs.registry import GROUPS, Entry, Registry, weights_folders
 if TYPE_CHECKING:
     from rich.console import Console
 
-KINDS = ("models", "defenses", "attacks", "suites", "datasets")
+KINDS = ("models", "defenses", "attacks", "suites", "datasets", "corruptions")
 FOLDERS = {kind: f"cards/{kind}" for kind in KINDS} | {"suites": "suites"}
 
 
 def list_plugins(
-    kind: Annotated[str, typer.Argument(help="models, defenses, attacks, suites or datasets.")],
+    kind: Annotated[str, typer.Argument(help="models, defenses, attacks, suites, datasets or corruptions.")],
     name: Annotated[str | None, typer.Argument(help="Show everything about this one.")] = None,
     load: Annotated[bool, typer.Option("--load", help="Import each one and show which are broken.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
-    """List models, defenses, attacks, suites or data sets, or show one; imports nothing unless --load."""
+    """List models, defenses, attacks, suites, data sets or corruptions, or show one; imports nothing unless --load."""
     if kind not in KINDS:
         raise UnknownName("kind of plugin", kind, KINDS)
     registry = Registry(kind)

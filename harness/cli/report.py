@@ -11,6 +11,7 @@ from rich.text import Text
 
 from harness.base.modes import MODES
 from harness.base.text import percent
+from harness.evidence.corrupted import average, family
 from harness.evidence.summary import about_estimates, data_words, mode_words, worst_words
 from harness.run.job import Run
 
@@ -19,13 +20,53 @@ def print_result(run: Run) -> None:
     """The result table on stdout: accuracies in percent with 95 % Wilson intervals, mode, tools and run folder."""
     summary = run.summary
     console = Console() if sys.stdout.isatty() else Console(width=160)
-    grid = summary["grid"]
     clean = summary["clean"]
     console.print(
         f"{summary['model']} on {data_words(summary)}:"
         f" clean accuracy {percent(clean['accuracy'], clean['ci95'])} %",
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
+    if run.info.suite.threat == "corruption":
+        _print_corruptions(console, run)
+    else:
+        _print_attacks(console, run)
+    for finding in summary["findings"]:
+        words = f"{finding['level']}: {finding['check']}: {finding['message']}"
+        console.print(words, markup=False, highlight=False, soft_wrap=True)
+    forwards = sum(cell["forwards"] for cell in summary["cells"])
+    backwards = sum(cell["backwards"] for cell in summary["cells"])
+    console.print(
+        f"{forwards:,} forwards, {backwards:,} backwards{_useful(summary, backwards)}, {summary['seconds']:.1f} s"
+        f"{_memory(summary)} on {run.info.device.name};"
+        f" grade {summary['grade'] or '–'}; evidence in {summary['run']}",
+        markup=False, highlight=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+def _print_corruptions(console: Console, run: Run) -> None:
+    """Accuracy on every image by kind and severity, and their means; what is kept of those that are right clean."""
+    summary = run.summary
+    grid = summary["grid"]
+    table = Table(
+        "kind", "family", *(f"severity {label}" for label in grid), "mean", "kept",
+        title=f"accuracy on every image, %, suite {summary['suite']}; kept: of the images that are right clean",
+        title_justify="left",
+    )  # fmt: skip
+    for attack in run.info.suite.attacks:
+        cells = {cell["epsilon_label"]: cell for cell in summary["cells"] if cell["attack"] == attack.id}
+        shares = [[(cells.get(label) or {}).get(name) for label in grid] for name in ("robust_accuracy", "kept")]
+        shown = [_cell(cells.get(label)).partition(" ")[0] for label in grid]
+        table.add_row(Text(attack.id), family(attack), *shown, *(percent(average(row)) for row in shares))
+    rows = summary["means"]
+    means = [percent(row["accuracy"], row["ci95"]) for row in rows]
+    table.add_row("mean", "", *means, percent(summary["mean"]), percent(average([row["kept"] for row in rows])))
+    console.print(table)
+
+
+def _print_attacks(console: Console, run: Run) -> None:
+    """Robust accuracy by attack and epsilon, and the worst case."""
+    summary = run.summary
+    grid = summary["grid"]
     table = Table(
         "attack", "tool", *(f"{summary['norm']} {label}" for label in grid),
         title=f"robust accuracy, % [95 % interval over images], suite {summary['suite']}, {mode_words(summary)}",
@@ -60,17 +101,6 @@ def print_result(run: Run) -> None:
             " the smaller epsilons the attack had fewer chances than in mode observed",
             markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip
-    for finding in summary["findings"]:
-        words = f"{finding['level']}: {finding['check']}: {finding['message']}"
-        console.print(words, markup=False, highlight=False, soft_wrap=True)
-    forwards = sum(cell["forwards"] for cell in summary["cells"])
-    backwards = sum(cell["backwards"] for cell in summary["cells"])
-    console.print(
-        f"{forwards:,} forwards, {backwards:,} backwards{_useful(summary, backwards)}, {summary['seconds']:.1f} s"
-        f"{_memory(summary)} on {run.info.device.name};"
-        f" grade {summary['grade'] or '–'}; evidence in {summary['run']}",
-        markup=False, highlight=False, soft_wrap=True,
-    )  # fmt: skip
 
 
 def _useful(summary: dict[str, Any], backwards: int) -> str:

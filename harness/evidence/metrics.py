@@ -38,6 +38,10 @@ class Cell:
     """Survivors that were not attacked here, because they survived a larger epsilon (mode ``bisection``)."""
     skipped: int = 0
     """Samples an earlier component of the cascade had broken; of the incomplete ones."""
+    right_clean: int = 0
+    """Samples that are right unperturbed: fewer than `clean_correct` where every image is judged (corruptions)."""
+    kept: int = 0
+    """Of these, the ones that are not broken."""
 
     @property
     def attacked(self) -> int:
@@ -87,6 +91,7 @@ def cells(facts: pa.Table, samples: int | Mapping[str, int] | None = None) -> li
     outcomes = np.asarray(columns["outcome"], dtype=object)
     reasons = np.asarray(columns["reason"], dtype=object)
     sources = facts["source"].to_numpy(zero_copy_only=False)
+    right = pc.fill_null(pc.equal(facts["clean_pred"], facts["label"]), False).to_numpy(zero_copy_only=False)
     groups: dict[tuple[str, str | None, float, str], list[int]] = {}
     for row, key in enumerate(
         zip(columns["attack"], columns["component"], columns["epsilon"], columns["epsilon_label"], strict=True)
@@ -116,6 +121,8 @@ def cells(facts: pa.Table, samples: int | Mapping[str, int] | None = None) -> li
                 transferred=int((sources[rows] == "transfer").sum()),
                 implied=int((reasons[rows] == IMPLIED).sum()),
                 skipped=int((reasons[rows] == "cascade").sum()),
+                right_clean=int(right[rows].sum()),
+                kept=int((right[rows] & (mine == "survived")).sum()),
             )
         )
     return found

@@ -17,12 +17,12 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from harness.base.files import key_of
-from harness.base.threat import Epsilon, parse_epsilon
+from harness.base.threat import Epsilon, parse_levels
 from harness.base.votes import AVERAGED, LEVEL, checked
 from harness.errors import BadRun, HarnessError
 from harness.evidence.facts import CLEAN
 from harness.evidence.given import Given
-from harness.types import Finding, Kind, Mode, Norm, Rule
+from harness.types import Finding, Kind, Mode, Norm, Rule, Threat
 
 SCHEMA_VERSION: Literal[1] = 1
 """Of run.json and plan.json, and of a summary.json without estimates."""
@@ -119,6 +119,13 @@ class SuiteInfo(Struct, frozen=True, kw_only=True):
     """Stopping rule: attacks with an n go on until every estimate's half-width is at most this share."""
     edited: tuple[str, ...] | None = None
     """Attacks whose n was given with the command and is not the suite file's."""
+    other_threat: Literal["corruption", "patch"] | None = msgspec.field(name="threat", default=None)
+    """What may happen to an image; absent where it is a ball."""
+
+    @property
+    def threat(self) -> Threat:
+        """What may happen to an image."""
+        return self.other_threat or "ball"
 
     @property
     def grid(self) -> tuple[Epsilon, ...]:
@@ -453,7 +460,7 @@ def contradiction(info: RunInfo) -> str:
     ids = [attack.id for attack in suite.attacks]
     try:
         json.dumps(as_json(info), allow_nan=False)
-        labeled = [parse_epsilon(label, suite.norm).value for label in suite.labels]
+        labeled = [parse_levels([label], suite.norm, suite.threat)[0].value for label in suite.labels]
     except (HarnessError, TypeError, ValueError, RecursionError) as error:
         return f"a value is not possible ({error})"
     # Older versions rounded labels of decimals to six digits.

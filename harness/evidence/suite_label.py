@@ -50,6 +50,6 @@ def difference(suite: SuiteInfo) -> str | None:
     versions = versions_of(known)
     if suite.version not in versions:
         return f"this harness has no such version of suite {known!r}"
-    if versions[suite.version] != content_of(suite.norm, suite.chunk, suite.attacks):
+    if versions[suite.version] != content_of(suite.norm, suite.chunk, suite.attacks, suite.threat):
         return "its attacks are not those of the built-in suite of that name"
     return None

@@ -11,6 +11,7 @@ import pyarrow as pa
 from harness.base.modes import MODES
 from harness.base.statistics import wilson
 from harness.base.text import percent
+from harness.evidence.corrupted import average, means
 from harness.evidence.costs import of_cell
 from harness.evidence.metrics import Cell, WorstCase, cells, clean_accuracy, worst_case
 from harness.evidence.run_info import ESTIMATES_SCHEMA, SCHEMA_VERSION, AttackInfo, Randomness, RunInfo, as_json
@@ -38,6 +39,7 @@ def summarize(info: RunInfo, facts: pa.Table, findings: Sequence[Finding], grade
         "suite": info.suite.label,
         "mode": info.mode,
         **({"randomness": as_json(info.randomness)} if info.randomness is not None else {}),
+        **({"threat": info.suite.threat} if info.suite.threat != "ball" else {}),
         "norm": info.suite.norm,
         "grid": list(info.suite.labels),
         "data": info.data.name,
@@ -46,13 +48,21 @@ def summarize(info: RunInfo, facts: pa.Table, findings: Sequence[Finding], grade
         **({"ids": as_json(info.data.ids)} if info.data.ids is not None else {}),
         "clean": {"accuracy": right / n if n else None, "ci95": list(wilson(right, n)) if n else None, "n": n},
         "cells": [_cell(info, cell, tools, parts) for cell in folded if cell.component is None],
-        "worst_case": [_worst(worst) for worst in worst_case(facts, info.data.n, drawn=info.drawn)],
+        **_united(info, facts),
         "findings": [finding.as_dict() for finding in findings],
         "grade": grade,
         "seconds": info.seconds,
         **({"thrown_away": as_json(info.thrown_away)} if info.thrown_away else {}),
         "status": info.status,
     }
+
+
+def _united(info: RunInfo, facts: pa.Table) -> dict[str, Any]:
+    """What all attacks say together: the worst case; of corruptions, which nobody chooses, the mean."""
+    if info.suite.threat == "corruption":
+        rows = means(info, facts)
+        return {"worst_case": [], "means": rows, "mean": average([row["accuracy"] for row in rows])}
+    return {"worst_case": [_worst(worst) for worst in worst_case(facts, info.data.n, drawn=info.drawn)]}
 
 
 def _cell(info: RunInfo, cell: Cell, tools: Mapping[str, AttackInfo], parts: list[Cell]) -> dict[str, Any]:
@@ -67,7 +77,7 @@ def _cell(info: RunInfo, cell: Cell, tools: Mapping[str, AttackInfo], parts: lis
         "epsilon": cell.epsilon,
         "epsilon_label": cell.epsilon_label,
         "n": cell.n,
-        "clean_correct": cell.clean_correct,
+        "clean_correct": cell.right_clean if info.suite.threat == "corruption" else cell.clean_correct,
         "broken": cell.broken,
         "robust_accuracy": cell.robust_accuracy,
         "ci95": _pair(cell.ci95),
@@ -75,10 +85,18 @@ def _cell(info: RunInfo, cell: Cell, tools: Mapping[str, AttackInfo], parts: lis
         "components": [_component(part, cell) for part in mine] or None,
         "forwards": cell.forwards,
         "backwards": cell.backwards,
+        **(_kept(cell) if info.suite.threat == "corruption" else {}),
         **({"transferred": cell.transferred} if MODES[info.mode].shares_of(attack.after) else {}),
         **({"implied": cell.implied} if MODES[info.mode].halves else {}),
         **of_cell(info, cell.attack, cell.epsilon_label),
     }
+
+
+def _kept(cell: Cell) -> dict[str, Any]:
+    """What stands of the images that are right clean, as a share of them."""
+    known = cell.status == "ok" and cell.right_clean > 0
+    interval = wilson(cell.kept, cell.right_clean) if known else None
+    return {"kept": cell.kept / cell.right_clean if known else None, "kept_ci95": _pair(interval)}
 
 
 def _worst(worst: WorstCase) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.base.installing import OURS
 from harness.errors import BadData, HarnessError, PluginError, UnknownName, UsageError
+from harness.inputs.corruptions.names import parted_corruptions
 from harness.inputs.registry import Entry, Registry, is_plain_name
 from harness.types import DataRequest, Dataset, LoadedModel, ModelCard
 
@@ -32,6 +33,8 @@ def check_names(models: Iterable[str] = (), data: Iterable[str] = ()) -> None:
     """
     for text in data:
         _named(data_name(text)[0])
+        for kind, _ in parted_corruptions(text)[1]:
+            Registry("corruptions").get(kind)
     registry, ours = Registry("models"), all(entry.package == OURS for entry in Registry("sources").entries())
     for text in models:
         if text in registry:
@@ -110,17 +113,17 @@ def as_loaded(name: str, found: Any, package: str) -> LoadedModel:
 
 
 def find_data(text: str, root: Path | None = None, split: str = "test", seed: int = 0) -> Dataset:
-    """A registered data set, ``NAME`` or ``NAME:ARGUMENT``.
+    """A registered data set, ``NAME`` or ``NAME:ARGUMENT``, with any ``+KIND:SEVERITY`` behind it.
 
     Args:
-        text: For instance ``signs``, ``folder:DIR`` or ``images.npz``.
+        text: For instance ``signs``, ``folder:DIR``, ``images.npz`` or ``gtsrb+fog:3``.
         root: Folder with local copies; None takes the environment's ``HARNESS_DATA``, if set.
         split: ``train``, ``val`` or ``test``.
         seed: Seed of renderings, not of splits.
 
     Raises:
-        UnknownName: nobody registers it.
-        UsageError: the root is not a folder.
+        UnknownName: nobody registers it, or a kind of corruption.
+        UsageError: the root is not a folder, or a severity is none.
         BadData: its files cannot be used, or hold no sample.
         PluginError: the plugin returned something that is not a data set.
     """
@@ -137,7 +140,9 @@ def find_data(text: str, root: Path | None = None, split: str = "test", seed: in
         raise PluginError(f"data set {name!r} of package {package} gave {type(data).__name__}, which is no Dataset")
     if not len(data):
         raise BadData(f"data set {data.name!r} has no samples")
-    return data
+    from harness.inputs.corruptions.data import under_corruptions
+
+    return under_corruptions(data, text)
 
 
 def _named(name: str) -> Entry:
@@ -154,7 +159,11 @@ def _named(name: str) -> Entry:
 
 
 def data_name(text: str) -> tuple[str, str]:
-    """The plugin and its argument in what ``--data`` was given; a file of arrays needs no plugin's name before it."""
+    """The plugin and its argument in what ``--data`` was given, whatever its images are corrupted by.
+
+    A file of arrays needs no plugin's name before it.
+    """
+    text, _ = parted_corruptions(text)
     if ":" not in text and text.partition("?")[0].endswith(ARRAY_FILES) and text not in Registry("datasets"):
         return "arrays", text
     name, _, argument = text.partition(":")

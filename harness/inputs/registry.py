@@ -25,6 +25,7 @@ GROUPS = {
     "attacks": "harness.attacks",
     "suites": "harness.suites",
     "datasets": "harness.datasets",
+    "corruptions": "harness.corruptions",
     "sources": "harness.sources",
     "commands": "harness.commands",
     "renderers": "harness.renderers",

@@ -14,24 +14,29 @@ from typing import Any, cast
 
 from harness.attack import BrokenAttack
 from harness.base.modes import MODES
-from harness.base.threat import Epsilon, check_norm, parse_grid
+from harness.base.threat import Epsilon, check_norm, check_threat, parse_levels
 from harness.errors import BadSuite, HarnessError, MissingPackage, PluginError, UnknownName, UsageError
 from harness.inputs.attack_names import ID, misnamed
+from harness.inputs.corruptions.attack import corruption
+from harness.inputs.corruptions.entries import REQUIRED, read_entries
 from harness.inputs.prefixes import counts, edited, fault
 from harness.inputs.registry import Registry, is_plain_name
-from harness.types import Attack, AttackSpec, Mode, Norm
+from harness.types import Attack, AttackSpec, Mode, Norm, Threat
 
 DEFAULT_CHUNK = 512
 _Types = Mapping[str, tuple[type | tuple[type, ...], str]]
 _TYPES: _Types = {
     "name": (str, "text"),
     "version": (int, "a whole number"),
+    "threat": (str, "text"),
     "norm": (str, "text"),
     "epsilons": (list, "a list"),
     "mode": (str, "text"),
     "chunk": (int, "a whole number"),
     "description": (str, "text"),
     "attack": (list, "a list of tables [[attack]]"),
+    "kinds": (list, "a list of names"),
+    "severities": (list, "a list of whole numbers"),
 }
 _ATTACK_TYPES: _Types = {
     "id": (str, "text"),
@@ -60,6 +65,8 @@ class Suite:
     """Whether the file sets the mode itself; a flag that contradicts it is an error."""
     edited: tuple[str, ...] = ()
     """Attacks whose n is not the file's."""
+    threat: Threat = "ball"
+    """What may happen to an image."""
 
     @property
     def label(self) -> str:
@@ -67,8 +74,8 @@ class Suite:
         return f"{self.name}@{self.version}"
 
     def with_grid(self, epsilons: Sequence[str | float]) -> Suite:
-        """The same attacks on another epsilon grid."""
-        return replace(self, grid=parse_grid(epsilons, self.norm))
+        """The same attacks on another grid of epsilons, or of severities."""
+        return replace(self, grid=parse_levels(epsilons, self.norm, self.threat))
 
     def with_mode(self, mode: str) -> Suite:
         """The same suite in another mode.
@@ -110,6 +117,8 @@ class Suite:
 
     def _attack(self, registry: Registry, spec: AttackSpec) -> Attack:
         """The attack; one whose plugin is broken stays in the suite and fails when it is run, in its own cells."""
+        if self.threat == "corruption":
+            return corruption(spec)
         name = f"{spec.tool}.{spec.method}"
         try:
             attack = registry.load(name)(spec, self.norm)
@@ -202,23 +211,29 @@ class _Reader:
         return start
 
     def suite(self, raw: dict[str, Any]) -> Suite:
+        if raw.get("threat") == "corruption":
+            self.keys(raw, _TYPES, required=REQUIRED)
+            return self.corruptions(raw)
         self.keys(raw, _TYPES, required=("name", "version", "norm", "epsilons", "attack"))
-        if not is_plain_name(raw["name"]):
-            raise self.fail(f"name {raw['name']!r:.100} must be a plain name without / and \\", "name")
+        if other := [key for key in ("kinds", "severities") if key in raw]:
+            raise self.fail(f'{other[0]} are for threat = "corruption"; leave them out', other[0])
+        told = self.told(raw)
         try:
             norm = check_norm(raw["norm"])
         except UsageError as error:
             raise self.fail(str(error), "norm") from None
         try:
-            grid = parse_grid(raw["epsilons"], norm)
+            threat = check_threat(raw.get("threat", "ball"))
+        except UsageError as error:
+            raise self.fail(str(error), "threat") from None
+        try:
+            grid = parse_levels(raw["epsilons"], norm, threat)
         except HarnessError as error:
             raise self.fail(str(error), "epsilons") from None
         mode = raw.get("mode", "observed")
         if mode not in MODES:
             raise self.fail(f"mode must be one of {', '.join(MODES)}, not {mode!r}", "mode")
-        chunk = raw.get("chunk", DEFAULT_CHUNK)
-        if chunk < 1:
-            raise self.fail(f"chunk must be at least 1, not {chunk}", "chunk")
+        chunk = self.chunk(raw)
         attacks = tuple(self.attack(table, place) for place, table in enumerate(raw["attack"]))
         if not attacks:
             raise self.fail("a suite needs at least one [[attack]]", "attack")
@@ -233,16 +248,33 @@ class _Reader:
         if (wrong := fault(attacks, chunk)) is not None:
             raise self.fail(wrong.message, wrong.key, wrong.place)
         return Suite(
-            name=raw["name"],
-            version=raw["version"],
+            **told,
             norm=norm,
             grid=grid,
             mode=mode,
             chunk=chunk,
             attacks=attacks,
-            description=raw.get("description", ""),
             mode_is_set="mode" in raw,
+            threat=threat,
         )
+
+    def corruptions(self, raw: dict[str, Any]) -> Suite:
+        """A suite of corruptions: each kind on every image at every severity, so that the mode is ``faithful``."""
+        grid, attacks = read_entries(raw, self.fail)
+        told = self.told(raw) | {"chunk": self.chunk(raw), "grid": grid, "attacks": attacks}
+        return Suite(**told, norm="linf", mode="faithful", mode_is_set=True, threat="corruption")
+
+    def told(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """What every suite says: name, version and description."""
+        if not is_plain_name(raw["name"]):
+            raise self.fail(f"name {raw['name']!r:.100} must be a plain name without / and \\", "name")
+        return {"name": raw["name"], "version": raw["version"], "description": raw.get("description", "")}
+
+    def chunk(self, raw: dict[str, Any]) -> int:
+        chunk: int = raw.get("chunk", DEFAULT_CHUNK)
+        if chunk < 1:
+            raise self.fail(f"chunk must be at least 1, not {chunk}", "chunk")
+        return chunk
 
     def attack(self, table: Any, place: int) -> AttackSpec:
         if not isinstance(table, dict):

@@ -47,13 +47,14 @@ class Told(Protocol):
         """Whether it attacks only what earlier attacks left."""
 
 
-def content_of(norm: str, chunk: int, attacks: Iterable[Told]) -> str:
+def content_of(norm: str, chunk: int, attacks: Iterable[Told], threat: str = "ball") -> str:
     """Hash of a suite's attacks as a file spells them; grid and mode are told beside the name."""
     told = [
         [attack.id, attack.tool, attack.method, dict(attack.params), attack.n, attack.chunk, attack.after]
         for attack in attacks
     ]
-    return key_of({"norm": norm, "chunk": chunk, "attacks": told})
+    other = {} if threat == "ball" else {"threat": threat}
+    return key_of({"norm": norm, "chunk": chunk, "attacks": told} | other)
 
 
 def taken_for(name: str) -> str | None:
@@ -77,4 +78,7 @@ def versions_of(name: str) -> dict[int, str]:
 @cache
 def _built_in() -> dict[tuple[str, int], str]:
     suites = [read_suite(path) for path in sorted(BUILT_IN.glob("*.toml"))]
-    return {(suite.name, suite.version): content_of(suite.norm, suite.chunk, suite.attacks) for suite in suites}
+    return {
+        (suite.name, suite.version): content_of(suite.norm, suite.chunk, suite.attacks, suite.threat)
+        for suite in suites
+    }

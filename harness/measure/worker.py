@@ -26,6 +26,7 @@ from harness.evidence import facts
 from harness.evidence.costs import Cost, write_cost
 from harness.evidence.facts import broken_rows, of_whole
 from harness.evidence.store import RunStore, Unit
+from harness.inputs.corruptions.attack import Corruption
 from harness.inputs.reference import margins, usual_range
 from harness.inputs.samples import Slice
 from harness.inputs.suite import Suite
@@ -34,6 +35,7 @@ from harness.measure.done import Done, GivenUp
 from harness.measure.lanes import CLEAN_UNIT, Lane, bisects, lane_units, needs, rows_of, size_of
 from harness.measure.meter import Meter
 from harness.measure.unit.compute import run_unit
+from harness.measure.unit.corrupt import run_corruption
 from harness.measure.unit.interim import Interim
 from harness.measure.unit.job import Job, Setting, UnitResult
 from harness.measure.unit.outcome import Chunk
@@ -203,7 +205,7 @@ class Worker:
         """Compute a unit and store facts, witnesses and cost."""
         meter = Meter(self.setting.reference.device)
         self._interim = interim = Interim(self.store.folder, unit.filename, key) if key else None
-        result = run_unit(replace(job, interim=interim))
+        result = run_corruption(job) if isinstance(job.attack, Corruption) else run_unit(replace(job, interim=interim))
         useful = result.useful if MODES[self.setting.mode].judges == "queries" else None
         backwards = int(pc.sum(of_whole(result.facts)["backwards"]).as_py())
         seconds, peak = meter.read()

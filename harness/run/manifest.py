@@ -28,6 +28,7 @@ from harness.evidence.run_info import (
     SuiteInfo,
     run_name,
 )
+from harness.inputs.corruptions.attack import LIBRARY
 from harness.inputs.draws import Draws
 from harness.inputs.find import data_name
 from harness.inputs.identity import class_definition, model_definition, subject, weights_of
@@ -77,7 +78,8 @@ def describe(
                 after=cast(Any, spec.after),
             )
         )
-    witnesses = options.witnesses or ("worst" if sum(drawn) > MANY_WITNESSES else "all")
+    corrupts = suite.threat == "corruption"  # whoever has the clean image makes the corrupted one again
+    witnesses = "none" if corrupts else options.witnesses or ("worst" if sum(drawn) > MANY_WITNESSES else "all")
     suite_info = SuiteInfo(
         name=suite.name,
         version=suite.version,
@@ -89,6 +91,7 @@ def describe(
         attacks=tuple(attack_infos),
         until=None if options.until is None else options.until / 100,
         edited=suite.edited or None,
+        other_threat=None if suite.threat == "ball" else suite.threat,
     )
     asked = Asked(
         device=device.type,
@@ -121,7 +124,7 @@ def describe(
         device=Device(name=device_name(device), torch=str(device)),
         card=_card_info(model),
         classes=tuple(str(name) for name in part.data.classes),
-        versions=versions(),
+        versions=versions(*([LIBRARY] if corrupts else [])),
         git=revision(),
         findings=tuple(findings),
         status="running",

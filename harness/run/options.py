@@ -86,6 +86,11 @@ def check(options: Options, suite: Suite) -> None:
     """
     if options.witnesses not in (None, *WITNESSES):
         raise UsageError(f"--witnesses {options.witnesses!r} is not one of {', '.join(WITNESSES)}")
+    if suite.threat == "corruption" and options.witnesses not in (None, "none"):
+        raise UsageError(
+            f"--witnesses {options.witnesses}: corrupted images are made again from clean ones and their ids, none is"
+            " stored; leave the option out"
+        )
     if options.batch_size is not None and options.batch_size < 1:
         raise UsageError(f"--batch-size {options.batch_size} must be at least 1, or auto")
     if options.precision not in ("auto", "exact", *PRECISIONS):

@@ -25,7 +25,7 @@ KEPT = ("suite", "data", "mode", "seed")
 
 def fingerprint(reference: ReferenceModel, part: Slice, suite: Suite) -> Fingerprint:
     """How the model behaves, on the first images of the slice and in the balls of the suite."""
-    return take(reference, part.take(0)[0], suite.norm, suite.grid)
+    return take(reference, part.take(0)[0], suite.norm, () if suite.threat == "corruption" else suite.grid)
 
 
 def recognize(store: RunStore, reference: ReferenceModel, part: Slice, suite: Suite) -> tuple[Fingerprint, str]:

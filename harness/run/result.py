@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from harness.base.installing import extra
 from harness.base.text import percent
-from harness.base.threat import parse_epsilon
+from harness.base.threat import parse_levels
 from harness.errors import MissingPackage, UsageError
+from harness.evidence.corrupted import MEAN
 from harness.evidence.facts import CLEAN
 from harness.evidence.summary import about_estimates, data_words, mode_words, worst_words
 from harness.run.job import Run
@@ -58,11 +59,11 @@ class Result:
         return share
 
     def robust_accuracy(self, epsilon: str | float, attack: str | None = None) -> float | None:
-        """Share of all samples that are right and of which no witness inside the ball is known.
+        """Share of all samples that are right and of which no witness inside the ball is known; or right corrupted.
 
         Args:
-            epsilon: One of the grid, for instance ``"8/255"``.
-            attack: Id of an attack in the suite; None for the worst case over all of them.
+            epsilon: One of the grid, for instance ``"8/255"``, or of corruptions a severity.
+            attack: Id of an attack in the suite; None for the worst case over all of them, of corruptions the mean.
 
         Returns:
             None where the cell is not complete, or not begun. The worst case is an estimate where an attack ran on a
@@ -71,8 +72,8 @@ class Result:
         Raises:
             UsageError: no such attack or epsilon in this run.
         """
-        wanted = parse_epsilon(epsilon, self.summary["norm"])
-        rows = self.summary["worst_case"] if attack is None else self.summary["cells"]
+        (wanted,) = parse_levels([epsilon], self.summary["norm"], self.run.info.suite.threat)
+        rows = self._together() if attack is None else self.summary["cells"]
         names = [entry.id for entry in self.run.info.suite.attacks]
         if attack is not None and attack not in names:
             raise UsageError(f"attack {attack!r} is not in this run; it has {', '.join(names)}")
@@ -133,7 +134,7 @@ class Result:
             axes.fill_between(x, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
         grid = {cell["epsilon"]: cell["epsilon_label"] for cell in self.summary["cells"]}
         axes.set_xticks([0, *grid], ["0", *grid.values()])
-        axes.set(xlabel=f"{self.summary['norm']} epsilon", ylabel="robust accuracy", ylim=(0, 1))
+        axes.set(xlabel=self._axis, ylabel="accuracy" if self._corrupts else "robust accuracy", ylim=(0, 1))
         axes.set_title(f"{self.summary['model']} on {self.summary['data']}, n={self.summary['n']}")
         if curves:
             axes.legend()
@@ -161,12 +162,12 @@ class Result:
         summary = self.summary
         words = [f"model={summary['model']!r}", f"suite={summary['suite']!r}", f"data={summary['data']!r}"]
         words += [f"n={summary['n']}", f"clean={percent(summary['clean']['accuracy'])} %"]
-        last = summary["worst_case"][-1] if summary["worst_case"] else None
+        last = next(reversed(self._together()), None)
         if last is not None:
             share = last["robust_accuracy"]
             worst = "unknown" if share is None else f"{percent(share)} %"
             worst += " est." if last.get("status") == "estimated" else ""
-            words.append(f"worst case at {summary['norm']} {last['epsilon_label']}={worst}")
+            words.append(f"{self._union} at {self._axis.partition(' epsilon')[0]} {last['epsilon_label']}={worst}")
         return f"Result({', '.join(words)})"
 
     def __str__(self) -> str:
@@ -176,10 +177,39 @@ class Result:
         """What a notebook shows: the table, a curve, and what was noticed."""
         return as_html(self._title(), self._rows(), self._curves(), self._notes())
 
+    @property
+    def _corrupts(self) -> bool:
+        return self.run.info.suite.threat == "corruption"
+
+    @property
+    def _union(self) -> str:
+        """What all attacks say together is called."""
+        return MEAN if self._corrupts else WORST
+
+    @property
+    def _axis(self) -> str:
+        return "severity" if self._corrupts else f"{self.summary['norm']} epsilon"
+
+    def _together(self) -> list[dict[str, Any]]:
+        """The worst case up the grid, or under corruptions the mean, in the same form."""
+        if not self._corrupts:
+            return list(self.summary["worst_case"])
+        levels = {int(level.value): level for level in self.run.info.suite.grid}
+        return [
+            {
+                "epsilon": levels[row["severity"]].value,
+                "epsilon_label": levels[row["severity"]].label,
+                "robust_accuracy": row["accuracy"],
+                "ci95": row["ci95"],
+            }
+            for row in self.summary["means"]
+        ]
+
     def _title(self) -> str:
         summary = self.summary
         words = f"{summary['model']} under {summary['suite']} on {data_words(summary)}"
-        return f"{words}, {summary['norm']}, {mode_words(summary)}: grade {summary['grade'] or '–'}"
+        threat = "corruptions" if self._corrupts else f"{summary['norm']}, {mode_words(summary)}"
+        return f"{words}, {threat}: grade {summary['grade'] or '–'}"
 
     def _notes(self) -> list[str]:
         notes = [f"{entry['level']}: {entry['check']}: {entry['message']}" for entry in self.summary["findings"]]
@@ -195,7 +225,7 @@ class Result:
             return {}
         names = list(dict.fromkeys(record["attack"] for record in records))
         if len(names) == 2:  # the worst case of a single attack is that attack, or nearly so: one line is enough
-            names.remove(WORST)
+            names.remove(self._union)
         measured = [record for record in records if record["accuracy"] is not None]
         return {name: [clean, *(point for point in measured if point["attack"] == name)] for name in names}
 
@@ -206,9 +236,9 @@ class Result:
         for cell in self.summary["cells"]:
             kept = ("attack", "epsilon", "epsilon_label", "status", "broken", "forwards", "backwards")
             rows.append({name: cell[name] for name in kept} | _share(cell, "robust_accuracy"))
-        for row in self.summary["worst_case"]:
+        for row in self._together():
             status = row.get("status") or ("ok" if row["robust_accuracy"] is not None else "missing")
-            named = {"attack": WORST, "epsilon": row["epsilon"], "epsilon_label": row["epsilon_label"]}
+            named = {"attack": self._union, "epsilon": row["epsilon"], "epsilon_label": row["epsilon_label"]}
             rows.append(named | {"status": status} | _share(row, "robust_accuracy"))
         return rows
 
@@ -222,8 +252,8 @@ class Result:
             found = [cells.get((name, label), {"status": "missing"}) for label in grid]
             shown.append([name, clean, *(_text(cell) for cell in found)])
         if len(shown) > 2:
-            worst = {row["epsilon_label"]: row for row in summary["worst_case"]}
-            shown.append([WORST, clean, *(worst_words(worst.get(label, {})) for label in grid)])
+            worst = {row["epsilon_label"]: row for row in self._together()}
+            shown.append([self._union, clean, *(worst_words(worst.get(label, {})) for label in grid)])
         return shown
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, UnknownName, UsageError
+from harness.evidence.corrupted import MEAN
 from harness.evidence.findings import CHECKS
 from leaderboard import wording
 from leaderboard.compare.requirements import Floor, Grade, NoRegression, Requirement
-from leaderboard.rows import CLEAN, Score
+from leaderboard.rows import CLEAN, WORST, Score
 from leaderboard.runs.board import BOARD
 from leaderboard.runs.collect import alone, collect
 from leaderboard.runs.record import CLEAN_PLACE, Record
@@ -113,7 +114,8 @@ def newest(records: Sequence[Record]) -> list[Record]:
     for record in sorted(records, key=age):
         info = record.info
         name = info.suite.label.partition("@")[0]
-        latest[info.model.name, info.seed, name, info.data.name, info.suite.norm] = record
+        threat = info.suite.threat, info.suite.norm
+        latest[info.model.name, info.seed, name, info.data.name, *threat] = record
     return list(latest.values())
 
 
@@ -181,7 +183,7 @@ class _Subject:
         """The cell that a floor is about, if the run's suite has it."""
         if floor.attack == CLEAN:
             return self.record.scores[CLEAN_PLACE]
-        scores = (score for place, score in self.record.scores.items() if place[0] == floor.attack)
+        scores = (score for score in self.record.scores.values() if _named(self.record, score) == floor.attack)
         return next((s for s in scores if math.isclose(s.epsilon, floor.epsilon, rel_tol=1e-9)), None)
 
 
@@ -198,13 +200,18 @@ def _subjects(records: Sequence[Record]) -> list[_Subject]:
     return found
 
 
+def _named(record: Record, score: Score) -> str:
+    """What a requirement calls a cell: the mean over kinds of corruption is no worst case."""
+    return MEAN if record.info.suite.threat == "corruption" and score.attack == WORST else score.attack
+
+
 def _check_measured(floor: Floor, subjects: Sequence[_Subject]) -> None:
-    scores = [score for subject in subjects for score in subject.record.scores.values()]
-    if floor.attack not in {score.attack for score in scores}:
-        known = {score.attack for score in scores}
-        raise UnknownName("attack", floor.attack, known)
+    named = [(_named(s.record, score), score) for s in subjects for score in s.record.scores.values()]
+    scores = [score for name, score in named if name == floor.attack]
+    if not scores:
+        raise UnknownName("attack", floor.attack, {name for name, _ in named})
     if not any(subject.score(floor) for subject in subjects):
-        measured = {score.epsilon: score.epsilon_label for score in scores if score.attack == floor.attack}
+        measured = {score.epsilon: score.epsilon_label for score in scores}
         labels = ", ".join(label for _, label in sorted(measured.items()))
         raise UsageError(f"{floor.attack} was not measured there; measured at {labels}")
 

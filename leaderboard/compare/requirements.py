@@ -12,7 +12,8 @@ from harness.errors import BadEpsilon, UsageError
 from leaderboard.rows import CLEAN
 
 _EXAMPLES = (
-    "write for instance clean>=0.95, pgd-20@8/255>=0.45, worst@4/255>=0.6, grade>=B or no-regression:results/old"
+    "write for instance clean>=0.95, pgd-20@8/255>=0.45, worst@4/255>=0.6, mean@3>=0.5, grade>=B or"
+    " no-regression:results/old"
 )
 _FLOOR = re.compile(r"^\s*(?:(?P<clean>clean)|(?P<attack>\S+)@(?P<epsilon>[^@\s]+?))\s*>=\s*(?P<share>\S+)\s*$")
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from harness.errors import BadRun, HarnessError
 from harness.evidence.store import RunStore
+from harness.inputs.corruptions.names import parted_corruptions
 from harness.inputs.registry import Registry
 from leaderboard.details import Picture
 from leaderboard.runs.record import Record
@@ -54,6 +55,7 @@ def with_pictures(record: Record, count: int, subjects: Subjects) -> Record:
 def may_be_shown(data: str) -> bool:
     """Whether the card of the data set (``NAME``, or with its split ``NAME-test``) says ``pictures = true``."""
     registry = Registry("datasets")
+    data, _ = parted_corruptions(data)
     for name in (data, *(data.removesuffix(f"-{split}") for split in ("test", "val", "train"))):
         if name in registry:
             return registry.get(name).details("cards/datasets").get("pictures") is True

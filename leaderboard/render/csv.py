@@ -15,7 +15,7 @@ COLUMNS = (
     "weights", "seed", "defense", "trained_for", "attack", "tool", "tool_version", "epsilon", "epsilon_label", "status",
     "correct", "accuracy", "ci95_low", "ci95_high", "forwards", "backwards", "run_seconds", "grade", "findings",
     "verified", "versions", "device", "run", "finished", "errors", "factors", "slice_low", "slice_high", "joined_suite",
-    "joined_n", "joined_slice",
+    "joined_n", "joined_slice", "threat", "kept", "kept_of", "relative_error",
 )  # fmt: skip
 
 
@@ -24,7 +24,8 @@ def render(tables: Sequence[Table]) -> str:
 
     `errors` names the checks with findings of level error: figures beside it are not what they look like. Text that a
     spreadsheet would take for a formula gets an apostrophe before it. Estimates have their `factors` (kept/drawn), the
-    interval for the slice itself, and in a table of joined runs the second suite with its n and slice.
+    interval for the slice itself, and in a table of joined runs the second suite with its n and slice. Under
+    corruptions ``worst`` is the mean over kinds, whose `correct` counts a sample once for each.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -54,6 +55,7 @@ def _values(table: Table, row: Row, score: Score) -> Iterator[object]:
     yield " ".join(f"{part.kept}/{part.drawn}" for part in estimate.factors) if estimate else None
     yield from (repr(end) for end in estimate.of_slice) if estimate else (None, None)
     yield from (dear.suite, dear.n, dear.slice) if dear else (None, None, None)
+    yield from (table.threat, *(score.kept or (None, None)), None if row.relative is None else repr(row.relative))
 
 
 def _field(value: object) -> object:

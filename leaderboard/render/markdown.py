@@ -6,9 +6,11 @@ import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from harness.base.text import percent
 from leaderboard import wording
 from leaderboard.estimates import ESTIMATED
 from leaderboard.rows import Table
+from leaderboard.tables.corrupted import kept, kind_accuracy, overall
 from leaderboard.text import one_line, short_hash
 
 _SPECIAL = re.compile(r"[\\`*\[\]~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
@@ -58,7 +60,8 @@ def render_folded(tables: Sequence[Table], pictures: Mapping[int, str], about: s
 
 def _section(table: Table, title: str, picture: str | None) -> list[str]:
     shown = [_picture(title, picture)] if picture else []
-    return [_intro(table), *shown, _scores(table), *_estimates(table), *_twins(table), _evidence(table), *_notes(table)]
+    scores = _corruptions(table) if table.threat == "corruption" else [_scores(table)]
+    return [_intro(table), *shown, *scores, *_estimates(table), *_twins(table), _evidence(table), *_notes(table)]
 
 
 def _picture(title: str, path: str) -> str:
@@ -136,6 +139,25 @@ def _scores(table: Table) -> str:
         named += [escape(row.trained_for or "–"), escape(row.grade or "–")]
         rows.append(named + [wording.score_text(score) for score in shown])
     return grid(header, rows, left=5)
+
+
+def _corruptions(table: Table) -> list[str]:
+    """Means up the severities, and below them each kind's mean over severities; csv and json have every cell."""
+    header = ["rank", "model", "defense", "trained for", "grade", "clean"]
+    header += [escape(f"{wording.worst_name(table)}, severity {label}") for label in table.grid]
+    header += ["mean of all", "kept"] + ([escape(f"error, {table.baseline} = 1")] if table.baseline else [])
+    kinds = [column.attack for column in table.attacks]
+    means, by_kind = [], []
+    for row in table.rows:
+        named = [wording.rank_text(row), escape(row.label), escape(row.defense or "–")]
+        named += [escape(row.trained_for or "–"), escape(row.grade or "–")]
+        named += [wording.score_text(score) for score in (row.clean, *row.worst)]
+        relative = "–" if row.relative is None else f"{row.relative:.2f}"
+        named += [percent(overall(row)), percent(kept(row)), *([relative] if table.baseline else [])]
+        means.append(named)
+        by_kind.append([escape(row.label), *(percent(kind_accuracy(row, kind)) for kind in kinds)])
+    told = "Accuracy by kind, mean over severities:"
+    return [grid(header, means, left=5), told, grid(["model", *map(escape, kinds)], by_kind, left=1)]
 
 
 def _estimates(table: Table) -> list[str]:

@@ -54,6 +54,7 @@ def check_summary(stored: Mapping[str, Any], counted: Mapping[str, Any], folder:
 def _by_place(summary: Mapping[str, Any]) -> dict[str, Any]:
     """The numbers of a summary; cells by name, for their order follows that of the files."""
     found = {"n": summary.get("n"), "clean": summary.get("clean")}
+    found |= {name: summary[name] for name in ("mean", "means") if name in summary}
     for name, keys in (("cells", ("attack", "epsilon_label")), ("worst_case", ("epsilon_label",))):
         cells = summary.get(name)
         if isinstance(cells, list) and all(isinstance(cell, Mapping) for cell in cells):

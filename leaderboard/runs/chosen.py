@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UnknownName, UsageError
+from harness.inputs.corruptions.names import joined_corruptions, parted_corruptions
 from harness.inputs.find import data_name
 from harness.inputs.suite import read_suite
 from leaderboard.rows import WORST
@@ -62,7 +63,8 @@ def data_names(text: str) -> set[str]:
         where = Path((path if path and "=" in options else argument).partition(",")[0])
         stem = where.resolve().name if name in ("folder", "hf") else where.stem
         name = f"{name}-{stem}"
-    return {text, name, *(f"{name}-{split}" for split in SPLITS)}
+    names = (name, *(f"{name}-{split}" for split in SPLITS))
+    return {text, *(joined_corruptions(one, parted_corruptions(text)[1]) for one in names)}
 
 
 def check_attacks(attacks: Sequence[str], known: Sequence[str]) -> None:

@@ -25,6 +25,7 @@ from leaderboard.rows import CLEAN, UNVERIFIED, WORST, Note, Score
 from leaderboard.runs.board import read_board
 from leaderboard.runs.check import check_facts, check_summary
 from leaderboard.runs.estimated import of_run
+from leaderboard.runs.means import with_means
 from leaderboard.runs.published import ENDING, read_published
 from leaderboard.runs.record import CLEAN_PLACE, Mistakes, Place, Record, Survivors
 
@@ -150,8 +151,12 @@ def _read(folder: Path, ledger: Mapping[str, Line] | None) -> Record:
     line = ledger.get(content_hash(folder)) if ledger else None
     notes = tuple(Note(finding.check, finding.level, finding.message) for finding in findings)
     scores = _scores(info, facts)
-    ids, labels, survivors, mistakes, attacked = _samples(facts.filter(pc.is_null(facts["component"])), scores, folder)
+    ids, labels, survivors, mistakes, attacked = _samples(
+        facts.filter(pc.is_null(facts["component"])), scores, folder, info.suite.threat == "corruption"
+    )
     worst, stages = of_run(info, survivors, attacked) if info.estimated else ({}, {})
+    if info.suite.threat == "corruption":
+        worst = with_means(info, scores, survivors)
     verified = line.verdict if line else UNVERIFIED
     return Record(
         folder=folder,
@@ -185,7 +190,12 @@ def _scores(info: RunInfo, facts: pa.Table) -> dict[Place, Score]:
             left, given = cell.clean_correct - cell.broken, info.drawn[attack]
             cost = cell.forwards, cell.backwards
             scores[attack, label] = _score(attack, epsilon, label, given, cell.status, left, *cost)
-    unions = {} if info.estimated else {u.epsilon_label: u for u in worst_case(facts, n, len(attacks))}
+    # Of an estimate, and of a mean over kinds, others know.
+    unions = (
+        {}
+        if info.estimated or info.suite.threat == "corruption"
+        else {u.epsilon_label: u for u in worst_case(facts, n, len(attacks))}
+    )
     for label, epsilon in grid.items():
         union = unions.get(label)
         status = "ok" if union is not None and union.complete and seen == n else "missing"
@@ -220,11 +230,12 @@ def _score(
 
 
 def _samples(
-    whole: pa.Table, scores: Mapping[Place, Score], folder: Path
+    whole: pa.Table, scores: Mapping[Place, Score], folder: Path, corrupted: bool
 ) -> tuple[np.ndarray, np.ndarray, dict[Place, Survivors], dict[str, Mistakes], dict[str, NDArray[np.bool_]]]:
     """Sample ids ascending, their labels, who survives in each complete score, who is read as what, who was attacked.
 
-    A sample counts as read the way its witness at the smallest epsilon is read, of those the one of the first attack.
+    A sample counts as read the way its witness at the smallest epsilon is read, of those the one of the first attack;
+    `corrupted` it counts at each severity under each kind that is misread.
     """
     if scores[CLEAN_PLACE].status != "ok":
         return np.empty(0, np.int64), np.empty(0, np.int64), {}, {}, {}
@@ -242,6 +253,11 @@ def _samples(
             continue
         column = _column(whole, place)
         given = np.isin(clean.ids, column.ids)
+        if corrupted:  # every image is judged, also where the clean one is misread
+            found[place] = column.outcomes == "survived"
+            misread = _mistakes(column.labels, column.adv_pred, ~found[place])
+            mistakes[place[1]] = _summed(mistakes.get(place[1], ()), misread)
+            continue
         if given.sum() != len(column.ids) or not np.array_equal(column.outcomes != "clean_wrong", right[given]):
             raise BadRun(f"run {folder}: {place[0]} at {place[1]} does not fit its clean pass; run it with --fresh")
         if not given.all() and not np.array_equal(attacked.setdefault(place[0], given), given):
@@ -260,6 +276,12 @@ def _mistakes(labels: np.ndarray, read_as: np.ndarray, wrong: np.ndarray) -> Mis
     known = wrong & (read_as >= 0)
     pairs, counts = np.unique(np.stack([labels[known], read_as[known]], 1), axis=0, return_counts=True)
     return tuple((int(a), int(b), int(count)) for (a, b), count in zip(pairs, counts, strict=True))
+
+
+def _summed(one: Mistakes, other: Mistakes) -> Mistakes:
+    """Pairs of classes with the sums of both numbers."""
+    total = Counter({(a, b): count for a, b, count in one}) + Counter({(a, b): count for a, b, count in other})
+    return tuple((a, b, count) for (a, b), count in sorted(total.items()))
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,6 +30,7 @@ from leaderboard.estimates import ESTIMATED
 from leaderboard.rows import CLAIMED, WORST, Note, Score
 from leaderboard.runs.board import Listed, hash_of
 from leaderboard.runs.estimated import of_run
+from leaderboard.runs.means import with_means
 from leaderboard.runs.record import CLEAN_PLACE, Mistakes, Place, Record, Survivors
 
 ENDING = ".run.json"
@@ -98,17 +99,23 @@ def _record(path: Path, content: Mapping[str, Any], info: RunInfo) -> Record:
     scores: dict[Place, Score] = {}
     survivors: dict[Place, Survivors] = {}
     attacked = _attacked(content, info)
+    corrupts = info.suite.threat == "corruption"
     for cell in content["cells"]:
         place = str(cell["attack"]), str(cell["epsilon_label"])
+        if corrupts and place[0] == WORST:
+            continue  # a mean, which has no survivors; it is counted below
         epsilon = 0.0 if place == CLEAN_PLACE else grid[place[1]]
         scores[place], alive = _score(cell, place, float(epsilon), n, attacked.get(place[0]))
         if alive is not None:
             survivors[place] = alive
     attacks = [attack.id for attack in info.suite.attacks]
     expected = {CLEAN_PLACE, *((attack, label) for attack in (*attacks, WORST) for label in grid)}
+    if corrupts:
+        scores = with_means(info, scores, survivors)
     if set(scores) != expected:
         raise ValueError(f"its cells are not those of its suite: {sorted(set(scores) ^ expected)[:2]}")
-    _check_survivors(survivors, attacks, list(grid))
+    if not corrupts:
+        _check_survivors(survivors, attacks, list(grid))
     if (len(ids), len(labels)) != ((n, n) if survivors else (0, 0)) or (np.diff(ids) <= 0).any() or (labels < 0).any():
         raise ValueError("ids and labels do not fit its n")
     worst, stages = of_run(info, survivors, attacked) if info.estimated else ({}, {})

@@ -38,7 +38,7 @@ def command(info: RunInfo) -> str:
     for option, value, usual in (
         ("--precision", asked.precision or "auto", "auto"),
         ("--compile", asked.compile or "auto", "auto"),
-        ("--witnesses", info.witnesses, "all"),
+        ("--witnesses", info.witnesses, "none" if suite.threat == "corruption" else "all"),
     ):
         if value != usual:
             words += [option, value]
@@ -72,6 +72,8 @@ def checklist(record: Record) -> tuple[Answer, ...]:
     """The list's points in its order, shortened; those that a measurement cannot answer say so."""
     info = record.info
     suite, data, attacks = info.suite, info.data, info.suite.attacks
+    if suite.threat == "corruption":
+        return _of_corruptions(record)
     names = ", ".join(str(attack.id) for attack in attacks)
     return (
         Answer(
@@ -110,6 +112,22 @@ def checklist(record: Record) -> tuple[Answer, ...]:
             "yes" if record.verified.startswith(("breaks", "replayed")) else "partly",
             f"facts of every sample are kept; verification: {record.verified}",
         ),
+    )
+
+
+def _of_corruptions(record: Record) -> tuple[Answer, ...]:
+    """What of the list can be asked of corruptions, which nobody chooses against a model."""
+    info, n = record.info, record.info.data.n
+    threat = f"{len(info.suite.attacks)} kinds of corruption at severity {', '.join(info.suite.labels)}; no attack"
+    again = "every image can be made again from the clean one and its id"
+    return (
+        Answer("State a precise threat model", "yes", threat),
+        _released(info),
+        _clean(record),
+        Answer("Describe what is done with every parameter", "yes", "kind, severity and version of each, in run.json"),
+        Answer("Judge every image, whatever the clean one is read as", "yes", f"n = {n:,} for each kind and severity"),
+        Answer("Report uncertainty", "partly", "95 % intervals over images; one training seed"),
+        Answer("Let others check it", "yes", f"{again}; verification: {record.verified}"),
     )
 
 

@@ -12,7 +12,8 @@ from harness.evidence.costs import of_cell
 from harness.evidence.run_info import RunInfo
 from leaderboard.details import ClassScore, Confusion, Detail, Spent
 from leaderboard.rows import CLEAN, WORST
-from leaderboard.runs.record import CLEAN_PLACE, JoinedRuns, Record
+from leaderboard.runs.means import shares_of
+from leaderboard.runs.record import CLEAN_PLACE, JoinedRuns, Place, Record
 from leaderboard.tables.checklist import checklist, command
 from leaderboard.tables.danger import danger, ranked
 
@@ -62,20 +63,26 @@ def _classes(record: Record, names: Sequence[str]) -> tuple[ClassScore, ...]:
     size = int(labels.max(initial=0)) + 1
     totals = np.bincount(labels, minlength=size)
     clean = np.bincount(labels[record.survivors[CLEAN_PLACE]], minlength=size)
-    worst = [
-        np.bincount(labels[record.survivors[place]], minlength=size) if place in record.survivors else None
-        for place in places
-    ]
+    worst = [_by_class(record, place, size) for place in places]
     return tuple(
         ClassScore(
             label,
             class_name(names, label),
             int(totals[label]),
             int(clean[label]),
-            tuple(None if counts is None else int(counts[label]) for counts in worst),
+            tuple(None if counts is None else counts[label] for counts in worst),
         )
         for label in np.flatnonzero(totals).tolist()
     )
+
+
+def _by_class(record: Record, place: Place, size: int) -> list[float] | None:
+    """How many of each class stand in a cell, of a mean over kinds the mean number; None if one is missing."""
+    if record.info.suite.threat == "corruption":
+        shares = shares_of(record.info, record.survivors, place[1])
+        return None if shares is None else np.bincount(record.labels, weights=shares, minlength=size).round(4).tolist()
+    right = record.survivors.get(place)
+    return None if right is None else np.bincount(record.labels[right], minlength=size).tolist()
 
 
 def _confusions(record: Record, names: Sequence[str]) -> tuple[Confusion, ...]:

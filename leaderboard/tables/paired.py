@@ -10,9 +10,10 @@ import numpy as np
 
 from harness.errors import BadRun
 from leaderboard.rows import WORST, Difference, Pair, Score
+from leaderboard.runs.means import shares_of
 from leaderboard.runs.record import CLEAN_PLACE, Place, Record, Survivors, worst_is_attack
 from leaderboard.tables.estimate_pairs import compare_estimates
-from leaderboard.tables.statistics import ALPHA, Paired, compare_pair, holm
+from leaderboard.tables.statistics import ALPHA, Paired, compare_pair, compare_shares, holm
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -123,10 +124,14 @@ def differences(a: Record, b: Record, of: Sequence[Place]) -> dict[Place, Paired
     Counts are compared by McNemar's test, estimates by the difference of the two; one with the other is not.
     """
     found = {p: compare_pair(*_both(a, b, p)) for p in of if p in a.survivors and p in b.survivors}
+    for label in (label for attack, label in of if attack == WORST and _corrupts(a, b)):
+        sides = [shares_of(record.info, record.survivors, label) for record in (a, b)]
+        if sides[0] is not None and sides[1] is not None:
+            found[WORST, label] = compare_shares(sides[0], sides[1])
     labels = [label for attack, label in of if attack == WORST and label in a.stages and label in b.stages]
     if labels:
-        sides = [[(r.scores[WORST, label].estimate, r.stages[label]) for label in labels] for r in (a, b)]
-        one, other = ([(e, stages) for e, stages in side if e is not None] for side in sides)
+        estimates = [[(r.scores[WORST, label].estimate, r.stages[label]) for label in labels] for r in (a, b)]
+        one, other = ([(e, stages) for e, stages in side if e is not None] for side in estimates)
         found |= zip([(WORST, label) for label in labels], compare_estimates(one, other), strict=True)
     return found
 
@@ -144,6 +149,11 @@ def worst_differences(records: Sequence[Record], label: str) -> dict[tuple[int, 
         pair = differences(a, b, upto if a.stages or b.stages else upto[-1:])[WORST, label]
         found[i, j] = (pair.difference, pair.p)
     return found
+
+
+def _corrupts(a: Record, b: Record) -> bool:
+    """Whether both are of corruptions, whose kinds are averaged."""
+    return a.info.suite.threat == b.info.suite.threat == "corruption"
 
 
 def _both(a: Record, b: Record, place: Place) -> tuple[Survivors, Survivors]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.base.statistics import exact_upper_bound, mcnemar_exact
 from leaderboard.runs.record import Survivors
@@ -100,11 +101,11 @@ class Paired:
     """Samples that a classifies correctly and b does not; None where not all were attacked."""
     only_b: int | None
     p: float
-    """Two-sided, uncorrected: exact McNemar, of estimates see `estimate_pairs`."""
+    """Two-sided, uncorrected: exact McNemar, of estimates see `estimate_pairs`, of means `compare_shares`."""
     interval: tuple[float, float]
-    """95 %, of the difference: paired bootstrap, of estimates see `estimate_pairs`."""
+    """95 %, of the difference: paired bootstrap, of estimates and means as `p`."""
     needed: int | None
-    """Samples needed to separate the two with a power of 80 %; None if they do equally well, and for estimates."""
+    """Samples needed to separate the two with a power of 80 %; None where they do equally well, and of means."""
 
 
 def compare_pair(a: Survivors, b: Survivors, seed: int = 0) -> Paired:
@@ -119,3 +120,15 @@ def compare_pair(a: Survivors, b: Survivors, seed: int = 0) -> Paired:
         interval=paired_bootstrap(only_a, only_b, len(a), seed),
         needed=n_to_separate(only_a, only_b, len(a)),
     )
+
+
+def compare_shares(a: NDArray[np.float64], b: NDArray[np.float64]) -> Paired:
+    """The same of two means of one share an image, [n] each; interval and p by the normal approximation."""
+    apart, n = a - b, len(a)
+    difference, error = float(apart.mean()), float(apart.std(ddof=1)) / math.sqrt(n) if n > 1 else 1.0
+    if error == 0:
+        error = 1 / n  # nothing differs, or all by the same: one further image could
+    p = math.erfc(abs(difference) / error / math.sqrt(2))
+    reach = NormalDist().inv_cdf(1 - ALPHA / 2) * error
+    interval = max(-1.0, difference - reach), min(1.0, difference + reach)
+    return Paired(n=n, difference=difference, only_a=None, only_b=None, p=p, interval=interval, needed=None)

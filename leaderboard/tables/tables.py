@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness.evidence.run_info import RunInfo
+from harness.evidence.run_info import RunInfo, SuiteInfo
 from harness.evidence.suite_label import definition, shown_label
 from leaderboard.rows import WORST, Note, Other, Ranking, Row, Table
 from leaderboard.runs.joined import has_autoattack
 from leaderboard.runs.record import CLEAN_PLACE, Record, worst_is_attack
 from leaderboard.tables.columns import beside, columns, sources
+from leaderboard.tables.corrupted import with_baseline
 from leaderboard.tables.detail import detail_of, seconds_of
 from leaderboard.tables.paired import pairs_of, worst_differences
 from leaderboard.tables.statistics import ALPHA, ranks
@@ -25,7 +26,12 @@ def table_key(info: RunInfo) -> TableKey:
     """What two runs must share to stand in one table; the samples by their hash, whatever the data are called."""
     suite, data = info.suite, info.data
     grid = tuple(suite.labels)
-    return data.slice, suite.norm, data.n, suite.label, definition(suite), info.mode, grid
+    return data.slice, _threat(suite), data.n, suite.label, definition(suite), info.mode, grid
+
+
+def _threat(suite: SuiteInfo) -> str:
+    """What may happen to an image; of balls their norm."""
+    return suite.norm if suite.threat == "ball" else suite.threat
 
 
 def subjects(records: Iterable[Record]) -> dict[str, str]:
@@ -101,17 +107,18 @@ def _data_of(group: Sequence[Record]) -> str:
     return " = ".join(sorted({record.info.data.name for record in group}))
 
 
-def make_tables(records: Sequence[Record], claims: bool = False) -> list[Table]:
+def make_tables(records: Sequence[Record], claims: bool = False, baseline: str | None = None) -> list[Table]:
     """One table for each set of runs that may be compared; the order of `records` does not matter.
 
     Args:
         records: The runs.
         claims: Whether published files that no board lists are ranked, too; refuted runs never are.
+        baseline: Label of the row whose errors under corruptions are the unit of the others'.
     """
     blessed = {_standard(record) for record in records if record.listed}
     tables = []
     for group in grouped(records):
-        table = _table(group, claims)
+        table = with_baseline(_table(group, claims), baseline)
         tables.append(replace(table, outside=bool(blessed) and (table.suite, table.slice) not in blessed))
     return tables
 
@@ -154,6 +161,7 @@ def _table(group: Sequence[Record], claims: bool) -> Table:
     by_key = {row_key(record.info, known): label for record, label in zip(chosen, labels, strict=True)}
     return Table(
         norm=suite.norm,
+        threat=suite.threat,
         data=_data_of(group),
         slice=info.data.slice,
         n=info.data.n,

@@ -25,7 +25,9 @@ from model_zoo.datasets.pictures import say
 IMAGES = ("images", "x_{split}", "{split}_images", "X", "x", "data", "arr_0")
 LABELS = ("labels", "y_{split}", "{split}_labels", "y", "targets", "arr_1")
 """Names of arrays in an npz file, the likelier ones first."""
-OPTIONS = ("images", "labels", "layout", "range", "first")
+OPTIONS = ("images", "labels", "layout", "range", "first", "severity")
+SEVERITIES = 5
+"""Equal parts of a file of corrupted images, the mildest first, as the field's sets have them."""
 LOOKED = 512
 """Images that are looked at for their range, spread over the file."""
 
@@ -61,7 +63,8 @@ def arrays(request: DataRequest) -> ArrayImages:
     with arrays such as ``x_test`` and ``x_train`` has ``test`` and, split so, training images of its own.
 
     Options behind a question mark: ``images=NAME`` and ``labels=NAME`` in an npz file, ``layout=nchw`` or ``nhwc``,
-    ``range=255`` (or 1, 65535, ...): the value of white, ``first=1``: labels count from 1.
+    ``range=255`` (or 1, 65535, ...): the value of white, ``first=1``: labels count from 1, ``severity=3``: the third
+    fifth of the rows.
 
     Raises:
         UsageError: no file is named, or an option is wrong.
@@ -88,11 +91,16 @@ def arrays(request: DataRequest) -> ArrayImages:
     classes = [str(k + first) for k in range(count)] if names is None else names
     if len(classes) < count:
         raise BadData(f"{paths[0]} names {len(classes)} classes, and its labels have {count}")
-    rows = np.arange(len(images))
+    rows, severity = np.arange(len(images)), whole(options, "severity", 1, SEVERITIES)
+    if severity is not None:
+        if len(rows) % SEVERITIES:
+            raise BadData(f"{where} are {len(rows)}, which are not {SEVERITIES} equal parts; leave severity out")
+        rows = np.split(rows, SEVERITIES)[severity - 1]
     if part == "train":
-        held_out = held_out_rows(len(images))
+        held_out = held_out_rows(len(rows))
         rows = rows[held_out] if request.split == "val" else rows[~held_out]
-    name = f"arrays-{paths[0].stem}-{request.split}"
+    level = "" if severity is None else f"-severity-{severity}"
+    name = f"arrays-{paths[0].stem}{level}-{request.split}"
     return ArrayImages(
         name=name, images=images, labels=numbers, classes=tuple(classes), layout=layout, white=white, rows=rows
     )

@@ -14,6 +14,7 @@ from rich.console import Console
 from torch import nn
 
 from harness.errors import BadData, HarnessError, PluginError, UsageError
+from harness.inputs.corruptions.data import under_corruptions
 from harness.inputs.find import data_name
 from harness.inputs.registry import Registry, stranger
 from harness.inputs.seen import sets_of, sources_of
@@ -186,8 +187,7 @@ def load_dataset(text: str, split: Literal["train", "val", "test"], root: Path |
     """The data set that `text` names, with what stands behind a colon as its argument."""
     name, argument = data_name(text)
     plugin = Registry("datasets").load(name)
-    dataset: Dataset = plugin(DataRequest(split=split, root=root, argument=argument or None, seed=seed))
-    return dataset
+    return under_corruptions(plugin(DataRequest(split=split, root=root, argument=argument or None, seed=seed)), text)
 
 
 def _load_data(recipe: Recipe, root: Path | None) -> Data:

@@ -1,7 +1,8 @@
 """How far a row's numbers can be trusted, in one letter.
 
 == =====================================================================================================
-A  no warning, and the suite attacked with iterated gradients and, what those left, without gradients
+A  no warning, and the suite attacked with iterated gradients and, what those left, without gradients; or it corrupts,
+   which is no search that could have failed
 B  no warning, but the suite lacks one of the two, so masked gradients could have gone unnoticed
 C  a warning
 D  a check contradicts the numbers (level ``error``), or refused the model and was overruled with --force
@@ -41,7 +42,7 @@ def grade(info: RunInfo, series: Sequence[Series], findings: Sequence[Finding]) 
         return "D"
     if "warn" in levels:
         return "C"
-    return "A" if _thorough(series) else "B"
+    return "A" if info.suite.threat == "corruption" or _thorough(series) else "B"
 
 
 def _thorough(series: Sequence[Series]) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.errors import HarnessError, ModelRefused, SubjectNotFound
 from harness.evidence.run_info import RunInfo
+from harness.inputs.corruptions.names import joined_corruptions, parted_corruptions
 from harness.inputs.find import data_name, find_data, find_model, parted
 from harness.inputs.identity import is_model
 from harness.inputs.outputs import fitted
@@ -175,11 +176,12 @@ def _missing(what: str, option: str, tried: Sequence[str], info: RunInfo) -> str
 
 
 def _data_set(named: str) -> _Place | None:
-    """The installed data set and the split that a run's data are named after."""
+    """The installed data set and the split that a run's data are named after, under the corruptions that it names."""
     known = Registry("datasets")
+    named, steps = parted_corruptions(named)
     if named in known:
-        return named, "test"
+        return joined_corruptions(named, steps), "test"
     for split in ("test", "val", "train"):
         if named.endswith(f"-{split}") and (base := named.removesuffix(f"-{split}")) in known:
-            return base, split
+            return joined_corruptions(base, steps), split
     return None

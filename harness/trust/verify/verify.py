@@ -27,6 +27,7 @@ from harness.inputs.samples import Slice, make_slice
 from harness.inputs.suite import load_suite
 from harness.trust.verify.bounds import bounds
 from harness.trust.verify.coherence import check_coherence
+from harness.trust.verify.corrupted import Remake
 from harness.trust.verify.places import CLEAN_PLACE, CountedRun, check_draw, read_records
 from harness.trust.verify.recount import check_key, recount
 from harness.trust.verify.remeasure import Proof, check_backing, remeasure
@@ -152,6 +153,9 @@ class _Work:
             problems.add("facts", "the samples of the facts are not those of the data slice")
             return
         self.proof = proof = remeasure(records, self.store, part, reference, problems)
+        if info.suite.threat == "corruption":
+            self._remake(records, part, reference, proof, options)
+            return
         check_backing(records, proof, problems)
         self.bounds = tuple(bounds(records, proof, counted))
         self._say_what_is_kept(records, proof)
@@ -161,6 +165,15 @@ class _Work:
             self.replay = replay(
                 records, part, reference, proof.right, options.replay, options.seed, problems, self.notes, options.say
             )
+
+    def _remake(
+        self, records: CountedRun, part: Slice, reference: ReferenceModel, proof: Proof, options: VerifyOptions
+    ) -> None:
+        """Corrupted images are not stored: they are made again."""
+        again = Remake(records, part, reference, self.problems)
+        self.bounds = tuple(again.breaks(proof))
+        if options.replay and not self.problems.found:
+            self.replay = again.survivors(options.replay, options.seed)
 
     def _checkpoint(self) -> bool:
         """Whether the model is the run's."""
@@ -231,7 +244,7 @@ class _Work:
             return
         here = [(a.id, a.tool, a.method, dict(a.params), a.chunk, a.after) for a in known.attacks]
         there = [(a.id, a.tool, a.method, a.params, a.chunk, a.after) for a in told.attacks]
-        if here != there or known.norm != told.norm:
+        if here != there or known.norm != told.norm or known.threat != told.threat:
             text = f"the run's attacks are not those of suite {known.label} as it is installed here"
             self.notes.append(Finding("suite", "warn", text))
             return

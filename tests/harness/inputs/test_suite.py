@@ -6,6 +6,7 @@ from harness.errors import BadEpsilon, BadSuite, UnknownName, UsageError
 from harness.inputs.prefixes import check_after, parse_attack_n
 from harness.inputs.registry import Registry
 from harness.inputs.suite import load_suite, read_suite
+from harness.inputs.suite_names import content_of
 
 GOOD = """\
 name = "mine"
@@ -224,3 +225,12 @@ def test_attacks_that_another_witness_does_not_settle_refuse_after(tmp_path):
     suite = suite_of(tmp_path, "[[attack]]".join([head, second + "\n", first]) + 'after = "all"\n')
     with pytest.raises(BadSuite, match="'pgd-7' looks for the nearest witness or for one class"):
         check_after(suite.name, suite.attacks, suite.resolve(), "observed")
+
+
+def test_threat_is_a_ball_unless_the_suite_says_otherwise(tmp_path):
+    ball, patch = suite_of(tmp_path, GOOD), suite_of(tmp_path, 'threat = "patch"\n' + GOOD)
+    assert (ball.threat, patch.threat) == ("ball", "patch")
+    told = [content_of(suite.norm, suite.chunk, suite.attacks, suite.threat) for suite in (ball, patch)]
+    assert told[0] == content_of("linf", ball.chunk, ball.attacks) != told[1]
+    with pytest.raises(BadSuite, match="line 1: unknown threat 'fog'; use one of ball, corruption, patch"):
+        suite_of(tmp_path, 'threat = "fog"\n' + GOOD)

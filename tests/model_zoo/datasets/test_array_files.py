@@ -212,3 +212,23 @@ def test_what_is_wrong_in_a_table_is_named_with_its_line(lines: list[str], words
     path = write_table(tmp_path, lines)
     with pytest.raises(BadData, match=words):
         table(DataRequest("test", argument=str(path)))
+
+
+def test_a_file_of_five_severities_is_read_part_by_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As CIFAR-10-C has them: the mildest fifth first, labels repeated."""
+    monkeypatch.chdir(tmp_path)
+    images = np.repeat(np.arange(10, dtype=np.uint8) * 20, 4 * 4 * 3).reshape(10, 4, 4, 3)
+    np.save("fog.npy", images)
+    np.save("labels.npy", np.tile([0, 1], 5))
+    third = find_data("fog.npy,labels.npy?severity=3")
+    assert (third.name, len(third)) == ("arrays-fog-severity-3-test", 2)
+    found, labels = third.take([0, 1])
+    assert (found[:, 0, 0, 0] * 255).round().tolist() == [80, 100]
+    assert labels.tolist() == [0, 1]
+    assert len(find_data("fog.npy,labels.npy")) == 10
+    with pytest.raises(UsageError, match="severity=6 is no whole number from 1 to 5"):
+        find_data("fog.npy,labels.npy?severity=6")
+    np.save("odd.npy", images[:9])
+    np.save("odd-labels.npy", np.arange(9) % 2)
+    with pytest.raises(BadData, match="are 9, which are not 5 equal parts; leave severity out"):
+        find_data("odd.npy,odd-labels.npy?severity=1")
