@@ -27,7 +27,7 @@ def print_result(run: Run) -> None:
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
     table = Table(
-        "attack", "tool", *(f"{summary['norm']} {label}" for label in grid),
+        "attack", "tool", *(f"{run.info.suite.ruler} {label}" for label in grid),
         title=f"robust accuracy, % [95 % interval over images], suite {summary['suite']}, mode {summary['mode']}",
         title_justify="left",
     )  # fmt: skip

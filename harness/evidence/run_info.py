@@ -89,6 +89,11 @@ class AttackInfo(Struct, frozen=True, kw_only=True):
         return self.kind == "targeted" or "target" in self.params
 
     @property
+    def universal(self) -> bool:
+        """Whether one perturbation is made for all samples of a unit: fewer samples are then another attack."""
+        return bool(self.params.get("universal"))
+
+    @property
     def separate(self) -> bool:
         """Whether every component is run on all samples; a plugin may say so in its resolved parameters, too."""
         told = [self.params, *self.resolved.values()]
@@ -125,6 +130,11 @@ class SuiteInfo(Struct, frozen=True, kw_only=True):
     def threat(self) -> Threat:
         """What may happen to an image."""
         return self.other_threat or "ball"
+
+    @property
+    def ruler(self) -> str:
+        """What distances are measured by, and tables say: the norm of the ball, or what else threatens."""
+        return self.norm if self.threat == "ball" else self.threat
 
     @property
     def grid(self) -> tuple[Epsilon, ...]:
@@ -421,7 +431,7 @@ def contradiction(info: RunInfo) -> str:
     ids = [attack.id for attack in suite.attacks]
     try:
         json.dumps(as_json(info), allow_nan=False)
-        labeled = [parse_epsilon(label, suite.norm).value for label in suite.labels]
+        labeled = [parse_epsilon(label, suite.norm, suite.threat).value for label in suite.labels]
     except (HarnessError, TypeError, ValueError, RecursionError) as error:
         return f"a value is not possible ({error})"
     # Older versions rounded labels of decimals to six digits.

@@ -69,7 +69,7 @@ class UnitCache:
             "hardware": info.device.name,
             "versions": info.versions,
             "witnesses": self._witnesses,
-        }
+        } | ({} if info.suite.threat == "ball" else {"threat": info.suite.threat})
         self._attacks = {attack.id: attack for attack in info.suite.attacks}
         self._chunk: tuple[bytes, str] = (b"", "")
 

@@ -132,8 +132,8 @@ def evaluate(
         reference.batch_size = plan.batch_size
         deadline = None if options.budget is None else begun + options.budget
         setting = Setting(
-            reference=reference, norm=suite.norm, mode=suite.mode, seed=options.seed, batch_size=plan.batch_size,
-            unit_timeout=options.unit_timeout, deadline=deadline, copy=copy,
+            reference=reference, norm=suite.norm, threat=suite.threat, mode=suite.mode, seed=options.seed,
+            batch_size=plan.batch_size, unit_timeout=options.unit_timeout, deadline=deadline, copy=copy,
             guard=Guard(reference.module, *([copy] if copy is not None else [])),
         )  # fmt: skip
         constancy = Constancy(reference, *part.take(0))

@@ -71,7 +71,7 @@ class Result:
         Raises:
             UsageError: no such attack or epsilon in this run.
         """
-        wanted = parse_epsilon(epsilon, self.summary["norm"])
+        wanted = parse_epsilon(epsilon, self.summary["norm"], self.summary.get("threat", "ball"))
         rows = self.summary["worst_case"] if attack is None else self.summary["cells"]
         names = [entry.id for entry in self.run.info.suite.attacks]
         if attack is not None and attack not in names:
@@ -133,7 +133,7 @@ class Result:
             axes.fill_between(x, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
         grid = {cell["epsilon"]: cell["epsilon_label"] for cell in self.summary["cells"]}
         axes.set_xticks([0, *grid], ["0", *grid.values()])
-        axes.set(xlabel=f"{self.summary['norm']} epsilon", ylabel="robust accuracy", ylim=(0, 1))
+        axes.set(xlabel=_axis(self.run.info.suite.ruler), ylabel="robust accuracy", ylim=(0, 1))
         axes.set_title(f"{self.summary['model']} on {self.summary['data']}, n={self.summary['n']}")
         if curves:
             axes.legend()
@@ -166,7 +166,7 @@ class Result:
             share = last["robust_accuracy"]
             worst = "unknown" if share is None else f"{percent(share)} %"
             worst += " est." if last.get("status") == "estimated" else ""
-            words.append(f"worst case at {summary['norm']} {last['epsilon_label']}={worst}")
+            words.append(f"worst case at {self.run.info.suite.ruler} {last['epsilon_label']}={worst}")
         return f"Result({', '.join(words)})"
 
     def __str__(self) -> str:
@@ -179,7 +179,7 @@ class Result:
     def _title(self) -> str:
         summary = self.summary
         words = f"{summary['model']} under {summary['suite']} on {data_words(summary)}"
-        return f"{words}, {summary['norm']}, mode {summary['mode']}: grade {summary['grade'] or '–'}"
+        return f"{words}, {self.run.info.suite.ruler}, mode {summary['mode']}: grade {summary['grade'] or '–'}"
 
     def _notes(self) -> list[str]:
         notes = [f"{entry['level']}: {entry['check']}: {entry['message']}" for entry in self.summary["findings"]]
@@ -229,6 +229,10 @@ class Result:
 
 def _text(cell: dict[str, Any]) -> str:
     return percent(cell["robust_accuracy"], cell["ci95"]) if cell["status"] == "ok" else str(cell["status"])
+
+
+def _axis(ruler: str) -> str:
+    return "covered share of the image" if ruler == "patch" else f"{ruler} epsilon"
 
 
 def _share(row: dict[str, Any], name: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from harness.base.masks import Masks
 from harness.base.threat import distance, inside_ball, inside_box
 from harness.inputs.reference import ReferenceModel, marginal, margins, target_margins
 from harness.types import Kind, Norm
@@ -29,6 +30,7 @@ class WitnessBoard:
         kind: Kind of the attack.
         targets: Target classes [n]; success is then the target, not any wrong class.
         usual: The model's `harness.inputs.reference.usual_range`; what `safe` is judged by.
+        masks: Where a patch may lie in each row; None for a ball. `epsilon` is then the share that it covers.
     """
 
     def __init__(
@@ -41,9 +43,10 @@ class WitnessBoard:
         kind: Kind = "budget",
         targets: Tensor | None = None,
         usual: float = 0.0,
+        masks: Masks | None = None,
     ) -> None:
         self.reference, self.clean, self.labels, self.targets = reference, images, labels, targets
-        self.usual = usual
+        self.usual, self.masks = usual, masks
         self.norm, self.epsilon, self.nearest_wins = norm, epsilon, kind in ("minimum", "decision")
         n, device = len(images), images.device
         self.found = torch.zeros(n, dtype=torch.bool, device=device)
@@ -68,9 +71,14 @@ class WitnessBoard:
         """Which predictions [m], made for `rows` [m], are what the attack wants."""
         return predictions != self.labels[rows] if self.targets is None else predictions == self.targets[rows]
 
+    def reach(self, images: Tensor, rows: Tensor) -> Tensor:
+        """How far `images` [m,C,H,W] are from the clean ones of `rows` [m], float64 [m]."""
+        masks = None if self.masks is None else self.masks[rows]
+        return distance(images, self.clean[rows], self.norm, masks)
+
     def offer(self, images: Tensor, rows: Tensor, source: int, query: int, restart: int) -> None:
         """Judge candidates: `images` [m,C,H,W] for `rows` [m] (a row may come more than once)."""
-        reach = distance(images, self.clean[rows], self.norm)
+        reach = self.reach(images, rows)
         useful = inside_ball(reach, self.epsilon, self.norm) & inside_box(images)
         useful &= reach < self.distance[rows] if self.nearest_wins else ~self.safe[rows]
         pick = useful.nonzero().squeeze(1)

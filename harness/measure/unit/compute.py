@@ -13,6 +13,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
+from harness.base.masks import Masks
 from harness.base.modes import MODES, fixed_ball
 from harness.base.randomness import derive, forked
 from harness.base.targets import resolve_targets
@@ -29,7 +30,7 @@ from harness.measure.unit.isolation import Guard, UnitTimeout, breaches
 from harness.measure.unit.observer import AllBroken, ObservedModel, Watch, offer_returned
 from harness.measure.unit.outcome import Chunk, ComponentOutcome, fact_table, merge, union, witness_table
 from harness.measure.unit.shared import Offered
-from harness.types import Attack, AttackSpec, Finding, Mode, Norm, Problem
+from harness.types import Attack, AttackSpec, Finding, Mode, Norm, Problem, Threat
 
 EXACT: Precision = "float32"
 GRID = "grid"
@@ -45,6 +46,7 @@ class Setting:
     mode: Mode
     seed: int
     batch_size: int
+    threat: Threat = "ball"
     keep_rows: bool = False
     """Keep frozen rows in the network's batch, see `harness.measure.unit.observer.ObservedModel`."""
     deadline: float | None = None
@@ -123,6 +125,9 @@ class _Running:
         self.job, self.setting, self.attack, self.chunk = job, job.setting, job.attack, job.chunk
         self.result = UnitResult(facts=facts.empty(), witnesses=witnesses.empty())
         self.batch_size = job.setting.batch_size
+        images = job.chunk.images
+        patched = job.setting.threat == "patch"
+        self.masks = Masks.over(job.chunk.sample_ids, images.shape, images.device) if patched else None
         self.calls = Calls(
             attack=job.attack, spec=job.spec, epsilon=job.grid[-1], chunk=job.chunk.index,
             seed=job.setting.seed, limit=job.setting.unit_timeout, guard=job.setting.guard,
@@ -196,10 +201,13 @@ class _Running:
         pick = torch.from_numpy(rows).to(self.chunk.images.device)
         images, labels = self.chunk.images[pick], self.chunk.labels[pick]
         mine = None if targets is None else targets[pick]
+        masks = None if self.masks is None else self.masks[pick]
 
         def make_board() -> WitnessBoard:
             usual = self.chunk.usual_range
-            return WitnessBoard(setting.reference, images, labels, setting.norm, epsilon, attack.kind, mine, usual)
+            return WitnessBoard(
+                setting.reference, images, labels, setting.norm, epsilon, attack.kind, mine, usual, masks
+            )
 
         def problem(restart: int) -> Problem:
             return Problem(
@@ -213,6 +221,7 @@ class _Running:
                 component,
                 restart,
                 None if mine is None else mine.clone(),
+                None if masks is None else masks.within(epsilon),
             )
 
         board, returned = make_board(), make_board()
@@ -227,7 +236,7 @@ class _Running:
             try:
                 back = self.calls.perturb(observer, precision, problem(restart))
                 # Observed mode asks only whether there is a witness; the others keep what was returned apart.
-                if found := breaches(back, images, setting.norm, epsilon, attack.kind):
+                if found := breaches(back, images, setting.norm, epsilon, attack.kind, masks):
                     faulty |= found[0]
                     what = found[1]
                 offer_returned(board if watch == "freeze" else returned, back, restart)
