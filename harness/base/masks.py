@@ -13,6 +13,7 @@ from harness.base.randomness import derive
 from harness.base.threat import radius
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -33,15 +34,19 @@ class Masks:
     """Side of the smallest square over each pixel, int16 [n,1,H,W]."""
 
     @classmethod
-    def over(cls, ids: Sequence[int] | NDArray[np.int64], shape: Sequence[int], device: object = "cpu") -> Masks:
+    def over(
+        cls, ids: Sequence[int] | NDArray[np.int64], shape: Sequence[int], device: torch.device | str = "cpu"
+    ) -> Masks:
         """The masks of samples with these ids [n], of images [...,H,W] of this `shape`."""
         import torch
 
         height, width = shape[-2:]
         whole = [int(one) for one in ids]
-        down, right = (_covers(_draws(axis, whole), size, min(height, width)) for axis, size in _axes(height, width))
+        largest = min(height, width)
+        down = _covers(_draws("row", whole), height, largest)
+        right = _covers(_draws("column", whole), width, largest)
         sides = np.maximum(down[:, None, :, None], right[:, None, None, :])
-        return cls(torch.from_numpy(sides).to(device))  # type: ignore[arg-type]
+        return cls(torch.from_numpy(sides).to(device))
 
     def __getitem__(self, rows: Tensor | slice) -> Masks:
         """The masks of some of the rows."""
@@ -78,10 +83,6 @@ def side_of(share: float, shape: Sequence[int]) -> int:
     It may be larger than the image is wide or high: then no square in it covers so much.
     """
     return math.isqrt(math.floor(radius(share, "linf") * shape[-2] * shape[-1]))
-
-
-def _axes(height: int, width: int) -> tuple[tuple[str, int], tuple[str, int]]:
-    return ("row", height), ("column", width)
 
 
 def _draws(axis: str, ids: Sequence[int]) -> NDArray[np.float64]:

@@ -70,7 +70,7 @@ def with_joined(records: Sequence[Record], told: list[str] | None = None) -> lis
 
 def _belong(cheap: Record, dear: Record) -> bool:
     one, other = cheap.info, dear.info
-    same = (one.data.name, one.suite.norm, one.mode) == (other.data.name, other.suite.norm, other.mode)
+    same = (one.data.name, one.suite.ruler, one.mode) == (other.data.name, other.suite.ruler, other.mode)
     return same and one.data.n > other.data.n and adds(cheap, dear) and bool(common_grid(cheap, dear))
 
 

@@ -25,7 +25,7 @@ def table_key(info: RunInfo) -> TableKey:
     """What two runs must share to stand in one table."""
     suite, data = info.suite, info.data
     grid = tuple(suite.labels)
-    return data.name, data.slice, suite.norm, data.n, suite.label, definition(suite), info.mode, grid
+    return data.name, data.slice, suite.ruler, data.n, suite.label, definition(suite), info.mode, grid
 
 
 def subjects(records: Iterable[Record]) -> dict[str, str]:
@@ -144,7 +144,7 @@ def _table(group: Sequence[Record], claims: bool) -> Table:
     rows.sort(key=lambda pair: _order(pair[0], ranking))
     by_key = {row_key(record.info, known): label for record, label in zip(chosen, labels, strict=True)}
     return Table(
-        norm=suite.norm,
+        norm=suite.ruler,
         data=info.data.name,
         slice=info.data.slice,
         n=info.data.n,

@@ -51,7 +51,7 @@ def test_the_exact_robust_accuracy_of_a_linear_model_is_found(tmp_path):
     """Under a mask the best patch takes each pixel to the end of the box that its weight points to."""
     model = Linear()
     data = labeled(model, 60)
-    run = evaluate(loaded(model, 2), suite(PGD, OWN, ALL), data, Options(tmp_path, device="cpu"))
+    run = evaluate(loaded(model, 2), suite(PGD, OWN, ALL, grid=GRID[:2]), data, Options(tmp_path, device="cpu"))
     shares = []
     for share in run.info.suite.grid:
         mask = Masks.over(range(60), data.images.shape).within(share.value)
@@ -65,7 +65,7 @@ def test_the_exact_robust_accuracy_of_a_linear_model_is_found(tmp_path):
             else:
                 assert np.array_equal(broken, exact), (name, share.label)
         shares.append(float(exact.mean()))
-    assert 0 < shares[0] < shares[1] < shares[2] < 1
+    assert 0 < shares[0] < shares[1] < 1
 
 
 def test_a_run_is_proved_from_its_masks(tmp_path):
