@@ -34,7 +34,7 @@ def records(tmp_path_factory):
         ("ball", ("0.02", "0.1"), AttackSpec("pgd-4", "art", "pgd", SPEC.params)),
     ]:
         suite = Suite(
-            name=threat + "es", version=1, norm="linf", grid=parse_grid(grid, "linf", threat), mode="observed",
+            name=f"of-{threat}", version=1, norm="linf", grid=parse_grid(grid, "linf", threat), mode="observed",
             chunk=16, attacks=(spec,), threat=threat,
         )  # fmt: skip
         evaluate(loaded(model, 5), suite, labeled(model, 16), Options(folder, device="cpu"))
@@ -55,13 +55,13 @@ def test_a_patch_is_a_table_of_its_own_and_says_what_may_change(records):
     (panel, *_) = security_panels(table)
     assert panel.xlabel == "covered share of the image"
     assert panel.ticks == {0.0: "0", 0.02: "2%", 0.1: "10%"}
-    assert "square that covers at most 2%, 10% of the image" in checklist(of_patch(records))[0].text
-    assert shown_label(of_patch(records).info.suite) == "patches@1"
+    assert "square that covers at most 2%, 10% of the image" in checklist(of_patch(records))[0].evidence
+    assert shown_label(of_patch(records).info.suite) == "of-patch@1"
 
 
 def test_every_format_shows_shares(records):
     tables = make_tables(records)
-    assert "| 10% |" in as_markdown(tables)
+    assert "## toy, patch, suite of-patch@1, observed" in as_markdown(tables)
     assert ",patch," in as_csv(tables)
     assert "covered share of the image" in as_page(tables)
 
