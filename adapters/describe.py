@@ -44,6 +44,7 @@ def describe(name: str) -> dict[str, Any]:
         "summary": (inspect.getdoc(kind) or "").partition("\n")[0],
         "distribution": kind.distribution,
         "norms": list(kind.norms),
+        **({} if kind.threats == ("ball",) else {"threats": list(kind.threats)}),
         "kind": kind.kind,
         "iterative": kind.iterative,
         "components": _components(name, kind),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from harness.base.installing import advice
 from harness.base.targets import check_rule
 from harness.errors import BadSuite, MissingPackage, PluginError
-from harness.types import AttackSpec, Kind, Norm, Problem
+from harness.types import AttackSpec, Kind, Norm, Problem, Threat
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -68,6 +68,8 @@ class BaseAttack:
     caveats: ClassVar[tuple[str, ...]] = ()
     options: ClassVar[Mapping[str, type | tuple[type, ...]]] = {}
     """Parameters the suite may give: they change what is asked (a target, ...), not how strongly."""
+    threats: ClassVar[tuple[Threat, ...]] = ("ball",)
+    """Which threats it knows; of ``patch`` it gets `harness.types.Problem.mask`."""
     one_by_one: ClassVar[bool] = False
     """Whether the tool works on one sample at a time: `perturb` is then called with one row, so that every query has
     a certain owner."""

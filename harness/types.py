@@ -181,7 +181,8 @@ class Problem:
     norm: Norm
     """Of the ball: ``linf``, ``l2`` or ``l1``."""
     epsilon: float
-    """Radius of the ball; for attacks of kind ``minimum`` and ``decision`` the largest of the grid."""
+    """Radius of the ball, of threat ``patch`` the share of the image that the mask covers at most; for attacks of kind
+    ``minimum`` and ``decision`` the largest of the grid."""
     seed: int
     """Seed for tools that want one; the global generators of torch, numpy and python are already seeded with it."""
     num_classes: int
@@ -194,6 +195,9 @@ class Problem:
     """Which restart this is, from 0; `seed` differs with it."""
     targets: Tensor | None = None
     """Target classes, int64 [n], of a targeted attack."""
+    mask: Tensor | None = None
+    """Of threat ``patch``, pixels that may change, to anything in [0,1]: bool [n,1,H,W]. All others must stay as they
+    are, bit for bit."""
 
 
 @runtime_checkable

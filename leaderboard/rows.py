@@ -230,6 +230,7 @@ class Table:
     """Rows that may be compared: one threat model, data slice, suite definition, epsilon grid and mode."""
 
     norm: str
+    """Of the ball, or what else threatens: ``patch``."""
     data: str
     slice: str
     n: int

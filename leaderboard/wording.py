@@ -18,6 +18,8 @@ INTERVALS = (
     " seed of attack or training."
 )
 ACCURACIES = "Accuracies are in % of all samples."
+PATCH = "patch"
+"""What tables say instead of a norm where a part of the image may be covered."""
 MARK = "†"
 """Behind the name of a model whose run has grave findings: its figures are not what they look like."""
 
@@ -83,7 +85,7 @@ def holds_text(table: Table) -> str:
             f" {slice_text(table)}; suite {table.suite}, definition {table.definition}. Accuracy counts every image;"
             f" kept is the share of those that are right clean.{outside}"
         )
-    threat = f"Threat model {table.norm} at epsilon {', '.join(table.grid)}; data {table.data}"
+    threat = f"Threat model {threat_text(table.norm, table.grid)}; data {table.data}"
     end = f"mode {table.mode}{meaning}.{outside}"
     if table.joined is None:
         suite = f"suite {table.suite}, definition {table.definition}"
@@ -95,6 +97,20 @@ def holds_text(table: Table) -> str:
         f" the first {dear.n:,} of them, slice {short_hash(dear.slice)}; clean accuracy and single attacks are the"
         f" first run's; {end}"
     )
+
+
+def threat_text(norm: str, grid: Sequence[str]) -> str:
+    """``linf at epsilon 2/255, 8/255``, or the shares of the image that a patch covers."""
+    if norm == PATCH:
+        return f"patch: all pixels under a square that covers at most {', '.join(grid)} of the image"
+    return f"{norm} at epsilon {', '.join(grid)}"
+
+
+def axis(table: Table, xlabel: str) -> str:
+    """Name of the axis of epsilons, of which `xlabel` says the unit."""
+    if table.threat == "corruption":
+        return "severity"
+    return "covered share of the image" if table.norm == PATCH else f"{table.norm} {xlabel}"
 
 
 def worst_name(table: Table) -> str:

@@ -65,7 +65,7 @@ def test_the_suites_are_those_of_the_table():
     for suite in suites:
         attacks, grid = rows[suite.name]
         assert grid == ", ".join(epsilon.label for epsilon in suite.grid)
-        assert suite.norm == "linf"
+        assert suite.norm == (suite.name if suite.name in ("l1", "l2") else "linf")
         assert re.findall(r"mode `([\w-]+)`", attacks) == ([suite.mode] if suite.mode_is_set else [])
 
 

@@ -10,8 +10,10 @@ from adapters.art.classifier import as_classifier
 from adapters.art.decision import Boundary, HopSkipJump
 from adapters.art.gradient import APGD, FGSM, MIFGSM, PGD, Cascade, Square
 from adapters.art.minimum import CW, CWLinf, DeepFool
+from adapters.art.patch import AdversarialPatch, MaskedPGD
 
 METHODS: dict[str, type[ArtAttack]] = {
+    "art.adversarial-patch": AdversarialPatch,
     "art.apgd": APGD,
     "art.boundary": Boundary,
     "art.cascade": Cascade,
@@ -20,6 +22,7 @@ METHODS: dict[str, type[ArtAttack]] = {
     "art.deepfool": DeepFool,
     "art.fgsm": FGSM,
     "art.hopskipjump": HopSkipJump,
+    "art.masked-pgd": MaskedPGD,
     "art.mifgsm": MIFGSM,
     "art.pgd": PGD,
     "art.square": Square,
@@ -33,11 +36,13 @@ __all__ = [
     "METHODS",
     "MIFGSM",
     "PGD",
+    "AdversarialPatch",
     "Boundary",
     "CWLinf",
     "Cascade",
     "DeepFool",
     "HopSkipJump",
+    "MaskedPGD",
     "Square",
     "as_classifier",
 ]

@@ -42,6 +42,7 @@ class ArtAttack(ToolAttack):
             "eps": problem.epsilon,
             "eps_step": problem.epsilon,
             "batch_size": len(problem.images),  # the observer splits queries, not the tool
+            "patch_shape": tuple(problem.images.shape[1:]),
             "targeted": problem.targets is not None,
         }
         return {name: known[name] for name in self.plumbing}
@@ -53,9 +54,23 @@ class ArtAttack(ToolAttack):
             given["num_random_init"] = int(given["num_random_init"])
         return given
 
-    def extras(self, classifier: Any, images: np.ndarray, labels: np.ndarray) -> dict[str, Any] | None:
+    def shield(self, model: nn.Module, problem: Problem) -> nn.Module:
+        """What the tool gets instead of the model."""
+        from adapters.shield import Shield
+
+        return Shield(model, problem.images.device)
+
+    def extras(
+        self, classifier: Any, images: np.ndarray, labels: np.ndarray, problem: Problem
+    ) -> dict[str, Any] | None:
         """Further keywords of the tool's ``generate``; None if there is nothing to start from."""
         return {}
+
+    def result(self, back: Any, problem: Problem) -> Tensor:
+        """Images [n,C,H,W] from what the tool's ``generate`` returns."""
+        import torch
+
+        return torch.from_numpy(back).to(problem.images.device)
 
     def perturb(self, model: nn.Module, problem: Problem) -> Tensor | None:
         """Run the tool once; see `harness.types.Attack`."""
@@ -65,7 +80,6 @@ class ArtAttack(ToolAttack):
         import torch
 
         from adapters.art.whole import make, on
-        from adapters.shield import Shield
 
         device = problem.images.device
         images = problem.images.detach().cpu().numpy().copy()
@@ -73,14 +87,14 @@ class ArtAttack(ToolAttack):
         one_hot = np.eye(problem.num_classes, dtype=np.float32)[labels]
         # Its numpy divides by zero here and there and goes on; that is no news.
         with on(device), torch.enable_grad(), listening("art"), np.errstate(all="ignore"):
-            classifier = make(Shield(model, device), problem.num_classes, images.shape[1:], device, whole=True)
+            classifier = make(self.shield(model, problem), problem.num_classes, images.shape[1:], device, whole=True)
             keywords = {**self.plumb(classifier, problem), **self.arguments(problem.epsilon), **self.quiet}
             tool = getattr(art.attacks.evasion, self.tool_class)(**keywords)
             self.adjust(tool, problem)
-            extras = self.extras(classifier, images, labels)
+            extras = self.extras(classifier, images, labels, problem)
             if extras is None:
                 return problem.images
-            return torch.from_numpy(tool.generate(x=images, y=one_hot, **extras)).to(device)
+            return self.result(tool.generate(x=images, y=one_hot, **extras), problem)
 
     def adjust(self, tool: Any, problem: Problem) -> None:
         """Settings that the constructor does not take."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from adapters.art.base import ArtAttack
 from harness.attack import ToolWarning
-from harness.types import Norm
+from harness.types import Norm, Problem
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +21,9 @@ class _Decision(ArtAttack):
     one_by_one = True
     neutral = ()
 
-    def extras(self, classifier: Any, images: np.ndarray, labels: np.ndarray) -> dict[str, Any] | None:
+    def extras(
+        self, classifier: Any, images: np.ndarray, labels: np.ndarray, problem: Problem
+    ) -> dict[str, Any] | None:
         """A misclassified start for each image, uniform in the box; None if `init_size` draws do not find them all."""
         import numpy as np
 

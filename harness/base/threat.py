@@ -16,8 +16,10 @@ from harness.types import Norm, Threat
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from harness.base.masks import Masks
+
 LINF_SLACK = 1e-6
-"""Absolute slack of every norm: float32 images that moved by a full 1/255 are off by up to 6e-8."""
+"""Absolute slack of every norm: float32 images that moved by a full 1/255 are off by up to 6e-8; of shares, too."""
 RELATIVE_SLACK = 1e-5
 """Relative slack of l1 and l2, which sum the rounding of all pixels."""
 
@@ -25,11 +27,12 @@ SEVERITIES = (1, 2, 3, 4, 5)
 """Of corruptions: what stands in the grid instead of epsilons."""
 
 _FRACTION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*$", re.ASCII)
+_PERCENT = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*%\s*$", re.ASCII)
 
 
 @dataclass(frozen=True, order=True)
 class Epsilon:
-    """A radius in input units, with the text it is printed as."""
+    """A radius in input units, or the share of an image that a patch covers, with the text it is printed as."""
 
     value: float
     label: str
@@ -38,13 +41,18 @@ class Epsilon:
         return self.label
 
 
-def parse_epsilon(text: str | float, norm: Norm = "linf") -> Epsilon:
-    """``"8/255"``, ``"0.5"`` or a float, as an `Epsilon`.
+def parse_epsilon(text: str | float, norm: Norm = "linf", threat: Threat = "ball") -> Epsilon:
+    """``"8/255"``, ``"0.5"`` or a float, as an `Epsilon`; of threat ``patch`` the covered share, ``"5%"``.
 
     Raises:
-        BadEpsilon: not a finite number >= 0, or above 1 for linf (images are in [0,1]; ``8`` was meant as ``8/255``).
+        BadEpsilon: not a finite number >= 0, or above 1 for linf (images are in [0,1]; ``8`` was meant as ``8/255``);
+            of threat ``patch`` no percentage up to 100.
     """
     given = str(text).strip()
+    if threat == "patch":
+        return _share(given)
+    if _PERCENT.match(given):
+        raise BadEpsilon(f"epsilon {given!r} is a share of the image, which suites of threat 'patch' take")
     try:
         if match := _FRACTION.match(given):
             value = float(Fraction(match[1]) / Fraction(match[2]))
@@ -60,15 +68,16 @@ def parse_epsilon(text: str | float, norm: Norm = "linf") -> Epsilon:
     return Epsilon(value, label)
 
 
-def parse_grid(texts: Sequence[str | float], norm: Norm = "linf") -> tuple[Epsilon, ...]:
+def parse_grid(texts: Sequence[str | float], norm: Norm = "linf", threat: Threat = "ball") -> tuple[Epsilon, ...]:
     """A list of epsilons, ascending.
 
     Raises:
         BadEpsilon: one of them is bad, two are equal, or there is none.
     """
-    grid = sorted(parse_epsilon(text, norm) for text in texts)
+    grid = sorted(parse_epsilon(text, norm, threat) for text in texts)
     if not grid:
-        raise BadEpsilon("no epsilon given; write for instance --eps 1/255,2/255,4/255,8/255")
+        example = "2%,5%,10%" if threat == "patch" else "1/255,2/255,4/255,8/255"
+        raise BadEpsilon(f"no epsilon given; write for instance --eps {example}")
     for first, second in pairwise(grid):
         if first.value == second.value:
             raise BadEpsilon(f"epsilon {second.label!r} stands twice in the list; name each once")
@@ -93,7 +102,16 @@ def parse_severities(given: Sequence[object]) -> tuple[Epsilon, ...]:
 
 def parse_levels(given: Sequence[str | float], norm: Norm, threat: Threat) -> tuple[Epsilon, ...]:
     """The grid of a suite: epsilons, of corruptions severities; raises as `parse_grid` and `parse_severities`."""
-    return parse_severities(given) if threat == "corruption" else parse_grid(given, norm)
+    return parse_severities(given) if threat == "corruption" else parse_grid(given, norm, threat)
+
+
+def _share(given: str) -> Epsilon:
+    """``"5%"`` or ``"5 %"``: the share of the image that a patch covers."""
+    match = _PERCENT.match(given)
+    percent = float(match[1]) if match else math.nan
+    if not 0 <= percent <= 100:
+        raise BadEpsilon(f"covered share {given!r} is not a percentage up to 100; write for instance 5%")
+    return Epsilon(percent / 100, f"{percent:.15g}%")
 
 
 def _labeled(value: float, norm: Norm) -> tuple[float, str]:
@@ -131,8 +149,13 @@ def check_threat(threat: str) -> Threat:
     return threat  # type: ignore[return-value]  # narrowed by the test above
 
 
-def distance(images: Tensor, clean: Tensor, norm: Norm) -> Tensor:
-    """Distances between rows, float64 [n], computed in float64; NaN where a row holds NaN."""
+def distance(images: Tensor, clean: Tensor, norm: Norm, masks: Masks | None = None) -> Tensor:
+    """Distances between rows, float64 [n], computed in float64; NaN where a row holds NaN.
+
+    With `masks`, which are those of the rows, it is the share of the image that a patch must cover.
+    """
+    if masks is not None:
+        return masks.distance(images, clean)
     delta = (images.detach().double() - clean.detach().double()).flatten(1)
     if norm == "linf":
         return delta.abs().amax(1)

@@ -150,13 +150,17 @@ _COLUMNS: dict[str, dict[str, str]] = {
         "source": "source",
     },
     "defenses": {"what it is": "description"},
-    "suites": {"version": "version", "norm": "norm", "epsilons": "epsilons", "attacks": "attack"},
+    "suites": {"version": "version", "threat": "threat", "norm": "norm", "epsilons": "epsilons", "attacks": "attack"},
     "datasets": {"what it is": "description"},
 }
 
 
+_UNWRITTEN = {"threat": "ball"}
+"""What a suite file means that leaves a key out."""
+
+
 def _show(details: dict[str, Any], path: str) -> str:
-    value: Any = details
+    value: Any = _UNWRITTEN | details if details else details
     for part in path.split("."):
         value = value.get(part) if isinstance(value, dict) else None
     if value is None:

@@ -68,7 +68,7 @@ def _print_attacks(console: Console, run: Run) -> None:
     summary = run.summary
     grid = summary["grid"]
     table = Table(
-        "attack", "tool", *(f"{summary['norm']} {label}" for label in grid),
+        "attack", "tool", *(f"{run.info.suite.ruler} {label}" for label in grid),
         title=f"robust accuracy, % [95 % interval over images], suite {summary['suite']}, {mode_words(summary)}",
         title_justify="left",
     )  # fmt: skip

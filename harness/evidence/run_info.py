@@ -90,6 +90,11 @@ class AttackInfo(Struct, frozen=True, kw_only=True):
         return self.kind == "targeted" or "target" in self.params
 
     @property
+    def universal(self) -> bool:
+        """Whether one perturbation is made for all samples of a unit: fewer samples are then another attack."""
+        return bool(self.params.get("universal"))
+
+    @property
     def separate(self) -> bool:
         """Whether every component is run on all samples; a plugin may say so in its resolved parameters, too."""
         told = [self.params, *self.resolved.values()]
@@ -126,6 +131,11 @@ class SuiteInfo(Struct, frozen=True, kw_only=True):
     def threat(self) -> Threat:
         """What may happen to an image."""
         return self.other_threat or "ball"
+
+    @property
+    def ruler(self) -> str:
+        """What distances are measured by, and tables say: the norm of the ball, or what else threatens."""
+        return self.norm if self.threat == "ball" else self.threat
 
     @property
     def grid(self) -> tuple[Epsilon, ...]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from harness.base.files import key_of
-from harness.evidence.run_info import SuiteInfo, as_json
+from harness.evidence.run_info import AttackInfo, SuiteInfo, as_json
+from harness.inputs.suite import Suite
 from harness.inputs.suite_names import content_of, taken_for, versions_of
 
 _PARTS = (
@@ -50,6 +53,19 @@ def difference(suite: SuiteInfo) -> str | None:
     versions = versions_of(known)
     if suite.version not in versions:
         return f"this harness has no such version of suite {known!r}"
-    if versions[suite.version] != content_of(suite.norm, suite.chunk, suite.attacks, suite.threat):
+    filed = versions[suite.version]
+    content = content_of(filed.norm, filed.chunk, filed.attacks, filed.threat)
+    if content != content_of(suite.norm, suite.chunk, _as_filed(suite, filed), suite.threat):
         return "its attacks are not those of the built-in suite of that name"
     return None
+
+
+def _as_filed(suite: SuiteInfo, filed: Suite) -> list[AttackInfo]:
+    """The run's attacks, each with the share of the slice from which its n came; n is told beside the suite's name."""
+    shares = {spec.id: spec.n for spec in filed.attacks if isinstance(spec.n, float)}
+    return [
+        msgspec.structs.replace(attack, n=shares[attack.id])
+        if attack.n is not None and attack.id in shares and attack.id not in (suite.edited or ())
+        else attack
+        for attack in suite.attacks
+    ]

@@ -74,7 +74,7 @@ class Suite:
         return f"{self.name}@{self.version}"
 
     def with_grid(self, epsilons: Sequence[str | float]) -> Suite:
-        """The same attacks on another grid of epsilons, or of severities."""
+        """The same attacks on another grid of epsilons, of covered shares or of severities."""
         return replace(self, grid=parse_levels(epsilons, self.norm, self.threat))
 
     def with_mode(self, mode: str) -> Suite:
@@ -124,6 +124,10 @@ class Suite:
             attack = registry.load(name)(spec, self.norm)
             if not isinstance(attack, Attack):
                 raise TypeError(f"gave {type(attack).__name__}, which lacks a part of the Attack contract")
+            if self.threat not in (known := getattr(attack, "threats", ("ball",))):
+                raise BadSuite(
+                    f"attack {spec.id!r}: {name} knows threat {', '.join(known)}, and the suite's is {self.threat!r}"
+                )
             for epsilon in self.grid:
                 attack.parameters(epsilon.value)
             with suppress(MissingPackage):
@@ -230,6 +234,8 @@ class _Reader:
             grid = parse_levels(raw["epsilons"], norm, threat)
         except HarnessError as error:
             raise self.fail(str(error), "epsilons") from None
+        if threat == "patch" and norm != "linf":
+            raise self.fail(f"threat 'patch' has norm 'linf', not {norm!r}: under a patch pixels change freely", "norm")
         mode = raw.get("mode", "observed")
         if mode not in MODES:
             raise self.fail(f"mode must be one of {', '.join(MODES)}, not {mode!r}", "mode")

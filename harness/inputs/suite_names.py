@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.base.files import key_of
-from harness.inputs.suite import read_suite
+from harness.inputs.suite import Suite, read_suite
 
 BUILT_IN = Path(__file__).resolve().parents[1] / "suites"
 
@@ -70,15 +70,12 @@ def taken_for(name: str) -> str | None:
     return next((known for known in sorted(names) if alike.fullmatch(known.replace("-", ""))), None)
 
 
-def versions_of(name: str) -> dict[int, str]:
-    """`content_of` the versions of a built-in suite that are shipped, by number; empty if there is no such suite."""
-    return {version: content for (known, version), content in _built_in().items() if known == name}
+def versions_of(name: str) -> dict[int, Suite]:
+    """The versions of a built-in suite that are shipped, by number; empty if there is no such suite."""
+    return {version: suite for (known, version), suite in _built_in().items() if known == name}
 
 
 @cache
-def _built_in() -> dict[tuple[str, int], str]:
+def _built_in() -> dict[tuple[str, int], Suite]:
     suites = [read_suite(path) for path in sorted(BUILT_IN.glob("*.toml"))]
-    return {
-        (suite.name, suite.version): content_of(suite.norm, suite.chunk, suite.attacks, suite.threat)
-        for suite in suites
-    }
+    return {(suite.name, suite.version): suite for suite in suites}

@@ -69,7 +69,7 @@ class UnitCache:
             "hardware": info.device.name,
             "versions": info.versions,
             "witnesses": self._witnesses,
-        }
+        } | ({} if info.suite.threat == "ball" else {"threat": info.suite.threat})
         if info.randomness is not None:
             self._same["randomness"] = as_json(info.randomness)
         self._attacks = {attack.id: attack for attack in info.suite.attacks}

@@ -138,8 +138,8 @@ def evaluate(
         now = time.monotonic()  # the look at the end takes as long again
         deadline = Deadline(None if options.budget is None else options.budget - (now - begun) - (now - looking))
         setting = Setting(
-            reference=reference, norm=suite.norm, mode=suite.mode, seed=options.seed, batch_size=plan.batch_size,
-            unit_timeout=options.unit_timeout, deadline=deadline, copy=copy, draws=draws,
+            reference=reference, norm=suite.norm, threat=suite.threat, mode=suite.mode, seed=options.seed,
+            batch_size=plan.batch_size, unit_timeout=options.unit_timeout, deadline=deadline, copy=copy, draws=draws,
             guard=Guard(reference.module, *([copy] if copy is not None else [])),
         )  # fmt: skip
         info = session.described

@@ -8,6 +8,7 @@ import msgspec
 import torch
 
 from harness.attack import BaseAttack
+from harness.base.masks import side_of
 from harness.errors import BadSuite, TornFile
 from harness.evidence.findings import found
 from harness.evidence.run_info import Preflight, RunInfo
@@ -38,9 +39,20 @@ def refuse_unfit(suite: Suite, attacks: Sequence[Attack], data: Dataset) -> None
         BadSuite: says why the first one cannot.
     """
     shape = tuple(data.take([0])[0].shape)
+    if suite.threat == "patch":
+        _check_shares(suite, shape)
     reasons = [attack.refusal(shape) if isinstance(attack, BaseAttack) else None for attack in attacks]
     if all(reasons):
         raise BadSuite(f"suite {suite.name!r}: attack {suite.attacks[0].id!r}: {reasons[0]}")
+
+
+def _check_shares(suite: Suite, shape: tuple[int, ...]) -> None:
+    height, width = shape[-2:]
+    for share in suite.grid:
+        side = side_of(share.value, shape)
+        if share.value and not 1 <= side <= min(height, width):
+            why = "a pixel is more" if side < 1 else "no square in it covers so much"
+            raise BadSuite(f"suite {suite.name!r}: {share} of an image of {width}x{height} is no patch: {why}")
 
 
 def check_model(
@@ -56,7 +68,7 @@ def check_model(
         report = examine_model(model, data, device, options.batch_size, draws)
         suite = session.described.suite
         told = ((attack.id, attack.kind, attack.resolved) for attack in suite.attacks)
-        report.findings.extend(units(told, suite.norm, suite.grid))
+        report.findings.extend(units(told, suite.norm, suite.grid, suite.threat))
     else:
         report = earlier
     refuse(report, model.name, options.force)

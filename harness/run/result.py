@@ -167,7 +167,9 @@ class Result:
             share = last["robust_accuracy"]
             worst = "unknown" if share is None else f"{percent(share)} %"
             worst += " est." if last.get("status") == "estimated" else ""
-            words.append(f"{self._union} at {self._axis.partition(' epsilon')[0]} {last['epsilon_label']}={worst}")
+            words.append(
+                f"{self._union} at {'severity' if self._corrupts else self.run.info.suite.ruler} {last['epsilon_label']}={worst}"
+            )
         return f"Result({', '.join(words)})"
 
     def __str__(self) -> str:
@@ -188,7 +190,7 @@ class Result:
 
     @property
     def _axis(self) -> str:
-        return "severity" if self._corrupts else f"{self.summary['norm']} epsilon"
+        return "severity" if self._corrupts else _axis(self.run.info.suite.ruler)
 
     def _together(self) -> list[dict[str, Any]]:
         """The worst case up the grid, or under corruptions the mean, in the same form."""
@@ -208,7 +210,7 @@ class Result:
     def _title(self) -> str:
         summary = self.summary
         words = f"{summary['model']} under {summary['suite']} on {data_words(summary)}"
-        threat = "corruptions" if self._corrupts else f"{summary['norm']}, {mode_words(summary)}"
+        threat = "corruptions" if self._corrupts else f"{self.run.info.suite.ruler}, {mode_words(summary)}"
         return f"{words}, {threat}: grade {summary['grade'] or '–'}"
 
     def _notes(self) -> list[str]:
@@ -259,6 +261,10 @@ class Result:
 
 def _text(cell: dict[str, Any]) -> str:
     return percent(cell["robust_accuracy"], cell["ci95"]) if cell["status"] == "ok" else str(cell["status"])
+
+
+def _axis(ruler: str) -> str:
+    return "covered share of the image" if ruler == "patch" else f"{ruler} epsilon"
 
 
 def _share(row: dict[str, Any], name: str) -> dict[str, Any]:

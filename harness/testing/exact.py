@@ -21,8 +21,12 @@ from harness.types import Norm
 Floats = NDArray[np.float64]
 
 
-def linear_worst(model: nn.Linear, images: Tensor, labels: Tensor, epsilon: float, norm: Norm) -> Floats:
+def linear_worst(
+    model: nn.Linear, images: Tensor, labels: Tensor, epsilon: float, norm: Norm, mask: Tensor | None = None
+) -> Floats:
     """Worst margins [n] of a linear classifier on `images` [n,C,H,W] with `labels` [n].
+
+    Of a patch `mask` says which pixels, bool [n,1,H,W], may move by `epsilon`, which is then 1, in linf.
 
     Raises:
         UsageError: in l2 a ball reaches out of the box, where there is no closed form.
@@ -33,7 +37,8 @@ def linear_worst(model: nn.Linear, images: Tensor, labels: Tensor, epsilon: floa
     here = np.einsum("nkd,nd->nk", slopes, pixels) + bias[None] - bias[truth][:, None]
     if norm == "linf":
         up, down = np.minimum(epsilon, 1 - pixels)[:, None], np.minimum(epsilon, pixels)[:, None]
-        gain = np.where(slopes > 0, slopes * up, -slopes * down).sum(2)
+        free = 1.0 if mask is None else _array(mask.expand(images.shape).flatten(1))[:, None]
+        gain = (np.where(slopes > 0, slopes * up, -slopes * down) * free).sum(2)
     elif norm == "l2":
         if min(pixels.min(), 1 - pixels.max()) < epsilon:
             raise UsageError(f"a ball of {epsilon} reaches out of the box; use images further inside or a smaller one")

@@ -36,5 +36,5 @@ def check_suite(suite: str | Path) -> None:
                 faults.expect(False, "attacks", f"{spec.id}: {error}, and name it in your package's dependencies")
             resolved = {epsilon.label: attack.parameters(epsilon.value) for epsilon in found.grid}
             facts.append((spec.id, attack.kind, resolved))
-        for finding in units(facts, found.norm, found.grid):
+        for finding in units(facts, found.norm, found.grid, found.threat):
             faults.expect(False, finding.check, finding.message)

@@ -114,8 +114,7 @@ def newest(records: Sequence[Record]) -> list[Record]:
     for record in sorted(records, key=age):
         info = record.info
         name = info.suite.label.partition("@")[0]
-        threat = info.suite.threat, info.suite.norm
-        latest[info.model.name, info.seed, name, info.data.name, *threat] = record
+        latest[info.model.name, info.seed, name, info.data.name, info.suite.ruler] = record
     return list(latest.values())
 
 
@@ -183,6 +182,8 @@ class _Subject:
         """The cell that a floor is about, if the run's suite has it."""
         if floor.attack == CLEAN:
             return self.record.scores[CLEAN_PLACE]
+        if floor.covered != (self.record.info.suite.threat == "patch"):
+            return None
         scores = (score for score in self.record.scores.values() if _named(self.record, score) == floor.attack)
         return next((s for s in scores if math.isclose(s.epsilon, floor.epsilon, rel_tol=1e-9)), None)
 

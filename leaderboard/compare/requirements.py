@@ -30,6 +30,8 @@ class Floor:
     attack: str
     epsilon: float
     share: float
+    covered: bool = False
+    """Whether epsilon is a share of the image that a patch covers."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ def parse(text: str) -> Requirement:
         return Floor(text.strip(), CLEAN, 0.0, share)
     try:
         # Norms differ by run; l2 takes every number, and one that was never measured is refused later.
-        epsilon = parse_epsilon(match["epsilon"], "l2").value
+        covered = match["epsilon"].endswith("%")
+        epsilon = parse_epsilon(match["epsilon"], "l2", "patch" if covered else "ball")
     except BadEpsilon as error:
         raise BadEpsilon(f"requirement {text!r}: {error}") from None
-    return Floor(text.strip(), match["attack"], epsilon, share)
+    return Floor(text.strip(), match["attack"], epsilon.value, share, covered)

@@ -86,7 +86,7 @@ def pictures(record: Record, count: int, subjects: Subjects) -> tuple[Picture, .
     epsilons = {epsilon.value: epsilon.label for epsilon in record.info.suite.grid}
     found = []
     for place, row in enumerate(rows):
-        gain = _gain(broken[place] - clean[place], row["epsilon"], record.info.suite.norm)
+        gain = _gain(broken[place] - clean[place], row["epsilon"], record.info.suite.ruler)
         amplified = (0.5 + gain * (broken[place] - clean[place])).clamp(0, 1)
         found.append(
             Picture(
@@ -152,9 +152,9 @@ def _answers(
     return answers[0], answers[1]
 
 
-def _gain(delta: Tensor, epsilon: float, norm: str) -> float:
+def _gain(delta: Tensor, epsilon: float, ruler: str) -> float:
     """Magnification that makes the largest allowed (linf) or largest present change a full half of the range."""
-    reach = epsilon if norm == "linf" else float(delta.abs().max())
+    reach = epsilon if ruler == "linf" else float(delta.abs().max())
     return 0.5 / reach if reach > 0 else 1.0
 
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from harness.base.modes import MODES
 from harness.evidence.given import Given
-from harness.evidence.run_info import AttackInfo, RunInfo
+from harness.evidence.run_info import AttackInfo, RunInfo, SuiteInfo
 from harness.inputs.registry import Registry
+from leaderboard import wording
 from leaderboard.details import Answer
 from leaderboard.rows import WORST
 from leaderboard.runs.record import CLEAN_PLACE, Record
@@ -68,6 +69,12 @@ def _registered(info: RunInfo) -> Given:
     return Given(model=known("models", info.model.name), suite=known("suites", info.suite.name), data=data)
 
 
+def _region(suite: SuiteInfo) -> str:
+    if suite.threat == "patch":
+        return wording.threat_text(suite.threat, suite.labels)
+    return f"{suite.norm} ball of epsilon {', '.join(suite.labels)} in pixels of [0, 1]"
+
+
 def checklist(record: Record) -> tuple[Answer, ...]:
     """The list's points in its order, shortened; those that a measurement cannot answer say so."""
     info = record.info
@@ -79,8 +86,7 @@ def checklist(record: Record) -> tuple[Answer, ...]:
         Answer(
             "State a precise threat model",
             "yes",
-            f"{_goal(attacks)}, {_access(attacks)}, {suite.norm} ball of epsilon {', '.join(suite.labels)}"
-            " in pixels of [0, 1]",
+            f"{_goal(attacks)}, {_access(attacks)}, {_region(suite)}",
         ),
         Answer(
             "Perform adaptive attacks",

@@ -77,7 +77,7 @@ def _belong(cheap: Record, dear: Record) -> bool:
 
 def _shared(info: RunInfo) -> tuple[object, ...]:
     """What of two runs must be the same that they can be joined."""
-    return info.data.name, info.suite.norm, info.mode, info.randomness
+    return info.data.name, info.suite.ruler, info.mode, info.randomness
 
 
 def _plain(record: Record) -> bool:

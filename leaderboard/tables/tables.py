@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness.evidence.run_info import RunInfo, SuiteInfo
+from harness.evidence.run_info import RunInfo
 from harness.evidence.suite_label import definition, shown_label
 from leaderboard.rows import WORST, Note, Other, Ranking, Row, Table
 from leaderboard.runs.joined import has_autoattack
@@ -26,12 +26,7 @@ def table_key(info: RunInfo) -> TableKey:
     """What two runs must share to stand in one table; the samples by their hash, whatever the data are called."""
     suite, data = info.suite, info.data
     grid = tuple(suite.labels)
-    return data.slice, _threat(suite), data.n, suite.label, definition(suite), info.mode, grid
-
-
-def _threat(suite: SuiteInfo) -> str:
-    """What may happen to an image; of balls their norm."""
-    return suite.norm if suite.threat == "ball" else suite.threat
+    return data.slice, suite.ruler, data.n, suite.label, definition(suite), info.mode, grid
 
 
 def subjects(records: Iterable[Record]) -> dict[str, str]:
@@ -160,7 +155,7 @@ def _table(group: Sequence[Record], claims: bool) -> Table:
     rows.sort(key=lambda pair: _order(pair[0], ranking))
     by_key = {row_key(record.info, known): label for record, label in zip(chosen, labels, strict=True)}
     return Table(
-        norm=suite.norm,
+        norm=suite.ruler,
         threat=suite.threat,
         data=_data_of(group),
         slice=info.data.slice,

@@ -37,6 +37,18 @@ def test_built_in_suites(name):
         assert ("autoattack" in label) == (method == "autoattack.standard")  # nothing else bears the name
 
 
+@pytest.mark.parametrize(("name", "grid"), [("l2", [0.25, 0.5, 1.0]), ("l1", [4.0, 8.0, 12.0])])
+def test_suites_of_the_other_norms(name, grid):
+    suite = read_suite(files("harness").joinpath("suites", f"{name}.toml"))
+    assert (suite.norm, suite.threat, [epsilon.value for epsilon in suite.grid]) == (name, "ball", grid)
+    *cheap, dear = suite.attacks
+    assert [spec.n for spec in cheap] == [None] * len(cheap)
+    assert (dear.id, dear.method, dear.n) == ("autoattack", "standard", 0.1)  # the worst case is an estimate
+    assert suite.counts(1290)[-1] == 192  # a tenth, in whole chunks of 64
+    *_, apgd, autoattack = suite.resolve()
+    assert apgd.budget.larger_radii == autoattack.budget.larger_radii == (name == "l1")  # as in the paper on l1
+
+
 def test_crosstool_pairs_have_the_same_parameters():
     suite = read_suite(files("harness").joinpath("suites", "crosstool.toml"))
     assert suite.mode == "faithful"

@@ -65,6 +65,7 @@ USUAL: Mapping[str, Any] = {
     "max_eval": 10000,
     "max_halving": 5,
     "neighbors": 2,
+    "optimizer": "pgd",
     "overshoot": 0.02,
     "p_init": 0.8,
     "project_factor": 0.8,
@@ -84,6 +85,7 @@ USUAL: Mapping[str, Any] = {
     "steps": 20,
     "target_classes": 3,
     "trials": 25,
+    "universal": False,
     "version": "standard",
 }
 """A value for every canonical parameter; `SPECIAL` where a method needs another."""
@@ -95,6 +97,8 @@ SPECIAL: Mapping[str, Mapping[str, Any]] = {
     "art.cw": {"steps": 10, "binary_search_steps": 6},
     "art.cw-linf": {"steps": 50},
     "art.fgsm": {"random_start": False},
+    "art.adversarial-patch": {"learning_rate": 0.1},
+    "art.masked-pgd": {"step_size": 0.25},
     "art.square": {"steps": 3000},
     "autoattack.square": {"queries": 800},
     "torchattacks.apgd": {"steps": 50},
@@ -120,10 +124,10 @@ CASCADES = (
 
 
 def cases(wanted: Callable[[type[BaseAttack]], bool]) -> list[Any]:
-    """Test cases (name, norm): each attack that is `wanted` in each of its norms, marked with its tool."""
+    """Test cases (name, norm): each attack in a ball that is `wanted`, in each of its norms, marked with its tool."""
     found = []
     for name, kind in METHODS.items():
-        if name in CASCADES or not wanted(kind):
+        if name in CASCADES or "ball" not in kind.threats or not wanted(kind):
             continue
         tool = name.partition(".")[0]
         missing = find_spec(DISTRIBUTIONS[tool]) is None

@@ -128,4 +128,4 @@ class Attempt:
 
     def _breaches(self, back: Tensor | None) -> tuple[Tensor, list[str]] | None:
         board = self.board
-        return breaches(back, board.clean, board.norm, board.epsilon, self._calls.attack.kind)
+        return breaches(back, board.clean, board.norm, board.epsilon, self._calls.attack.kind, board.masks)

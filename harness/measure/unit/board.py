@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from harness.base.masks import Masks
 from harness.base.threat import distance, inside_ball, inside_box
 from harness.inputs.draws import Draws
 from harness.inputs.reference import ReferenceModel, marginal, margins, target_margins
@@ -73,6 +74,7 @@ class WitnessBoard:
         usual: The model's `harness.inputs.reference.usual_range`; what `safe` is judged by.
         draws: How a randomized model is asked; None for one forward.
         samples: Ids of the samples, [n]; its draws hang on them.
+        masks: Where a patch may lie in each row; None for a ball. `epsilon` is then the share that it covers.
     """
 
     def __init__(
@@ -87,9 +89,10 @@ class WitnessBoard:
         usual: float = 0.0,
         draws: Draws | None = None,
         samples: Sequence[int] = (),
+        masks: Masks | None = None,
     ) -> None:
         self.reference, self.clean, self.labels, self.targets = reference, images, labels, targets
-        self.usual, self.draws, self.samples = usual, draws, samples
+        self.usual, self.draws, self.samples, self.masks = usual, draws, samples, masks
         self.norm, self.epsilon, self.nearest_wins = norm, epsilon, kind in ("minimum", "decision")
         n, device = len(images), images.device
         self.found = torch.zeros(n, dtype=torch.bool, device=device)
@@ -133,9 +136,14 @@ class WitnessBoard:
         """Which predictions [m], made for `rows` [m], are what the attack wants."""
         return predictions != self.labels[rows] if self.targets is None else predictions == self.targets[rows]
 
+    def reach(self, images: Tensor, rows: Tensor) -> Tensor:
+        """How far `images` [m,C,H,W] are from the clean ones of `rows` [m], float64 [m]."""
+        masks = None if self.masks is None else self.masks[rows]
+        return distance(images, self.clean[rows], self.norm, masks)
+
     def offer(self, images: Tensor, rows: Tensor, source: int, query: int, restart: int) -> None:
         """Judge candidates: `images` [m,C,H,W] for `rows` [m] (a row may come more than once)."""
-        reach = distance(images, self.clean[rows], self.norm)
+        reach = self.reach(images, rows)
         useful = inside_ball(reach, self.epsilon, self.norm) & inside_box(images)
         useful &= reach < self.distance[rows] if self.nearest_wins else ~self.safe[rows]
         pick = useful.nonzero().squeeze(1)

@@ -13,6 +13,7 @@ from types import FrameType
 import torch
 from torch import Tensor, nn
 
+from harness.base.masks import Masks
 from harness.base.threat import distance, inside_ball
 from harness.errors import PluginError
 from harness.types import Kind, Norm
@@ -127,7 +128,7 @@ class Guard:
 
 
 def breaches(
-    images: Tensor | None, clean: Tensor, norm: Norm, epsilon: float, kind: Kind
+    images: Tensor | None, clean: Tensor, norm: Norm, epsilon: float, kind: Kind, masks: Masks | None = None
 ) -> tuple[Tensor, list[str]] | None:
     """Rows that an attack returned against its contract, bool [n], with what is wrong in words; None if all is well.
 
@@ -137,6 +138,7 @@ def breaches(
         norm: Norm of the ball.
         epsilon: Radius of the ball; attacks of kind ``minimum`` and ``decision`` may leave it.
         kind: Kind of the attack.
+        masks: Where a patch may lie in each row; None for a ball.
 
     Raises:
         PluginError: it is no tensor of the images' shape.
@@ -150,13 +152,14 @@ def breaches(
     bad = ~torch.isfinite(images).flatten(1).all(1)
     words = [f"returned NaN or infinity for {int(bad.sum())} of {len(bad)} images"] if bool(bad.any()) else []
     if kind in ("budget", "targeted"):
-        reach = distance(images.float().clamp(0, 1), clean, norm)
+        reach = distance(images.float().clamp(0, 1), clean, norm, masks)
         outside = ~bad & ~inside_ball(reach, epsilon, norm)
         if bool(outside.any()):
             farthest = float(reach[outside].max())
+            where, what, limit = ("ball", f"{norm} distance", "epsilon") if masks is None else ("mask", "share", "of")
             words.append(
-                f"left the ball for {int(outside.sum())} of {len(bad)} images ({norm} distance up to {farthest:.3g},"
-                f" epsilon {epsilon:.3g})"
+                f"left the {where} for {int(outside.sum())} of {len(bad)} images ({what} up to {farthest:.3g},"
+                f" {limit} {epsilon:.3g})"
             )
             bad = bad | outside
     return (bad, words) if words else None

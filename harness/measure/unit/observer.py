@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from harness.base.deadline import Deadline
 from harness.base.memory import is_out_of_memory, release
-from harness.base.threat import distance, radius
+from harness.base.threat import radius
 from harness.measure.unit.board import QUERY, RETURNED, WitnessBoard
 
 Watch = Literal["freeze", "judge", "count"]
@@ -162,7 +162,7 @@ class ObservedModel(nn.Module):
         known = self._matched.get(len(images))
         if known is not None and self._holds(images, known, reach):
             return known
-        near = self._distances(images, clean) <= reach
+        near = self._distances(images) <= reach
         rows = near.int().argmax(1)
         if not (bool((near.sum(1) == 1).all()) and bool((rows[1:] > rows[:-1]).all())):
             return None
@@ -172,13 +172,23 @@ class ObservedModel(nn.Module):
     def _holds(self, images: Tensor, rows: Tensor, reach: float) -> bool:
         """Whether the last match of this length is still the only one; much cheaper than matching again."""
         if self._alone is None:  # samples whose balls meet no other ball
-            apart = self._distances(self.board.clean, self.board.clean) > 2 * reach
-            self._alone = (apart | torch.eye(len(apart), dtype=torch.bool, device=apart.device)).all(1)
-        inside = distance(images, self.board.clean[rows], self.board.norm) <= reach
+            self._alone = self._apart(2 * reach)
+        inside = self.board.reach(images, rows) <= reach
         return bool((inside & self._alone[rows]).all())
 
-    def _distances(self, images: Tensor, others: Tensor) -> Tensor:
-        """Distances [m,n] between all rows of two sets of images."""
+    def _apart(self, reach: float) -> Tensor:
+        """Samples that are farther than `reach` from all others, bool [n]; of patches, which know no sum, none."""
+        if self.board.masks is not None:
+            return torch.zeros(len(self._all), dtype=torch.bool, device=self._all.device)
+        apart = self._distances(self.board.clean) > reach
+        return (apart | torch.eye(len(apart), dtype=torch.bool, device=apart.device)).all(1)
+
+    def _distances(self, images: Tensor) -> Tensor:
+        """Distances [m,n] from images to all samples."""
+        others = self.board.clean
+        if self.board.masks is not None:
+            own = (self.board.reach(images, row.expand(len(images))) for row in self._all)
+            return torch.stack(list(own), dim=1)
         p = {"linf": torch.inf, "l2": 2.0, "l1": 1.0}[self.board.norm]
         flat = images.detach().flatten(1), others.flatten(1)
         return torch.cdist(*flat, p=p, compute_mode="donot_use_mm_for_euclid_dist")
@@ -289,7 +299,7 @@ def offer_returned(board: WitnessBoard, images: Tensor | None, restart: int) -> 
     if images is None or images.shape != board.clean.shape:
         return
     images = images.detach().to(board.clean.device, torch.float32).clamp(0, 1)
-    closer = distance(images, board.clean, board.norm) < board.distance
+    closer = board.reach(images, torch.arange(len(images), device=images.device)) < board.distance
     rows = (closer if board.nearest_wins else ~board.safe).nonzero().squeeze(1)
     if len(rows):
         board.offer(images[rows], rows, RETURNED, -1, restart)

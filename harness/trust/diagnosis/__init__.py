@@ -45,7 +45,7 @@ def _findings(info: RunInfo, series: list[Series], facts: pa.Table) -> list[Find
         *claim(info, facts),
         *between_attacks.order(series),
         *between_attacks.black_box(series, randomized),
-        *within_attack.unbounded(series, info.suite.norm),
+        *within_attack.unbounded(series, info.suite.ruler),
         *within_attack.dead_gradients(series),
         *between_attacks.single_step(series),
         *([] if randomized else between_attacks.loss_gap(series)),

@@ -17,7 +17,7 @@ from harness.evidence.facts import BROKEN, CLEAN, IMPLIED
 from harness.evidence.run_info import AttackInfo
 from harness.measure.unit.shared import TRANSFER
 
-ITERATED = ("pgd", "apgd", "bim", "eotpgd", "upgd")
+ITERATED = ("pgd", "apgd", "bim", "eotpgd", "masked-pgd", "upgd")
 """Beginnings of methods that maximize a loss step by step; they must not be beaten by a single step."""
 PER_SAMPLE = (
     "sample_ids", "labels", "outcome", "source", "reason", "query", "restart", "forwards", "backwards", "dead",

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
+from harness.base.masks import Masks
 from harness.base.threat import distance, inside_ball, inside_box
 from harness.errors import BadRun, UsageError
 from harness.evidence import witnesses
@@ -75,7 +76,7 @@ def transfer(
 
 
 def _fits(info: RunInfo, other: RunInfo) -> bool:
-    same = info.data.slice == other.data.slice and info.suite.norm == other.suite.norm
+    same = info.data.slice == other.data.slice and info.suite.ruler == other.suite.ruler
     return bool(same and info.model.sha256 != other.model.sha256 and other.witnesses != "none")
 
 
@@ -130,7 +131,8 @@ def _offer(
                 raise ValueError("a witness belongs to no sample of this run")
             clean, labels = checked(part.data, ids)
             images = witnesses.decode(block["image"].to_pylist(), clean)
-            reach = distance(images, clean, info.suite.norm)
+            masks = Masks.over(ids, clean.shape) if info.suite.threat == "patch" else None
+            reach = distance(images, clean, info.suite.norm, masks)
             inside = inside_box(images)
             images[~inside] = 0.5  # what is no image is not shown to the model
             wrong = inside & judge.wrong(images, ids, labels)

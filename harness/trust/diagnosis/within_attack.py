@@ -126,13 +126,13 @@ def silent_success(series: Sequence[Series], mode: str) -> list[Finding]:
     return findings
 
 
-def unbounded(series: Sequence[Series], norm: str) -> list[Finding]:
+def unbounded(series: Sequence[Series], ruler: str) -> list[Finding]:
     """P9: at linf 0.5 all images can be made the same, so no model is right more often than its commonest label.
 
     Carlini et al. 2019 (arXiv:1902.06705) ask that unbounded attacks reach chance; an iterated one that does not has
     failed.
     """
-    if norm != "linf":
+    if ruler != "linf":
         return []
     findings = []
     for group in _by_name(whole(series)):

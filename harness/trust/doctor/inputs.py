@@ -10,7 +10,7 @@ from torch import Tensor
 
 from harness.base.threat import Epsilon
 from harness.evidence.findings import found
-from harness.types import Dataset, Finding, Kind, LoadedModel, Norm
+from harness.types import Dataset, Finding, Kind, LoadedModel, Norm, Threat
 
 AttackUnits = tuple[str, Kind, Mapping[str, Mapping[str, Any]]]
 
@@ -108,19 +108,25 @@ def more_classes(model: LoadedModel, data: Dataset, logits: Tensor) -> list[Find
     return [found("P15", "warn", message, outside, 0.0)]
 
 
-def units(attacks: Iterable[AttackUnits], norm: Norm, grid: Sequence[Epsilon]) -> list[Finding]:
+def units(
+    attacks: Iterable[AttackUnits], norm: Norm, grid: Sequence[Epsilon], threat: Threat = "ball"
+) -> list[Finding]:
     """P14: step sizes in the unit of the images, and long enough to reach the border of the ball.
 
     Args:
         attacks: Id, kind and, by epsilon label, the resolved parameters.
         norm: Norm of the ball.
         grid: The epsilons.
+        threat: Under a patch every pixel may move by 1, whatever share is covered.
     """
     findings = []
     for name, kind, resolved in attacks:
         if kind not in ("budget", "targeted"):
             continue  # the others have no ball to step through
-        given = [(epsilon.value, epsilon.label, resolved.get(epsilon.label, {})) for epsilon in grid]
+        given = [
+            (1.0 if threat == "patch" else epsilon.value, epsilon.label, resolved.get(epsilon.label, {}))
+            for epsilon in grid
+        ]
         steps = [one for one in given if one[0] > 0 and isinstance(one[2].get("step_size"), (int, float))]
         if steps:  # a step that scales is the same multiple everywhere, a constant one too long here or too short there
             small, large = min(steps, key=itemgetter(0)), max(steps, key=itemgetter(0))

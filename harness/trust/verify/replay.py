@@ -133,14 +133,17 @@ def _check_gradients(hidden: Sequence[str], drawn: int, problems: Contradictions
 def survivors(records: CountedRun, right: Mask) -> list[Survivor]:
     """All facts that say survived after an attack that can be repeated: not at epsilon 0, not of components.
 
+    An attack that makes one perturbation for all samples is another one on those that are drawn.
+
     Args:
         records: The run's facts.
         right: Which samples are classified correctly here, bool [n] by ascending id.
     """
     found = []
+    universal = {attack.id for attack in records.attacks if attack.universal}
     for place, rows in sorted(records.rows.items(), key=lambda item: (item[0][0], item[0][2])):
         attack, component, at = place
-        if attack != CLEAN and component is None and records.grid[at].value > 0:
+        if attack not in {CLEAN, *universal} and component is None and records.grid[at].value > 0:
             found += [Survivor(int(i), place) for i in np.flatnonzero(_attacked(rows) & right)]
     return found
 
@@ -177,6 +180,7 @@ def _attacks(
             mode=info.mode,
             chunk=suite.chunk,
             attacks=specs,
+            threat=suite.threat,
         ).resolve()
     except UnknownName as error:
         missing = [f"{a.tool}.{a.method}{gone(info, f'attack {a.id}')}" for a in told if not _is_here(a)]
@@ -257,6 +261,7 @@ class _Again:
         setting = Setting(
             reference=self.reference,
             norm=info.suite.norm,
+            threat=info.suite.threat,
             mode=info.mode,
             seed=seed,
             draws=recorded_draws(info.randomness, seed),

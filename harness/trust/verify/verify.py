@@ -244,7 +244,7 @@ class _Work:
             return
         here = [(a.id, a.tool, a.method, dict(a.params), a.chunk, a.after) for a in known.attacks]
         there = [(a.id, a.tool, a.method, a.params, a.chunk, a.after) for a in told.attacks]
-        if here != there or known.norm != told.norm or known.threat != told.threat:
+        if here != there or (known.norm, known.threat) != (told.norm, told.threat):
             text = f"the run's attacks are not those of suite {known.label} as it is installed here"
             self.notes.append(Finding("suite", "warn", text))
             return

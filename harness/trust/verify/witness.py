@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from harness.base.masks import Masks
 from harness.base.modes import MODES
 from harness.base.threat import distance, inside_ball, inside_box
 from harness.evidence import witnesses
@@ -147,8 +148,10 @@ def judge(
     refuse("witness", ~sized, "the image has another size")
     boxed = inside_box(images).numpy()
     refuse("box", ~boxed, "a pixel is outside [0,1]")
-    reach = distance(images, clean, norm)
-    refuse("ball", ~inside_ball(reach, epsilon.value, norm).numpy(), f"the image is outside the ball of {epsilon}")
+    patched = records.info.suite.threat == "patch"
+    reach = distance(images, clean, norm, Masks.over(ids, clean.shape) if patched else None)
+    region = "a pixel outside the mask changed, at" if patched else "the image is outside the ball of"
+    refuse("ball", ~inside_ball(reach, epsilon.value, norm).numpy(), f"{region} {epsilon}")
     near = np.isclose(reach.numpy(), told["distance"], rtol=EXACT, atol=EXACT)
     refuse("ball", ~near, "the recorded distance is not the image's")
 

@@ -54,6 +54,26 @@ class TestArt:
         back = ours.perturb(Slope(), Problem(images, labels, "linf", 0.01, 0, 3, 2))
         assert not torch.equal(back, images)
 
+    def patch_of(self, classifier, **changes):
+        fixed = {"rotation_max": 0.0, "scale_min": 1.0, "scale_max": 1.0, "patch_type": "square", "optimizer": "pgd"}
+        given = {**fixed, "patch_shape": (3, 8, 8), "targeted": False, "verbose": False, **changes}
+        return self.tool().AdversarialPatchPyTorch(classifier, **given)
+
+    def test_its_patch_follows_the_sum_of_all_gradients(self):
+        images, truth = np.full((1, 3, 8, 8), 0.3, np.float32), np.eye(3, dtype=np.float32)[[0]]
+        sums = []
+        for steps in (1, 3):  # too short to move, so that every step has the same gradient
+            tool = self.patch_of(classifier_of(Slope(), 3), max_iter=steps, learning_rate=1e-12)
+            tool.generate(x=images, y=truth)
+            sums.append(tool._patch.grad.numpy())
+        assert np.abs(sums[0]).max() > 0
+        np.testing.assert_allclose(sums[1], 3 * sums[0], rtol=1e-4)
+
+    def test_its_patch_of_three_pixels_does_not_lie_in_the_corner(self):
+        tool = self.patch_of(classifier_of(Slope(), 3), patch_shape=(3, 3, 3), patch_location=(0, 0))
+        covered = (tool.apply_patch(np.zeros((1, 3, 8, 8), np.float32), scale=3 / 8) != 0).any(1)[0]
+        assert np.flatnonzero(covered.any(1)).tolist() == [1, 2]
+
     def test_without_labels_it_attacks_the_prediction(self):
         """A misclassified image is then driven back to its true class."""
         images, _ = gray(0.49)

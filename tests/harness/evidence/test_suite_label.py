@@ -17,14 +17,14 @@ def told(built_in: str, /, **changes) -> SuiteInfo:
     attacks = tuple(
         AttackInfo(
             id=a.id, tool=a.tool, tool_version="1", method=a.method, kind="budget", iterative=True, components=(),
-            params=dict(a.params), resolved={}, caveats=(),
+            params=dict(a.params), resolved={}, caveats=(), n=count if a.n is not None else None, chunk=a.chunk,
         )
-        for a in suite.attacks
+        for a, count in zip(suite.attacks, suite.counts(2000), strict=True)
     )  # fmt: skip
     info = SuiteInfo(
         name=suite.name, version=suite.version, label=suite.label, norm=suite.norm,
         labels=tuple(e.label for e in suite.grid), epsilons=tuple(e.value for e in suite.grid), chunk=suite.chunk,
-        attacks=attacks,
+        attacks=attacks, other_threat=None if suite.threat == "ball" else suite.threat,
     )  # fmt: skip
     return msgspec.structs.replace(info, **changes)
 
@@ -44,6 +44,15 @@ def test_a_weak_suite_under_a_built_in_name_says_so() -> None:
     (finding,) = names(weak)
     assert (finding.check, finding.level) == ("P27", "error")
     assert "its attacks are not those of the built-in suite of that name" in finding.message
+
+
+def test_what_a_share_came_to_is_no_edit_and_an_n_that_was_given_is() -> None:
+    *cheap, dear = told("l2").attacks
+    assert dear.n == 256  # a tenth of 2,000, in chunks of 64
+    given = (*cheap, msgspec.structs.replace(dear, n=64))
+    assert shown_label(told("l2", attacks=given)) == "l2@1"  # a tenth of another slice
+    assert "not those of the built-in" in str(difference(told("l2", attacks=given, edited=(dear.id,))))
+    assert "not those of the built-in" in str(difference(told("l2", attacks=tuple(cheap))))
 
 
 @pytest.mark.parametrize(
