@@ -167,9 +167,8 @@ class Result:
             share = last["robust_accuracy"]
             worst = "unknown" if share is None else f"{percent(share)} %"
             worst += " est." if last.get("status") == "estimated" else ""
-            words.append(
-                f"{self._union} at {'severity' if self._corrupts else self.run.info.suite.ruler} {last['epsilon_label']}={worst}"
-            )
+            ruler = "severity" if self._corrupts else self.run.info.suite.ruler
+            words.append(f"{self._union} at {ruler} {last['epsilon_label']}={worst}")
         return f"Result({', '.join(words)})"
 
     def __str__(self) -> str:
