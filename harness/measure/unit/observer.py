@@ -92,7 +92,7 @@ class ObservedModel(nn.Module):
         rows = self._match(images)
         if rows is None:
             self.unmatched += len(images)
-            return self._compute(images)
+            return self._compute(images, _flat)
         if self.watch == "count":
             return self._counted(images, rows)
         live = self._live(rows)
@@ -124,10 +124,13 @@ class ObservedModel(nn.Module):
         logits = self._last[rows]  # advanced indexing: a fresh tensor, which tools may write into
         if not len(live):  # only samples already broken: keep the graph alive for tools that differentiate anyway
             return logits + images.sum() * 0 if images.requires_grad and torch.is_grad_enabled() else logits
-        # Which rows go through the network is all that `keep_rows` changes.
-        all_rows = self.keep_rows
-        computed = self._counted(images, rows)[live] if all_rows else self._counted(images[live], rows[live])
-        self._judge(images.detach()[live], rows[live], computed, query)
+        mine = live if rows is self._all else rows[live]
+        if self.keep_rows:  # which rows go through the network is all that it changes
+            asked, computed = images.detach()[live], self._counted(images, rows)[live]
+        else:
+            picked = images.index_select(0, live)  # whose backward is much cheaper than that of images[live]
+            asked, computed = picked.detach(), self._counted(picked, mine)
+        self._judge(asked, mine, computed, query)
         return logits.index_copy(0, live, computed)
 
     def _judge(self, images: Tensor, rows: Tensor, logits: Tensor, query: int) -> None:
@@ -184,42 +187,46 @@ class ObservedModel(nn.Module):
     def _counted(self, images: Tensor, rows: Tensor) -> Tensor:
         """Forward with the counts of forwards and, once a gradient comes back, backwards."""
         asks = images.requires_grad and torch.is_grad_enabled()
-        if asks:
-            images = images.view_as(images)  # of this query alone: tools ask about the same tensor again
-            images.register_hook(lambda gradient: self._count_dead(gradient, rows))
-        logits = self._compute(images)
+        logits = self._compute(images, lambda gradient: self._count_dead(gradient, rows))
         self.without_gradient |= asks and not logits.requires_grad
-        self.forwards.index_add_(0, rows, torch.ones_like(rows))
+        self._add(self.forwards, rows)
         if logits.requires_grad:
-            logits.register_hook(lambda _grad: self._count_backward(rows))
+            logits.register_hook(lambda _grad: self._add(self.backwards, rows))
         return logits
 
-    def _count_backward(self, rows: Tensor) -> None:
-        self.backwards.index_add_(0, rows, torch.ones_like(rows))
+    def _add(self, counts: Tensor, rows: Tensor, more: Tensor | int = 1) -> None:
+        """Add `more` ([m], or a number) to the counts of `rows` [m], of which one may come more than once."""
+        if rows is self._all:
+            counts += more
+        else:
+            counts.index_add_(0, rows, torch.ones_like(rows) * more)
 
-    def _count_dead(self, gradient: Tensor | None, rows: Tensor) -> None:
+    def _count_dead(self, gradient: Tensor | None, rows: Tensor) -> Tensor | None:
         if gradient is None:
             self.without_gradient = True
-            return
-        largest = torch.linalg.vector_norm(gradient.detach().flatten(1), torch.inf, dim=1)
-        alive = (largest > 0) & (largest < torch.inf)  # NaN is neither
-        self.useful += (alive & ~self.board.safe[rows]).sum()
-        self.dead_gradients.index_add_(0, rows, (~alive).to(torch.int64))
+            return None
+        flat = gradient.detach().flatten(1)
+        low, high = flat.amin(1), flat.amax(1)  # a tenth of the time of vector_norm; NaN is NaN in both
+        alive = ((low < 0) | (high > 0)) & (low > -torch.inf) & (high < torch.inf)
+        self.useful += (alive & ~self.board.safe[rows]).sum() if self.board.n_safe else alive.sum()
+        self._add(self.dead_gradients, rows, ~alive)
+        return _flat(gradient)
 
-    def _compute(self, images: Tensor) -> Tensor:
+    def _compute(self, images: Tensor, seen: Callable[[Tensor | None], Tensor | None]) -> Tensor:
         """The network in pieces of `batch_size` rows; out of memory, halves the pieces and goes on.
 
         After the first such event pieces are recomputed in the backward pass, so that activations of one piece at a
-        time are held; the arithmetic of a piece is the same.
+        time are held; the arithmetic of a piece is the same. The gradient that comes back goes through `seen`.
         """
-        images = images.to(torch.float32)
         if images.requires_grad and torch.is_grad_enabled():
-            images = images.view_as(images)
-            images.register_hook(_flat)
+            images = images.view_as(images)  # of this query alone: tools ask about the same tensor again
+            images.register_hook(seen)
+        images = images.to(torch.float32)
         while True:
             try:
-                pieces = [self._piece(piece) for piece in images.split(self.batch_size)]
-                return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+                if len(images) <= self.batch_size:
+                    return self._piece(images)
+                return torch.cat([self._piece(piece) for piece in images.split(self.batch_size)])
             except Exception as error:
                 if not is_out_of_memory(error) or not self.shrink(len(images)):
                     raise
@@ -267,8 +274,8 @@ def offer_returned(board: WitnessBoard, images: Tensor | None, restart: int) -> 
     if images is None or images.shape != board.clean.shape:
         return
     images = images.detach().to(board.clean.device, torch.float32).clamp(0, 1)
-    closer = distance(images, board.clean, board.norm) < board.distance
-    rows = (closer if board.nearest_wins else ~board.safe).nonzero().squeeze(1)
+    useful = distance(images, board.clean, board.norm) < board.distance if board.nearest_wins else ~board.safe
+    rows = useful.nonzero().squeeze(1)
     if len(rows):
         board.offer(images[rows], rows, RETURNED, -1, restart)
 

@@ -261,3 +261,37 @@ def test_memory_that_never_suffices_is_an_error():
         board = WitnessBoard(reference, data.images, data.labels, "linf", EPSILON)
         with pytest.raises(torch.OutOfMemoryError):
             ObservedModel(starving, board, batch_size=4)(data.images)
+
+
+class Handing(torch.autograd.Function):
+    """Logits whose gradient on the images is the one that is given."""
+
+    @staticmethod
+    def forward(ctx, images, gradient):
+        ctx.gradient = gradient
+        return images.new_tensor([[0.0, 1.0]]).repeat(len(images), 1)
+
+    @staticmethod
+    def backward(ctx, _):
+        return ctx.gradient, None
+
+
+DEAD = [0.0, -0.0, float("nan"), float("inf"), -float("inf")]
+
+
+@pytest.mark.parametrize("value", [*DEAD, 1.0, -1.0, 1e-42, -1e-42, 3e38])
+def test_a_gradient_is_dead_where_it_is_zero_everywhere_or_not_finite(linear, value):
+    _, data, reference = linear
+    gradient = torch.zeros_like(data.images)
+    gradient[1:, 0, 2, 3] = value
+    if value != 0:
+        gradient[1:, 1, 0, 0] = -1e-30  # one finite pixel does not make up for one that is not
+    board = WitnessBoard(reference, data.images, data.labels, "linf", EPSILON)
+    observer = ObservedModel(lambda images: Handing.apply(images, gradient), board, "judge")
+    images = data.images.clone().requires_grad_()
+    (got,) = torch.autograd.grad(observer(images).sum(), images)
+    torch.testing.assert_close(got, gradient, rtol=0, atol=0, equal_nan=True)
+    dead = any(value is other for other in DEAD)
+    assert observer.dead_gradients.tolist() == [1, *[int(dead)] * 19]
+    assert int(observer.useful) == (0 if dead else 19)
+    assert observer.backwards.tolist() == [1] * 20
