@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from harness.base.memory import is_out_of_memory, release
-from harness.base.threat import distance, radius
+from harness.base.threat import distance
 from harness.measure.unit.board import QUERY, RETURNED, WitnessBoard
+from harness.measure.unit.matching import Matcher
 
 Watch = Literal["freeze", "judge", "count"]
 """``freeze``: judge queries and drop broken rows. ``judge``: judge only. ``count``: only count (faithful mode)."""
@@ -73,10 +74,10 @@ class ObservedModel(nn.Module):
         """Whether a tool asked for a gradient, and the network's answer had none."""
         self._recompute = False
         self._last: Tensor | None = None
-        self._all = torch.arange(n, device=device)
-        self._matched: dict[int, Tensor] = {}
-        self._alone: Tensor | None = None
-        self._standing: tuple[int, Tensor] | None = None
+        self._matcher = Matcher(board.clean, board.norm, board.epsilon, board.nearest_wins)
+        self._all = self._matcher.all
+        self._standing: tuple[int, Tensor, Tensor | None] | None = None
+        """Of the last answer of `_live`: the number of safe rows, the query's rows, and the answer."""
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
@@ -89,7 +90,7 @@ class ObservedModel(nn.Module):
         if self.deadline is not None and time.time() > self.deadline:
             raise OutOfBudget
         query, self.queries = self.queries, self.queries + 1
-        rows = self._match(images)
+        rows = self._matcher.rows_of(images)
         if rows is None:
             self.unmatched += len(images)
             return self._compute(images, _flat)
@@ -111,12 +112,11 @@ class ObservedModel(nn.Module):
         """Positions of the query's rows that still need the network, or None if all do."""
         if self.watch != "freeze" or not self.board.n_safe or self._last is None:
             return None  # what a tool returned can be safe before anything was asked
-        if rows is not self._all:
-            done = self.board.safe[rows]
-            return None if not bool(done.any()) else (~done).nonzero().squeeze(1)
-        if self._standing is None or self._standing[0] != self.board.n_safe:  # rows only ever become safe
-            self._standing = self.board.n_safe, (~self.board.safe).nonzero().squeeze(1)
-        return self._standing[1]
+        known = self._standing
+        if known is None or known[0] != self.board.n_safe or known[1] is not rows:  # rows only ever become safe
+            live = (~self.board.safe[rows]).nonzero().squeeze(1)
+            known = self._standing = self.board.n_safe, rows, live if len(live) < len(rows) else None
+        return known[2]
 
     def _partial(self, images: Tensor, rows: Tensor, live: Tensor, query: int) -> Tensor:
         """Logits of a query of which only the `live` positions are computed."""
@@ -141,48 +141,10 @@ class ObservedModel(nn.Module):
     def _remember(self, rows: Tensor, logits: Tensor) -> None:
         if self._last is None:
             self._last = torch.zeros(len(self._all), logits.shape[1], dtype=logits.dtype, device=logits.device)
-        self._last[rows] = logits.detach()
-
-    def _match(self, images: Tensor) -> Tensor | None:
-        """The sample of each row of a query, int64 [m], or None where that is not certain.
-
-        A query of all rows keeps their order. A single sample owns every row. A shorter query is matched only if each
-        of its rows is inside the ball of exactly one sample, in ascending order (tools drop finished rows; they don't
-        shuffle).
-        """
-        clean = self.board.clean
-        if images.shape[1:] != clean.shape[1:]:
-            return None
-        if len(images) == len(clean):
-            return self._all
-        if len(clean) == 1:
-            return torch.zeros(len(images), dtype=torch.int64, device=clean.device)
-        if len(images) > len(clean) or self.board.nearest_wins:
-            return None
-        reach = radius(self.board.epsilon, self.board.norm)
-        known = self._matched.get(len(images))
-        if known is not None and self._holds(images, known, reach):
-            return known
-        near = self._distances(images, clean) <= reach
-        rows = near.int().argmax(1)
-        if not (bool((near.sum(1) == 1).all()) and bool((rows[1:] > rows[:-1]).all())):
-            return None
-        self._matched[len(images)] = rows
-        return rows
-
-    def _holds(self, images: Tensor, rows: Tensor, reach: float) -> bool:
-        """Whether the last match of this length is still the only one; much cheaper than matching again."""
-        if self._alone is None:  # samples whose balls meet no other ball
-            apart = self._distances(self.board.clean, self.board.clean) > 2 * reach
-            self._alone = (apart | torch.eye(len(apart), dtype=torch.bool, device=apart.device)).all(1)
-        inside = distance(images, self.board.clean[rows], self.board.norm) <= reach
-        return bool((inside & self._alone[rows]).all())
-
-    def _distances(self, images: Tensor, others: Tensor) -> Tensor:
-        """Distances [m,n] between all rows of two sets of images."""
-        p = {"linf": torch.inf, "l2": 2.0, "l1": 1.0}[self.board.norm]
-        flat = images.detach().flatten(1), others.flatten(1)
-        return torch.cdist(*flat, p=p, compute_mode="donot_use_mm_for_euclid_dist")
+        if rows is self._all:
+            self._last.copy_(logits.detach())
+        else:
+            self._last[rows] = logits.detach()
 
     def _counted(self, images: Tensor, rows: Tensor) -> Tensor:
         """Forward with the counts of forwards and, once a gradient comes back, backwards."""
@@ -194,12 +156,12 @@ class ObservedModel(nn.Module):
             logits.register_hook(lambda _grad: self._add(self.backwards, rows))
         return logits
 
-    def _add(self, counts: Tensor, rows: Tensor, more: Tensor | int = 1) -> None:
-        """Add `more` ([m], or a number) to the counts of `rows` [m], of which one may come more than once."""
+    def _add(self, counts: Tensor, rows: Tensor, which: Tensor | None = None) -> None:
+        """Add 1 to the counts of `rows` [m], of which one may come more than once; of those in `which`, bool [m]."""
         if rows is self._all:
-            counts += more
+            counts += 1 if which is None else which
         else:
-            counts.index_add_(0, rows, torch.ones_like(rows) * more)
+            counts.index_add_(0, rows, torch.ones_like(rows) if which is None else which.to(counts.dtype))
 
     def _count_dead(self, gradient: Tensor | None, rows: Tensor) -> Tensor | None:
         if gradient is None:
@@ -241,10 +203,9 @@ class ObservedModel(nn.Module):
 
         Tools hold what they attack in reference cycles, which Python finds late, and by then many chunks would be held.
         """
-        self._last = self._standing = self._alone = None
-        self._matched.clear()
+        self._last = self._standing = None
         self._network.clear()
-        del self.board
+        del self.board, self._matcher
 
     def shrink(self, rows: int) -> bool:
         """Halve the batch after an out-of-memory error; False if there is nothing left to halve."""

@@ -202,23 +202,6 @@ def test_shorter_queries_are_matched_in_order_or_left_alone(linear):
     assert observer.unmatched == 4
 
 
-def test_a_remembered_match_is_checked_against_the_images(linear):
-    """The second query of a length is matched to the same rows only if it lies in their balls."""
-    model, data, reference = linear
-    observer, board = observer_of(reference, data)
-    moved = step(model, data, EPSILON)
-    first, second = torch.tensor([2, 5, 11]), torch.tensor([3, 6, 12])
-    for rows in (first, first, second):
-        assert torch.equal(observer._match(moved[rows]), rows)
-    assert observer._match(torch.rand_like(moved[first])) is None
-    near = data.images.clone()
-    near[6] = near[3] + 0.5 * EPSILON  # two samples whose balls meet: no row of theirs is certain
-    board.clean = near
-    again, _ = observer_of(reference, data)
-    again.board.clean = near
-    assert again._match(near[torch.tensor([3, 12])]) is None
-
-
 def test_pieces_give_the_whole(linear):
     _, data, reference = linear
     whole, _ = observer_of(reference, data, epsilon=0.0)
