@@ -86,10 +86,12 @@ class Registry:
     @cached_property
     def _entries(self) -> dict[str, list[Entry]]:
         found: dict[str, list[Entry]] = {}
+        told: dict[int, tuple[str, str]] = {}  # each question parses the package's metadata anew
         for point in entry_points(group=self.group):
-            package = point.dist.name if point.dist else "unknown package"
-            version = point.dist.version if point.dist else "?"
-            entry = Entry(point.name, point.value, package, version, point)
+            dist = point.dist
+            if id(dist) not in told:
+                told[id(dist)] = (dist.name, dist.version) if dist else ("unknown package", "?")
+            entry = Entry(point.name, point.value, *told[id(dist)], point)
             same = found.setdefault(point.name, [])
             # One package may be seen twice (an editable install beside its build folder): that is not a conflict.
             if not any((e.package, e.value) == (entry.package, entry.value) for e in same):

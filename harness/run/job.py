@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from harness.base.deadline import Deadline
 from harness.base.machine import pick_device
+from harness.base.memory import little_to_search
 from harness.base.modes import MODES
 from harness.base.randomness import forked
 from harness.base.torch_state import changed_buffers, snapshot
@@ -146,7 +147,8 @@ def evaluate(
         local = msgspec.structs.replace(info, versions=here.versions, device=here.device)
         cache = UnitCache(options.results, local, print_, read=not options.fresh)
         worker = Worker(setting, suite, attacks, part, store, info.witnesses != "none", cache)
-        return _run(worker, session, reporter, execute, options.scale, others, earlier, constancy)
+        with little_to_search():
+            return _run(worker, session, reporter, execute, options.scale, others, earlier, constancy)
 
 
 def _plan(

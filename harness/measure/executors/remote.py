@@ -12,6 +12,7 @@ import os
 import socket
 import traceback
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from types import ModuleType
@@ -21,6 +22,7 @@ import torch
 from torch import nn
 
 from harness.base.machine import device_name, versions
+from harness.base.memory import little_to_search
 from harness.base.torch_state import changed_buffers, snapshot
 from harness.errors import BadRun, HarnessError, UsageError
 from harness.evidence import witnesses
@@ -122,6 +124,7 @@ class Remote:
     def __init__(self, load: Callable[[], Parcel]) -> None:
         self._load = load
         self._worker: Worker | None = None
+        self._entered = ExitStack()  # for as long as the process lives
         self._buffers: dict[str, torch.Tensor] = {}
         self._constancy: Constancy | None = None
 
@@ -185,14 +188,14 @@ class Remote:
         if parcel.threads:
             torch.set_num_threads(parcel.threads)
         device = torch.device("cuda", 0) if parcel.device == "cuda" else torch.device(parcel.device)
-        # Entered for as long as the process lives.
-        reference = ReferenceModel(parcel.model, device, worker.setting.batch_size).__enter__()
+        reference = self._entered.enter_context(ReferenceModel(parcel.model, device, worker.setting.batch_size))
         images, labels = worker.part.take(0)
         self._constancy = Constancy(reference, images, labels)
         copied = make_copy(reference, parcel.recipe, images)
         guard = Guard(reference.module, *([copied] if copied is not None else []))
         worker.setting = replace(worker.setting, reference=reference, copy=copied, guard=guard)
         self._buffers = snapshot(reference.module)
+        self._entered.enter_context(little_to_search())
         return worker
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,15 +23,17 @@ from harness.base.memory import is_out_of_memory, release
 from harness.base.torch_state import Precision, arithmetic
 from harness.inputs.reference import ReferenceModel
 from harness.measure.fast_copy.copies import CopyRecipe, FastCopy, Unfit, prepare, useful_speedups
+from harness.measure.fast_copy.race import race, seconds_per_gradient
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 WORTH = 1.05
 """A copy has to be this many times as fast as the model itself."""
 TRIVIAL = 2e-5
 """Seconds for one input gradient below which the model itself is attacked: nothing would be gained."""
 PROBE = 32
-"""Rows that recipes are compared on."""
-ROUNDS = 3
+"""Rows that recipes are compared on, at least: of a small network so many that a gradient takes a `MOMENT`."""
+MOMENT = 0.02
+"""Seconds."""
 
 Result = TypeVar("Result")
 
@@ -58,7 +59,7 @@ class Answer:
     recipe: CopyRecipe
     batch_size: int
     measured: dict[str, float]
-    """Input gradients per second by recipe, in words; measured on `PROBE` rows, in turn."""
+    """Input gradients per second by recipe, in words; the model's, times what each step gained in its race."""
     unfit: tuple[str, ...] = ()
     """Recipes that this model cannot be prepared by, and why."""
     cached: bool = False
@@ -80,7 +81,8 @@ def calibrate(reference: ReferenceModel, images: Tensor, question: Question, ide
     known = _read(path)
     if known is not None:
         return known
-    answer = _with_less(images[:PROBE].to(reference.device), lambda rows: _measure(reference, rows, question))
+    most = images[: question.largest].to(reference.device)
+    answer = _with_less(most, lambda rows: _measure(reference, rows, question))
     _write(path, answer, asked)
     return answer
 
@@ -111,58 +113,99 @@ def _speedups() -> Sequence[Any]:
 
 
 def _measure(reference: ReferenceModel, images: Tensor, question: Question) -> Answer:
-    device, cap = reference.device, question.largest
+    device = reference.device
     exact = CopyRecipe()
-    rows = images[: min(len(images), cap)]
+    rows = images[:PROBE]
     if question.precision != "exact" and not _differentiable(reference.module, rows[:1]):
         return Answer(exact, _size(reference.module, rows, device, question), {}, ("it has no input gradient",))
     if question.precision == "exact":
         return Answer(exact, _size(reference.module, rows, device, question), {})
-    start = seconds_per_gradient(reference.module, rows, device)
+    start = min(seconds_per_gradient(reference.module, rows, device) for _ in range(2))  # the first one warms up
     if question.precision == "auto" and start < TRIVIAL:
         return Answer(exact, _size(reference.module, rows, device, question), {str(exact): round(1 / start, 1)})
     precision: Precision = "float32" if question.precision == "auto" else question.precision  # type: ignore[assignment]
-    compiled = question.compile == "on"
-    copies: dict[CopyRecipe, nn.Module] = {exact: reference.module}
-    unfit: list[str] = []
-
-    def add(recipe: CopyRecipe) -> bool:
-        """Whether there is a copy by `recipe`."""
-        if recipe not in copies:
-            try:
-                copies[recipe] = prepare(reference, recipe, rows)
-            except Unfit as error:
-                unfit.append(str(error))
-        return recipe in copies
-
-    speedups = _steps(add, useful_speedups(reference, rows[:2]), CopyRecipe((), False, precision, compiled))
-    add(CopyRecipe(speedups, True, precision, compiled))
-    best = dict.fromkeys(copies, float("inf"))
-    for _ in range(ROUNDS):  # in turn, so that a machine that slows down slows all of them
-        for recipe, network in copies.items():
-            with arithmetic(recipe.precision):
-                best[recipe] = min(best[recipe], seconds_per_gradient(network, rows, device))
-    fastest = min(best, key=lambda recipe: best[recipe])
-    forced = question.precision != "auto" or compiled
-    if forced and len(best) > 1:
-        fastest = min((recipe for recipe in best if not recipe.exact), key=lambda recipe: best[recipe])
-    elif best[exact] < WORTH * best[fastest]:
+    rows = images[: max(PROBE, min(int(MOMENT / start), question.batch_size or question.largest))]
+    ladder = _Ladder(reference, rows, start)
+    fastest = ladder.climb(CopyRecipe(precision=precision), compiled=question.compile == "on")
+    if question.precision != "auto" or question.compile == "on":
+        copies = [recipe for recipe in ladder.speeds if not recipe.exact]
+        if fastest.exact and copies:  # a copy was asked for
+            fastest = max(copies, key=lambda recipe: ladder.speeds[recipe])
+    elif ladder.speeds[fastest] < WORTH * ladder.speeds[exact]:
         fastest = exact
     with arithmetic(fastest.precision):
-        size = _size(copies[fastest], rows, device, question)
-    measured = {str(recipe): round(1 / seconds, 1) for recipe, seconds in best.items()}
-    return Answer(fastest, size, measured, tuple(unfit))
+        size = _size(ladder.copies[fastest], rows, device, question)
+    measured = {str(recipe): round(speed, 1) for recipe, speed in ladder.speeds.items()}
+    return Answer(fastest, size, measured, tuple(ladder.unfit))
 
 
-def _steps(add: Callable[[CopyRecipe], bool], speedups: tuple[str, ...], plain: CopyRecipe) -> tuple[str, ...]:
-    """The speed-ups that this model can be prepared by together; one that breaks it does not cost it the others."""
-    if add(replace(plain, speedups=speedups)):
-        return speedups
-    kept: tuple[str, ...] = ()
-    for name in speedups if len(speedups) > 1 else ():
-        if add(replace(plain, speedups=(*kept, name))):
-            kept = (*kept, name)
-    return kept
+class _Ladder:
+    """Prepares a copy one step at a time; each is kept if it pays by more than the noise of the measurement.
+
+    Args:
+        reference: The entered reference.
+        rows: What copies are compared and timed on, [n,C,H,W].
+        seconds: What an input gradient of one row takes the reference.
+    """
+
+    def __init__(self, reference: ReferenceModel, rows: Tensor, seconds: float) -> None:
+        self.reference, self.rows = reference, rows
+        self.copies: dict[CopyRecipe, nn.Module] = {CopyRecipe(): reference.module}
+        self.speeds = {CopyRecipe(): 1 / seconds}
+        """Input gradients per second by recipe that was timed: the reference's, times what each step gained."""
+        self.unfit: list[str] = []
+        """Why steps could not be taken."""
+
+    def climb(self, plain: CopyRecipe, compiled: bool) -> CopyRecipe:
+        """The best recipe found from `plain` on, `compiled` if that is asked; the exact one if there can be no copy.
+
+        What did not pay is tried once more after the order of memory has changed, on which much depends.
+        """
+        at = CopyRecipe()
+        if plain != at:
+            if not self._prepared(plain):
+                return at
+            self._pays(at, plain)
+            at = plain
+        left = list(useful_speedups(self.reference, self.rows[:2]))
+        for _ in range(2):
+            for name in tuple(left):
+                step = replace(at, speedups=(*at.speedups, name))
+                if not self._prepared(step):
+                    left.remove(name)
+                elif self._pays(at, step):
+                    left.remove(name)
+                    at = step
+            turned = replace(at, channels_last=True)
+            if at.channels_last or not self._prepared(turned) or not self._pays(at, turned):
+                break
+            at = turned
+        if compiled and self._prepared(done := replace(at, compiled=True)):
+            self._pays(at, done)
+            return done
+        return at
+
+    def _prepared(self, recipe: CopyRecipe) -> bool:
+        """Whether there is a copy by `recipe`; where not, it is noted why."""
+        if recipe not in self.copies:
+            try:
+                self.copies[recipe] = prepare(self.reference, recipe, self.rows)
+            except Unfit as error:
+                self.unfit.append(str(error))
+        return recipe in self.copies
+
+    def _pays(self, at: CopyRecipe, step: CopyRecipe) -> bool:
+        """Whether the copy by `step` is faster than the one by `at`."""
+        run = race(self._timed(at), self._timed(step))
+        self.speeds[step] = self.speeds[at] * run.ratio
+        return run.won
+
+    def _timed(self, recipe: CopyRecipe) -> Callable[[], float]:
+        def seconds() -> float:
+            with arithmetic(recipe.precision):
+                return len(self.rows) * seconds_per_gradient(self.copies[recipe], self.rows, self.reference.device)
+
+        return seconds
 
 
 def _size(network: nn.Module, rows: Tensor, device: torch.device, question: Question) -> int:
@@ -195,25 +238,6 @@ def find_batch_size(network: nn.Module, shape: tuple[int, ...], device: torch.de
             break
         size = min(size * 2, largest)
     return best
-
-
-def seconds_per_gradient(network: nn.Module, rows: Tensor, device: torch.device) -> float:
-    """Seconds for forward and input gradient of `rows` [n,C,H,W], for each of the n; one measurement.
-
-    With one thread on a processor its own time is read, which other processes do not lengthen; else the wall's.
-    """
-    clock = time.thread_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
-    images = rows.detach().clone().requires_grad_()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    start = clock()
-    with torch.enable_grad():
-        out = network(images)
-        if out.requires_grad:  # else there is only the forward to be timed
-            torch.autograd.grad(out.sum(), images, allow_unused=True)
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return max(clock() - start, 1e-9) / len(rows)
 
 
 def _differentiable(network: nn.Module, rows: Tensor) -> bool:

@@ -64,6 +64,26 @@ def test_the_same_package_seen_twice_is_no_conflict(monkeypatch):
     assert Registry("models").get("robust").package == "alpha"
 
 
+def test_metadata_of_a_package_are_read_once_however_many_names_it_has(monkeypatch):
+    class Package:
+        asked = 0
+
+        @property
+        def name(self):
+            Package.asked += 1
+            return "alpha"
+
+        version = "1.0"
+
+    points = [point(f"name-{i}", "json:loads", "") for i in range(5)]
+    package = Package()
+    for made in points:
+        vars(made)["dist"] = package
+    monkeypatch.setattr(module, "entry_points", lambda group: points)
+    assert {entry.package for entry in Registry("models").entries()} == {"alpha"}
+    assert Package.asked == 1
+
+
 @pytest.mark.parametrize(
     "words", [["--help"], *(["list", kind] for kind in ("models", "defenses", "attacks", "suites", "datasets"))]
 )

@@ -202,23 +202,6 @@ def test_shorter_queries_are_matched_in_order_or_left_alone(linear):
     assert observer.unmatched == 4
 
 
-def test_a_remembered_match_is_checked_against_the_images(linear):
-    """The second query of a length is matched to the same rows only if it lies in their balls."""
-    model, data, reference = linear
-    observer, board = observer_of(reference, data)
-    moved = step(model, data, EPSILON)
-    first, second = torch.tensor([2, 5, 11]), torch.tensor([3, 6, 12])
-    for rows in (first, first, second):
-        assert torch.equal(observer._match(moved[rows]), rows)
-    assert observer._match(torch.rand_like(moved[first])) is None
-    near = data.images.clone()
-    near[6] = near[3] + 0.5 * EPSILON  # two samples whose balls meet: no row of theirs is certain
-    board.clean = near
-    again, _ = observer_of(reference, data)
-    again.board.clean = near
-    assert again._match(near[torch.tensor([3, 12])]) is None
-
-
 def test_pieces_give_the_whole(linear):
     _, data, reference = linear
     whole, _ = observer_of(reference, data, epsilon=0.0)
@@ -261,3 +244,37 @@ def test_memory_that_never_suffices_is_an_error():
         board = WitnessBoard(reference, data.images, data.labels, "linf", EPSILON)
         with pytest.raises(torch.OutOfMemoryError):
             ObservedModel(starving, board, batch_size=4)(data.images)
+
+
+class Handing(torch.autograd.Function):
+    """Logits whose gradient on the images is the one that is given."""
+
+    @staticmethod
+    def forward(ctx, images, gradient):
+        ctx.gradient = gradient
+        return images.new_tensor([[0.0, 1.0]]).repeat(len(images), 1)
+
+    @staticmethod
+    def backward(ctx, _):
+        return ctx.gradient, None
+
+
+DEAD = [0.0, -0.0, float("nan"), float("inf"), -float("inf")]
+
+
+@pytest.mark.parametrize("value", [*DEAD, 1.0, -1.0, 1e-42, -1e-42, 3e38])
+def test_a_gradient_is_dead_where_it_is_zero_everywhere_or_not_finite(linear, value):
+    _, data, reference = linear
+    gradient = torch.zeros_like(data.images)
+    gradient[1:, 0, 2, 3] = value
+    if value != 0:
+        gradient[1:, 1, 0, 0] = -1e-30  # one finite pixel does not make up for one that is not
+    board = WitnessBoard(reference, data.images, data.labels, "linf", EPSILON)
+    observer = ObservedModel(lambda images: Handing.apply(images, gradient), board, "judge")
+    images = data.images.clone().requires_grad_()
+    (got,) = torch.autograd.grad(observer(images).sum(), images)
+    torch.testing.assert_close(got, gradient, rtol=0, atol=0, equal_nan=True)
+    dead = any(value is other for other in DEAD)
+    assert observer.dead_gradients.tolist() == [1, *[int(dead)] * 19]
+    assert int(observer.useful) == (0 if dead else 19)
+    assert observer.backwards.tolist() == [1] * 20

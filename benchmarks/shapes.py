@@ -1,0 +1,190 @@
+"""Networks of common shapes, where nearly all samples survive and where nearly all break: harness against bare tool.
+
+::
+
+    python benchmarks/shapes.py -o benchmarks/results/shapes.json
+    python benchmarks/shapes.py --shape "MNIST CNN 16-32" --against torchattacks,art,autoattack --rounds 5
+
+One epsilon, PGD-20 with the parameters of the suites (``autoattack``: pyautoattack's version ``standard``). Harness and
+tools run in turn in one process, on the same samples and batch; every second is one of this thread's processor. The
+harness's time is that of a whole run, with preflight, calibration (in the first round) and storage. Pictures are the
+bundled signs and labels are what the network predicts, so that all samples are attacked; the two epsilons follow from
+the margins' gradients: where hardly a sample can break, and where hardly one can stand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from common import Clock, machine, own_cache, write
+from nets import SHAPES, build
+from tools import PGD, bare_art, bare_autoattack
+from torch import Tensor, nn
+
+from harness.base.randomness import forked
+from harness.base.threat import Epsilon, parse_epsilon
+from harness.evidence.run_info import as_json
+from harness.inputs.find import find_data
+from harness.inputs.reference import margins
+from harness.inputs.samples import Slice, make_slice
+from harness.inputs.suite import Suite
+from harness.run.job import Options, evaluate
+from harness.types import AttackSpec, LoadedModel
+
+SIZES: Mapping[str, int] = {"MLP 256-256": 8192, "MNIST CNN 16-32": 4096, "ViT, timm": 128}
+STATES = ("survive", "break")
+BATCH = 256
+
+
+class Pictures:
+    """At least `n` signs in a network's shape, labeled by the network."""
+
+    def __init__(self, name: str, network: nn.Module, n: int) -> None:
+        _, shape, classes = SHAPES[name]
+        self.name = f"signs, labels of {name}"
+        self.classes: Sequence[str] = [str(label) for label in range(classes)]
+        self.images = pictures(shape, n)
+        with torch.no_grad():
+            self.labels = torch.cat([network(piece).argmax(1) for piece in self.images.split(BATCH)])
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Images float32 [n,C,H,W] in [0,1] and labels int64 [n]."""
+        rows = torch.as_tensor(list(indices), dtype=torch.int64)
+        return self.images[rows], self.labels[rows]
+
+
+def pictures(shape: tuple[int, int, int], n: int) -> Tensor:
+    """The bundled signs as float32 images of `shape` in [0,1]; again with noise until there are at least `n`."""
+    signs = find_data("signs", None)
+    images, _ = signs.take(range(len(signs)))
+    if shape[0] == 1:
+        images = images.mean(1, keepdim=True)
+    images = F.interpolate(images, shape[1:], mode="area")
+    noise = torch.Generator().manual_seed(0)
+    more = [images + 0.05 * torch.randn(images.shape, generator=noise) for _ in range((n - 1) // len(images))]
+    return torch.cat([images, *more]).clamp(0, 1)
+
+
+def radii(network: nn.Module, part: Slice) -> dict[str, Epsilon]:
+    """An epsilon at which nearly all samples survive, and one at which nearly all break, by the margins' gradients."""
+    reach = []
+    for start in range(0, len(part.indices), BATCH):
+        images, labels = part.data.take(part.indices[start : start + BATCH].tolist())
+        images.requires_grad_()
+        margin = margins(network(images), labels)
+        (gradient,) = torch.autograd.grad(margin.sum(), images)
+        reach.append((-margin / gradient.flatten(1).abs().sum(1)).detach())
+    near = torch.cat(reach)
+    low, high = float(near.quantile(0.02)) / 2, float(near.quantile(0.98)) * 4
+    return {"survive": parse_epsilon(f"{low:.2g}"), "break": parse_epsilon(f"{min(high, 0.5):.2g}")}
+
+
+def bare_pgd(network: nn.Module, images: Tensor, labels: Tensor, epsilon: Epsilon, batch: int) -> Tensor:
+    """A plain loop over torchattacks."""
+    import torchattacks
+
+    made = []
+    for x, y in zip(images.split(batch), labels.split(batch), strict=True):
+        attack = torchattacks.PGD(network, eps=epsilon.value, alpha=epsilon.value / 4, steps=20, random_start=True)
+        made.append(attack(x, y))
+    return torch.cat(made)
+
+
+AGAINST: dict[str, tuple[Callable[..., Tensor], AttackSpec]] = {
+    "torchattacks": (bare_pgd, AttackSpec("pgd-20", "torchattacks", "pgd", PGD)),
+    "art": (bare_art, AttackSpec("art/pgd-20", "art", "pgd", PGD)),
+    "autoattack": (bare_autoattack, AttackSpec("autoattack", "autoattack", "standard", {})),
+}
+
+
+def bare(tool: str, network: nn.Module, part: Slice, epsilon: Epsilon) -> tuple[float, float]:
+    """Seconds and robust accuracy of the tool alone, its clean and robust forwards included."""
+    images, labels = part.data.take(part.indices.tolist())
+    with Clock("cpu") as clock:
+        with torch.no_grad():
+            right = torch.cat([network(piece).argmax(1) for piece in images.split(BATCH)]) == labels
+        with forked(0):
+            made = AGAINST[tool][0](network, images[right], labels[right], epsilon, BATCH)
+        with torch.no_grad():
+            stands = torch.cat([network(piece).argmax(1) for piece in made.split(BATCH)]) == labels[right]
+    return clock.seconds, float(stands.sum()) / len(labels)
+
+
+def ours(tool: str, model: LoadedModel, part: Slice, epsilon: Epsilon, mode: str) -> tuple[float, Any]:
+    """Seconds and the run of the harness."""
+    spec = AGAINST[tool][1]
+    suite = Suite(name="shapes", version=1, norm="linf", grid=(epsilon,), mode=mode, chunk=512, attacks=(spec,))
+    with tempfile.TemporaryDirectory() as folder, Clock("cpu") as clock:
+        options = Options(Path(folder), n=len(part.indices), device="cpu", batch_size=BATCH, force=True)
+        run = evaluate(model, suite, part.data, options)
+    return clock.seconds, run
+
+
+def measure(name: str, tools: Sequence[str], n: int, rounds: int, mode: str) -> list[dict[str, Any]]:
+    """One row for each tool and state."""
+    _, shape, classes = SHAPES[name]
+    network = build(name, pictures(shape, BATCH)[:BATCH])
+    model = LoadedModel(name, network, classes, shape)
+    part = make_slice(Pictures(name, network, n), n, 512)
+    rows = []
+    for state, epsilon in radii(network, part).items():
+        for tool in tools:
+            with own_cache():
+                pairs = []
+                for _ in range(rounds):
+                    theirs, stands = bare(tool, network, part, epsilon)
+                    mine, run = ours(tool, model, part, epsilon, mode)
+                    pairs.append((theirs, mine))
+            bare_s, harness_s = (statistics.median(pair[side] for pair in pairs) for side in (0, 1))
+            cell = run.summary["cells"][0]
+            row = {
+                "shape": name,
+                "state": state,
+                "tool": tool,
+                "epsilon": epsilon.value,
+                "n": len(part.indices),
+                "bare_s": [round(pair[0], 3) for pair in pairs],
+                "harness_s": [round(pair[1], 3) for pair in pairs],
+                "speedup": bare_s / harness_s,
+                "robust": {"bare": stands, "harness": cell["robust_accuracy"]},
+                "backwards": cell["backwards"],
+                "plan": as_json(run.info.plan),
+            }
+            rows.append(row)
+            print(f"{name}, {state}, {tool}: {row['speedup']:.3f} {pairs} {row['robust']}", flush=True)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", action="append", choices=SHAPES)
+    parser.add_argument("--against", default="torchattacks", help=", ".join(AGAINST))
+    parser.add_argument("-n", type=int, help="samples; default by shape")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--mode", default="observed", choices=["observed", "faithful"])
+    parser.add_argument("-o", "--output", type=Path)
+    arguments = parser.parse_args()
+    tools = arguments.against.split(",")
+    rows = [
+        row
+        for name in arguments.shape or SHAPES
+        for row in measure(name, tools, arguments.n or SIZES.get(name, 256), arguments.rounds, arguments.mode)
+    ]
+    write(
+        {"benchmark": "shapes", "mode": arguments.mode, "batch": BATCH, **machine("cpu"), "rows": rows},
+        arguments.output,
+    )
+
+
+if __name__ == "__main__":
+    main()
