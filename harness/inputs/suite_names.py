@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.base.files import key_of
-from harness.inputs.suite import read_suite
+from harness.inputs.suite import Suite, read_suite
 
 BUILT_IN = Path(__file__).resolve().parents[1] / "suites"
 
@@ -35,10 +35,6 @@ class Told(Protocol):
         """As the file spells them."""
 
     @property
-    def n(self) -> int | float | None:
-        """On how many samples it runs; None for all."""
-
-    @property
     def chunk(self) -> int | None:
         """Samples in a unit; None for the suite's."""
 
@@ -48,10 +44,9 @@ class Told(Protocol):
 
 
 def content_of(norm: str, chunk: int, attacks: Iterable[Told]) -> str:
-    """Hash of a suite's attacks as a file spells them; grid and mode are told beside the name."""
+    """Hash of a suite's attacks as a file spells them; grid and mode are told beside the name, n hangs on the slice."""
     told = [
-        [attack.id, attack.tool, attack.method, dict(attack.params), attack.n, attack.chunk, attack.after]
-        for attack in attacks
+        [attack.id, attack.tool, attack.method, dict(attack.params), attack.chunk, attack.after] for attack in attacks
     ]
     return key_of({"norm": norm, "chunk": chunk, "attacks": told})
 
@@ -69,12 +64,12 @@ def taken_for(name: str) -> str | None:
     return next((known for known in sorted(names) if alike.fullmatch(known.replace("-", ""))), None)
 
 
-def versions_of(name: str) -> dict[int, str]:
-    """`content_of` the versions of a built-in suite that are shipped, by number; empty if there is no such suite."""
-    return {version: content for (known, version), content in _built_in().items() if known == name}
+def versions_of(name: str) -> dict[int, Suite]:
+    """The versions of a built-in suite that are shipped, by number; empty if there is no such suite."""
+    return {version: suite for (known, version), suite in _built_in().items() if known == name}
 
 
 @cache
-def _built_in() -> dict[tuple[str, int], str]:
+def _built_in() -> dict[tuple[str, int], Suite]:
     suites = [read_suite(path) for path in sorted(BUILT_IN.glob("*.toml"))]
-    return {(suite.name, suite.version): content_of(suite.norm, suite.chunk, suite.attacks) for suite in suites}
+    return {(suite.name, suite.version): suite for suite in suites}

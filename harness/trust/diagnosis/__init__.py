@@ -39,7 +39,7 @@ def _findings(info: RunInfo, series: list[Series], facts: pa.Table) -> list[Find
     # Of a randomized model a longer attack breaks more by its further draws alone, which says nothing of its strength.
     randomized = any((finding.check, finding.level) == ("P5", "warn") for finding in info.findings)
     return [
-        *names(info.suite),
+        *names(info),
         *claim(info, facts),
         *between_attacks.order(series),
         *between_attacks.black_box(series, randomized),

@@ -1,14 +1,20 @@
 """What a suite is called: a built-in name stands for the built-in attacks, and everything else under it says so."""
 
-import msgspec
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
+from msgspec import structs
 
 from harness.errors import UnknownName
-from harness.evidence.run_info import AttackInfo, SuiteInfo
+from harness.evidence.run_info import AttackInfo, DataInfo, RunInfo, SuiteInfo
+from harness.evidence.store import RunStore
 from harness.evidence.suite_label import definition, difference, shown_label
 from harness.inputs.suite import load_suite, read_suite
 from harness.inputs.suite_names import BUILT_IN
 from harness.trust.diagnosis.names import names
+
+GOLDEN = next((Path(__file__).parents[2] / "golden").glob("fgsm-mini-*"))
 
 
 def told(built_in: str, /, **changes) -> SuiteInfo:
@@ -26,22 +32,46 @@ def told(built_in: str, /, **changes) -> SuiteInfo:
         labels=tuple(e.label for e in suite.grid), epsilons=tuple(e.value for e in suite.grid), chunk=suite.chunk,
         attacks=attacks,
     )  # fmt: skip
-    return msgspec.structs.replace(info, **changes)
+    return structs.replace(info, **changes)
+
+
+def of(suite: SuiteInfo, n: int = 64) -> RunInfo:
+    """A run of that suite on `n` samples."""
+    return structs.replace(RunStore(GOLDEN).read_info(), suite=suite, data=DataInfo(name="d", slice="s", n=n))
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in BUILT_IN.glob("*.toml")))
 def test_a_built_in_suite_keeps_its_name_on_any_grid(name: str) -> None:
-    assert shown_label(told(name)) == f"{name}@1"
-    assert shown_label(told(name, labels=("3/255",), epsilons=(3 / 255,))) == f"{name}@1"
-    assert names(told(name)) == []
+    version = load_suite(name).version
+    for suite in (told(name), told(name, labels=("3/255",), epsilons=(3 / 255,))):
+        assert shown_label(of(suite)) == f"{name.partition('@')[0]}@{version}"
+    assert names(of(told(name))) == []
+
+
+def test_another_n_is_told_beside_the_name_and_hidden_it_is_an_error(monkeypatch) -> None:
+    """A suite's n is at most, so on a small slice it is the slice's."""
+    first, second, third = load_suite("standard@1").attacks
+    suite = replace(load_suite("standard@1"), attacks=(first, second, replace(third, n=1024, chunk=128)))
+    monkeypatch.setattr("harness.evidence.suite_label.versions_of", lambda name: {1: suite})
+    one, two, last = told("standard@1").attacks
+    runs = {n: told("standard@1", attacks=(one, two, structs.replace(last, n=n, chunk=128))) for n in (200, 384, 1024)}
+    assert shown_label(of(runs[1024], 2000)) == shown_label(of(runs[200], 200)) == "standard@1"
+    assert names(of(runs[1024], 2000)) == names(of(runs[200], 200)) == []
+    assert "(edited: " in shown_label(of(runs[384], 2000))
+    (finding,) = names(of(runs[384], 2000))
+    assert (finding.check, finding.level) == ("P27", "error")
+    assert "autoattack ran on another n than the suite's" in finding.message
+    said = structs.replace(runs[384], edited=("autoattack",))
+    assert "(edited: " in shown_label(of(said, 2000))
+    assert names(of(said, 2000)) == []
 
 
 def test_a_weak_suite_under_a_built_in_name_says_so() -> None:
     (attack,) = told("pgd").attacks
-    weak = told("pgd", attacks=(msgspec.structs.replace(attack, params={**attack.params, "step_size": 1e-6}),))
-    assert shown_label(weak) == f"pgd@1 (edited: {definition(weak)[:4]})"
+    weak = told("pgd", attacks=(structs.replace(attack, params={**attack.params, "step_size": 1e-6}),))
+    assert shown_label(of(weak)) == f"pgd@1 (edited: {definition(weak)[:4]})"
     assert definition(weak) != definition(told("pgd"))
-    (finding,) = names(weak)
+    (finding,) = names(of(weak))
     assert (finding.check, finding.level) == ("P27", "error")
     assert "its attacks are not those of the built-in suite of that name" in finding.message
 
@@ -57,9 +87,9 @@ def test_a_weak_suite_under_a_built_in_name_says_so() -> None:
 )  # fmt: skip
 def test_a_name_that_could_be_taken_for_a_built_in_one_says_so(name: str, shown: bool) -> None:
     suite = told("standard", name=name, label=f"{name}@1")
-    assert ("(edited: " in shown_label(suite)) == shown
+    assert ("(edited: " in shown_label(of(suite))) == shown
     assert (difference(suite) is not None) == shown
-    assert bool(names(suite)) == shown
+    assert bool(names(of(suite))) == shown
 
 
 def test_versions_norms_chunks_and_labels_of_nobody_say_so() -> None:
@@ -71,8 +101,8 @@ def test_versions_norms_chunks_and_labels_of_nobody_say_so() -> None:
 
 def test_an_attack_under_anothers_id_is_an_error() -> None:
     (attack,) = told("fgsm").attacks
-    suite = told("fgsm", name="mine", label="mine@1", attacks=(msgspec.structs.replace(attack, id="autoattack"),))
-    assert [(f.check, f.level) for f in names(suite)] == [("P27", "error")]
+    suite = told("fgsm", name="mine", label="mine@1", attacks=(structs.replace(attack, id="autoattack"),))
+    assert [(f.check, f.level) for f in names(of(suite))] == [("P27", "error")]
 
 
 def test_a_version_can_be_asked_for() -> None:
