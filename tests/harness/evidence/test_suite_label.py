@@ -14,6 +14,7 @@ from harness.inputs.suite import load_suite, read_suite
 from harness.inputs.suite_names import BUILT_IN
 from harness.trust.diagnosis.names import names
 
+N = 64
 GOLDEN = next((Path(__file__).parents[2] / "golden").glob("fgsm-mini-*"))
 
 
@@ -24,8 +25,9 @@ def told(built_in: str, /, **changes) -> SuiteInfo:
         AttackInfo(
             id=a.id, tool=a.tool, tool_version="1", method=a.method, kind="budget", iterative=True, components=(),
             params=dict(a.params), resolved={}, caveats=(),
+            n=None if a.n is None else count, chunk=a.chunk, after=a.after,
         )
-        for a in suite.attacks
+        for a, count in zip(suite.attacks, suite.counts(N), strict=True)
     )  # fmt: skip
     info = SuiteInfo(
         name=suite.name, version=suite.version, label=suite.label, norm=suite.norm,
@@ -35,7 +37,7 @@ def told(built_in: str, /, **changes) -> SuiteInfo:
     return structs.replace(info, **changes)
 
 
-def of(suite: SuiteInfo, n: int = 64) -> RunInfo:
+def of(suite: SuiteInfo, n: int = N) -> RunInfo:
     """A run of that suite on `n` samples."""
     return structs.replace(RunStore(GOLDEN).read_info(), suite=suite, data=DataInfo(name="d", slice="s", n=n))
 
@@ -86,14 +88,14 @@ def test_a_weak_suite_under_a_built_in_name_says_so() -> None:
     ],
 )  # fmt: skip
 def test_a_name_that_could_be_taken_for_a_built_in_one_says_so(name: str, shown: bool) -> None:
-    suite = told("standard", name=name, label=f"{name}@1")
+    suite = told("standard@1", name=name, label=f"{name}@1")
     assert ("(edited: " in shown_label(of(suite))) == shown
     assert (difference(suite) is not None) == shown
     assert bool(names(of(suite))) == shown
 
 
 def test_versions_norms_chunks_and_labels_of_nobody_say_so() -> None:
-    assert "no such version" in str(difference(told("standard", version=2, label="standard@2")))
+    assert "no such version" in str(difference(told("standard", version=9, label="standard@9")))
     assert "not those of the built-in" in str(difference(told("standard", norm="l2")))
     assert "not those of the built-in" in str(difference(told("standard", chunk=64)))
     assert "label is not that of name 'mine'" in str(difference(told("fgsm", name="mine", label="standard@1")))
@@ -106,9 +108,10 @@ def test_an_attack_under_anothers_id_is_an_error() -> None:
 
 
 def test_a_version_can_be_asked_for() -> None:
-    assert load_suite("standard@1") == load_suite("standard")
-    with pytest.raises(UnknownName, match="did you mean 'standard@1'"):
-        load_suite("standard@2")
+    assert load_suite("standard@2") == load_suite("standard")
+    assert [attack.id for attack in load_suite("standard@1").attacks] == ["fgsm", "pgd-20", "autoattack"]
+    with pytest.raises(UnknownName, match="did you mean 'standard@"):
+        load_suite("standard@3")
     with pytest.raises(UnknownName):
         load_suite("nosuch@1")
 
