@@ -28,12 +28,13 @@ from numpy.typing import NDArray
 from harness.base.estimates import Factor, join
 from harness.evidence.facts import BROKEN, CLEAN, of_whole
 from harness.evidence.store import RunStore
+from harness.inputs.suite import load_suite
 
 N, AIMS, CHUNK = 12_630, (0.015, 0.02), 64
 PARTS = ("apgd-ce", "apgd-t", "fab-t", "square")
-FEW = (*range(128, 513, 64), *range(640, 1025, 128), 1280, 1536, 2048)
+FEW = (128, 192, 256, 320, 384, 512, 640, 768, 1024, 1536, 2048)
 """Prefixes of the dear attacks."""
-MANY = (N, 8192, 6144, 4096, 3072, 2048, 1536, 1024, 768, 512)
+MANY = (N, 6144, 4096, 3072, 2048, 1024, 512)
 """Samples of the short ones."""
 FIRST = ("pgd-20", "apgd-ce-20", "apgd-dlr-20", "apgd-ce")
 SHORT = ("apgd-ce-20", "apgd-dlr-20", "apgd-t-10-1", "apgd-t-10-3", "apgd-t-10-9", "apgd-t-20-1", "apgd-t-20-3")
@@ -86,6 +87,8 @@ class Measured:
         spent = table["forwards"].to_numpy() + 2 * table["backwards"].to_numpy()
         self.model, self.grid, self.n = info.model.name, tuple(info.suite.labels), len(ids)
         self.precision = info.planned.precision
+        self.names = {(a.method, str(sorted(a.params.items()))): a.id for a in info.suite.attacks}
+        """Ids by method and parameters: a suite may call the same attack something else."""
         self.right = np.ones(len(ids), dtype=bool)
         self.right[places[(names == CLEAN) & wrong]] = False
         self.fell: dict[str, NDArray[np.int64]] = {}
@@ -161,7 +164,7 @@ def designs(own: bool) -> Iterator[Design]:
             continue
         head = (Step("fgsm", N, alone=True), Step(first, N, alone=True)) if own else (Step(first, N, alone=True),)
         for ns, order, many, few in product(_falling(len(front)), orders, FEW, FEW):
-            if (ns[-1] if ns else N) >= many >= few:
+            if (ns[-1] if ns else N) >= many >= few and few <= 640:
                 cut = order.index("")
                 dear = [Step(part, many) for part in order[:cut]] + [Step(part, few) for part in order[cut + 1 :]]
                 short = [Step(name, n) for name, n in zip(front, ns, strict=True)]
@@ -186,6 +189,15 @@ def best(runs: Sequence[Measured], own: bool, aim: float) -> dict[Design, float]
         if front not in found or saving > found[front][0]:
             found[front] = saving, design
     return {design: saving for saving, design in sorted(found.values(), key=lambda pair: -pair[0])}
+
+
+def shipped(run: Measured, suite: str) -> Design:
+    """A built-in suite as a design."""
+    found, steps = load_suite(suite), []
+    for spec, n in zip(found.attacks, found.counts(N), strict=True):
+        name = run.names[spec.method, str(sorted(spec.params.items()))]
+        steps.append(Step(name, n, alone=spec.after is None))
+    return tuple(steps)
 
 
 def told(design: Design) -> str:
@@ -226,10 +238,21 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path)
     given = parser.parse_args()
     runs, others = ([Measured(path) for path in paths] for paths in (given.runs, given.held_out))
-    report: dict[str, Any] = {"n": N, "measured": [measured(run) for run in (*runs, *others)], "found": []}
+    everyone = (*runs, *others)
+    report: dict[str, Any] = {"n": N, "measured": [measured(run) for run in everyone], "suites": {}, "found": []}
+    for suite in ("standard", "autoattack"):
+        designs_of = [shipped(run, suite) for run in everyone]
+        widths = [max(one.half_width for one in r.outlook(d)) for r, d in zip(everyone, designs_of, strict=True)]
+        told_of = zip(everyone, designs_of, widths, strict=True)
+        report["suites"][load_suite(suite).label] = [account(run, design, width) for run, design, width in told_of]
     for own, aim in product((True, False), AIMS):
-        for design, saving in list(best(runs, own, aim).items())[: given.designs]:
-            accounts = [account(run, design, aim) for run in (*runs, *others)]
+        found = list(best(runs, own, aim).items())
+        plain = [pair for pair in found if not any(step.attack in SHORT for step in pair[0][1:])][:1]
+        for design, saving in [
+            *found[: given.designs],
+            *(pair for pair in plain if pair not in found[: given.designs]),
+        ]:
+            accounts = [account(run, design, aim) for run in everyone]
             print(f"+-{100 * aim:g}{', own cells' * own}: {saving:.2f} times: {told(design)}", flush=True)
             report["found"].append({"aim": aim, "own_cells": own, "design": told(design), "saving": round(saving, 2),
                                     "models": accounts})  # fmt: skip
