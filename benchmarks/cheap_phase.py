@@ -229,6 +229,31 @@ def measured(run: Measured) -> dict[str, Any]:
     return {"model": run.model, "n": run.n, "precision": run.precision, "attacks": rows}
 
 
+def table(report: dict[str, Any]) -> str:
+    """The rows of docs/estimates.md: the suites; for each aim the best design, and the best with no short attack."""
+    rows = [(f"`{label}`", accounts) for label, accounts in report["suites"].items()]
+    for own, aim in product((True, False), AIMS):
+        found = [one for one in report["found"] if (one["own_cells"], one["aim"]) == (own, aim)]
+        plain = [one for one in found if not any(f"{name} " in one["design"].partition(",")[2] for name in SHORT)][:1]
+        rows += [(one["design"], one["models"]) for one in [found[0], *(one for one in plain if one is not found[0])]]
+    models = [account["model"] for account in rows[0][1]]
+    lines = [
+        f"| attacks and their n | half-widths | {' | '.join(f'`{name}`' for name in models)} |",
+        "|---" * (2 + len(models)) + "|",
+    ]
+    for name, accounts in rows:
+        widths = " / ".join(
+            f"{100 * max(one['half_width'] for one in account['epsilons']):.2f}" for account in accounts
+        )
+        lines.append(f"| {name} | {widths} | {' | '.join(_saving(account) for account in accounts)} |")
+    return "\n".join(lines)
+
+
+def _saving(account: dict[str, Any]) -> str:
+    each = ", ".join(f"{one['autoattack_alone'] / one['price']:.1f}" for one in account["epsilons"])
+    return f"**{account['times_cheaper']:.1f}** ({each}); {account['autoattack_n']:,}"
+
+
 def main() -> None:
     """Search on the runs, hold the best designs against the held-out ones."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -257,6 +282,7 @@ def main() -> None:
             report["found"].append({"aim": aim, "own_cells": own, "design": told(design), "saving": round(saving, 2),
                                     "models": accounts})  # fmt: skip
     write(report, given.output)
+    print(table(report))
 
 
 if __name__ == "__main__":

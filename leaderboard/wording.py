@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from harness.base.modes import MODES
 from harness.base.text import percent
+from harness.evidence.autoattack import VERDICT, WORST_CASE
 from harness.trust.verify.verdict import NO
 from leaderboard.estimates import ESTIMATED, Estimate
 from leaderboard.rows import CLAIMED, CLEAN, WORST, Difference, Note, Pair, Row, Score, Table
@@ -79,8 +80,8 @@ def holds_text(table: Table) -> str:
 
 
 def worst_name(table: Table) -> str:
-    """What the worst case is called: AutoAttack's verdict only if its four standard parts stand in an estimate."""
-    return "AutoAttack's verdict" if table.autoattack else "worst case"
+    """What the worst case is called: AutoAttack's verdict only if its four standard parts stand in it."""
+    return VERDICT if table.autoattack else WORST_CASE
 
 
 def column_name(table: Table, attack: str) -> str:

@@ -11,7 +11,7 @@ STANDARD = {
     "square": {"queries": 5000},
 }
 """AutoAttack's four standard parts and the least strength under which a part alone is the standard's."""
-WORST, VERDICT = "worst case", "AutoAttack's verdict"
+WORST_CASE, VERDICT = "worst case", "AutoAttack's verdict"
 
 
 def is_verdict(*infos: RunInfo) -> bool:
@@ -28,7 +28,7 @@ def is_verdict(*infos: RunInfo) -> bool:
 
 def worst_name(info: RunInfo) -> str:
     """What the worst case of a run is called where somebody reads it."""
-    return VERDICT if is_verdict(info) else WORST
+    return VERDICT if is_verdict(info) else WORST_CASE
 
 
 def _parts(attack: AttackInfo) -> set[str]:
