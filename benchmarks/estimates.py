@@ -2,8 +2,8 @@
 
 Simulated with the function that reports it (`harness.base.estimates.join`): N samples of which a share p stands after
 the full attacks, a prefix of m on which a dearer attack leaves a share r of those that stand. Then chains of three
-factors, the slice itself as target, and the rule of ``--until`` in the loop, which looks at the interval after every
-chunk and stops when it is short enough. Seeds are fixed; a minute or two for each part on one core.
+and four factors, the slice itself as target, and the rule of ``--until`` in the loop, which looks at the interval after
+every chunk and stops when it is short enough. Seeds are fixed; a minute or two for each part on one core.
 
 ``--facts RUN`` (repeatable) draws from real facts instead: of a complete run the last attack is taken for the dear one,
 prefixes are drawn at random, and the interval for the slice is held against the full count.
@@ -83,6 +83,20 @@ def three_factors(draws: int, rng: np.random.Generator) -> Iterator[dict[str, An
 def _part(rng: np.random.Generator, kept: np.ndarray, drawn: np.ndarray, taken: np.ndarray) -> np.ndarray:
     """How many of `kept` are among the first `taken` of `drawn`."""
     return rng.hypergeometric(kept, drawn - kept, taken)
+
+
+def four_factors(draws: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+    """The prefixes of suite ``standard`` on a large test set, each attack leaving a share of what stood before it."""
+    n, ends = 12_630, (6_144, 2_048, 384)
+    for p, *shares in product(P, (0.8, 0.95, 0.99), (0.9, 0.98, 1.0), (0.95, 0.99, 1.0)):
+        stands = rng.binomial(n, p, draws)
+        columns, standing, of = [stands, np.full(draws, n)], stands, n
+        for end, share in zip(ends, shares, strict=True):
+            before = rng.hypergeometric(standing, of - standing, end)
+            standing, of = rng.binomial(before, share), end
+            columns += [standing, before]
+        coverage, width = simulate(np.stack(columns, axis=1), p * float(np.prod(shares)))
+        yield {"p": p, "r": shares, "coverage": coverage, "half_width": width}
 
 
 def until(draws: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
@@ -171,6 +185,7 @@ def main() -> None:
         "population": lambda: two_factors(given.draws, np.random.default_rng(1), "population"),
         "set": lambda: two_factors(given.draws, np.random.default_rng(2), "set"),
         "three": lambda: three_factors(given.draws, np.random.default_rng(3)),
+        "four": lambda: four_factors(given.draws, np.random.default_rng(6)),
         "until": lambda: until(given.until_draws, np.random.default_rng(4)),
     }
     if given.facts:

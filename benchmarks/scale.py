@@ -149,11 +149,11 @@ def driver() -> dict[str, Any]:
 
 
 def simulate(workers: int, chunk: int, seconds: float, n: int = 50_000, seed: int = 0) -> dict[str, Any]:
-    """A run of suite ``standard`` on `workers`: units of `seconds` on average, handed out by one driver.
+    """A run of suite ``standard@1`` on `workers`: units of `seconds` on average, handed out by one driver.
 
     A unit's time is proportional to its samples, and varies by a factor of two either way.
     """
-    suite = load_suite("standard")
+    suite = load_suite("standard@1")
     chunks, chance = -(-n // chunk), random.Random(seed)
     suite = replace(suite, chunk=chunk)
     lanes = all_lanes(suite, n)

@@ -163,7 +163,8 @@ class AttackSpec:
     params: Mapping[str, Any] = field(default_factory=dict)
     """Parameters as the suite has them; ``"epsilon/4"`` is still text."""
     n: int | float | None = None
-    """Runs on the first so many samples of the slice's order (a whole number), or on such a share; None on all."""
+    """Runs on the first so many samples of the slice's order, or on all if it has fewer (a whole number), or on such a
+    share; None on all."""
     chunk: int | None = None
     """Samples in a unit; None for the suite's chunk."""
     after: str | None = None

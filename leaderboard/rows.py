@@ -256,7 +256,7 @@ class Table:
     outside: bool = False
     """Whether there is a board among the runs, and it lists none of this suite on this slice."""
     autoattack: bool = False
-    """Whether the worst case is an estimate and AutoAttack's verdict: its standard version's four parts stand in it."""
+    """Whether the worst case is AutoAttack's verdict, as `harness.evidence.autoattack` has it."""
     joined: Sources | None = None
     """Of a table of joined runs; n, slice and attacks of the table are those of the cheap one."""
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from harness.base.modes import MODES
 from harness.base.text import percent
+from harness.evidence.autoattack import VERDICT, WORST_CASE
 from harness.evidence.findings import NOTHING_MORE
 from harness.trust.verify.verdict import NO
 from leaderboard.estimates import ESTIMATED, Estimate
@@ -114,10 +115,10 @@ def axis(table: Table, xlabel: str) -> str:
 
 
 def worst_name(table: Table) -> str:
-    """What the worst case is called: AutoAttack's verdict only if its four standard parts stand in an estimate."""
+    """What the worst case is called: AutoAttack's verdict only if its four standard parts stand in it."""
     if table.threat == "corruption":
         return "mean over kinds"
-    return "AutoAttack's verdict" if table.autoattack else "worst case"
+    return VERDICT if table.autoattack else WORST_CASE
 
 
 def column_name(table: Table, attack: str) -> str:

@@ -1,5 +1,6 @@
 """docs/estimates.md: the worked example and the tables of half-widths are what the code computes."""
 
+import json
 import math
 import re
 
@@ -65,3 +66,15 @@ def test_the_half_widths(row):
 
 def test_there_are_half_widths():
     assert len(WIDTHS) == 5
+
+
+def test_the_prices_are_those_that_were_measured(monkeypatch):
+    """Every row of the table of prices is one that the benchmark makes of its own results."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from cheap_phase import table
+
+    made = table(json.loads((ROOT / "benchmarks" / "results" / "cheap-phase.json").read_text(encoding="utf-8")))
+    head, _, *rows = made.splitlines()
+    told = re.findall(r"^\|.*\*\*.*\|$", PAGE.partition(head)[2], flags=re.M)
+    assert len(told) == 7
+    assert set(told) <= set(rows)

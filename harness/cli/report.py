@@ -11,6 +11,7 @@ from rich.text import Text
 
 from harness.base.modes import MODES
 from harness.base.text import percent
+from harness.evidence.autoattack import worst_name
 from harness.evidence.corrupted import average, family
 from harness.evidence.summary import about_estimates, data_words, mode_words, worst_words
 from harness.run.job import Run
@@ -83,7 +84,7 @@ def _print_attacks(console: Console, run: Run) -> None:
     worst = {row["epsilon_label"]: row for row in summary["worst_case"]}
     if len(attacks) > 1:
         rows = [worst.get(label, {}) for label in grid]
-        table.add_row("worst case", "", *(worst_words(row) for row in rows))
+        table.add_row(worst_name(run.info), "", *(worst_words(row) for row in rows))
     console.print(table)
     if words := about_estimates(summary):
         console.print(words, markup=False, highlight=False, soft_wrap=True)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from harness.base.files import key_of
-from harness.evidence.run_info import AttackInfo, SuiteInfo, as_json
-from harness.inputs.suite import Suite
+from harness.evidence.run_info import RunInfo, SuiteInfo, as_json
 from harness.inputs.suite_names import content_of, taken_for, versions_of
 
 _PARTS = (
@@ -33,16 +30,18 @@ def definition(suite: SuiteInfo) -> str:
     return key_of({"attacks": attacks, "chunk": suite.chunk})[:12]
 
 
-def shown_label(suite: SuiteInfo) -> str:
+def shown_label(info: RunInfo) -> str:
     """``standard@1``, or ``standard@1 (edited: 3f2a)`` where that is or looks like a built-in suite and is none.
 
     The digits begin the suite's `definition`.
     """
-    return suite.label if difference(suite) is None else f"{suite.label} (edited: {definition(suite)[:4]})"
+    suite = info.suite
+    same = difference(suite) is None and not other_n(info)
+    return suite.label if same else f"{suite.label} (edited: {definition(suite)[:4]})"
 
 
 def difference(suite: SuiteInfo) -> str | None:
-    """In what way a suite is not what its name says, or None."""
+    """In what way a suite's attacks are not what its name says, or None."""
     if suite.label != f"{suite.name}@{suite.version}":
         return f"the label is not that of name {suite.name!r:.80} and version {suite.version}"
     known = taken_for(suite.name)
@@ -50,22 +49,20 @@ def difference(suite: SuiteInfo) -> str | None:
         return None
     if known != suite.name:
         return f"the name is not {known!r}, the built-in suite for which it could be taken"
-    versions = versions_of(known)
-    if suite.version not in versions:
+    built_in = versions_of(known).get(suite.version)
+    if built_in is None:
         return f"this harness has no such version of suite {known!r}"
-    filed = versions[suite.version]
-    content = content_of(filed.norm, filed.chunk, filed.attacks, filed.threat)
-    if content != content_of(suite.norm, suite.chunk, _as_filed(suite, filed), suite.threat):
+    told = content_of(suite.norm, suite.chunk, suite.attacks, suite.threat)
+    if told != content_of(built_in.norm, built_in.chunk, built_in.attacks, built_in.threat):
         return "its attacks are not those of the built-in suite of that name"
     return None
 
 
-def _as_filed(suite: SuiteInfo, filed: Suite) -> list[AttackInfo]:
-    """The run's attacks, each with the share of the slice from which its n came; n is told beside the suite's name."""
-    shares = {spec.id: spec.n for spec in filed.attacks if isinstance(spec.n, float)}
-    return [
-        msgspec.structs.replace(attack, n=shares[attack.id])
-        if attack.n is not None and attack.id in shares and attack.id not in (suite.edited or ())
-        else attack
-        for attack in suite.attacks
-    ]
+def other_n(info: RunInfo) -> tuple[str, ...]:
+    """Attacks of a built-in suite that began with another n than the suite has for a slice of this size."""
+    suite, n = info.suite, info.data.n
+    built_in = versions_of(suite.name).get(suite.version)
+    if built_in is None or len(built_in.attacks) != len(suite.attacks):
+        return ()
+    told = [n if attack.n is None else attack.n for attack in suite.attacks]
+    return tuple(a.id for a, here, own in zip(suite.attacks, told, built_in.counts(n), strict=True) if here != own)

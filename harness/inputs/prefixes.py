@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -62,17 +62,23 @@ def fault(attacks: Sequence[AttackSpec], chunk: int) -> Fault | None:
     return None
 
 
-def counts(name: str, attacks: Sequence[AttackSpec], chunk: int, n: int) -> tuple[int, ...]:
+def counts(
+    name: str, attacks: Sequence[AttackSpec], chunk: int, n: int, edited: Collection[str] = ()
+) -> tuple[int, ...]:
     """How many samples each attack runs on, in a slice of `n`; a share is rounded up to whole chunks.
+
+    A suite is written for slices of every size, so its n means at most. Who gives one with a command has that slice in
+    mind, and there more than it has is a mistake.
 
     Args:
         name: Of the suite, for errors.
         attacks: In the suite's order.
         chunk: The suite's.
         n: Size of the slice.
+        edited: Attacks whose n was given with the command.
 
     Raises:
-        BadSuite: an n is larger than the slice, prefixes grow, or `fault`.
+        BadSuite: an n that was given is larger than the slice, prefixes grow, or `fault`.
     """
     if (wrong := fault(attacks, chunk)) is not None:
         raise BadSuite(f"suite {name!r}: {wrong.message}")
@@ -82,11 +88,12 @@ def counts(name: str, attacks: Sequence[AttackSpec], chunk: int, n: int) -> tupl
         count = n if spec.n is None else spec.n
         if isinstance(count, float):
             count = min(n, math.ceil(count * n / size - 1e-9) * size)
-        if count > n:
+        if count > n and spec.id in edited:
             raise BadSuite(
                 f"suite {name!r}: n = {count} of attack {spec.id!r} is more than the slice's {n} samples; measure more,"
                 f" or give a smaller one with --attack-n {spec.id}=..."
             )
+        count = min(count, n)
         if found and count > found[-1]:
             raise BadSuite(f"suite {name!r}: {_grows(attacks[len(found) - 1], spec)}")
         found.append(count)

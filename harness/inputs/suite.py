@@ -104,7 +104,7 @@ class Suite:
 
     def counts(self, n: int) -> tuple[int, ...]:
         """How many samples each attack runs on in a slice of `n`; raises as `harness.inputs.prefixes.counts`."""
-        return counts(self.name, self.attacks, self.chunk, n)
+        return counts(self.name, self.attacks, self.chunk, n, self.edited)
 
     def resolve(self) -> tuple[Attack, ...]:
         """The attacks, built by their plugins; parameters are checked here, tools are not imported.

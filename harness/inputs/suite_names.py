@@ -35,10 +35,6 @@ class Told(Protocol):
         """As the file spells them."""
 
     @property
-    def n(self) -> int | float | None:
-        """On how many samples it runs; None for all."""
-
-    @property
     def chunk(self) -> int | None:
         """Samples in a unit; None for the suite's."""
 
@@ -48,10 +44,9 @@ class Told(Protocol):
 
 
 def content_of(norm: str, chunk: int, attacks: Iterable[Told], threat: str = "ball") -> str:
-    """Hash of a suite's attacks as a file spells them; grid and mode are told beside the name."""
+    """Hash of a suite's attacks as a file spells them; grid and mode are told beside the name, n hangs on the slice."""
     told = [
-        [attack.id, attack.tool, attack.method, dict(attack.params), attack.n, attack.chunk, attack.after]
-        for attack in attacks
+        [attack.id, attack.tool, attack.method, dict(attack.params), attack.chunk, attack.after] for attack in attacks
     ]
     other = {} if threat == "ball" else {"threat": threat}
     return key_of({"norm": norm, "chunk": chunk, "attacks": told} | other)

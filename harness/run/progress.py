@@ -73,7 +73,7 @@ class LiveReport:
         self._info, self._total = info, total
         plan = info.planned
         self.console.print(
-            f"{info.model.name} under {shown_label(info.suite)} ({info.mode}) on {info.data.name},"
+            f"{info.model.name} under {shown_label(info)} ({info.mode}) on {info.data.name},"
             f" n={info.data.n}, {plan.device}, batch {plan.batch_size}: {info.run}",
             markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip

@@ -41,7 +41,7 @@ def draw_gallery(pictures: Sequence[Picture], record: Record, path: Path) -> Non
         warnings.filterwarnings("ignore", message=".*[Gg]lyph", category=UserWarning)
         figure = Figure((4.6 * abreast, 1.95 * rows + 0.5), facecolor="white", layout="constrained")
         info = record.info
-        title = f"{info.model.name}, {info.data.name}, {shown_label(info.suite)}: what broke"
+        title = f"{info.model.name}, {info.data.name}, {shown_label(info)}: what broke"
         figure.suptitle(one_line(title), fontsize=11, parse_math=False)
         blocks = figure.subfigures(rows, abreast, squeeze=False)
         for block, picture in zip(blocks.flat, pictures, strict=False):

@@ -21,20 +21,13 @@ from harness.base.order import fixed_order, order_of
 from harness.base.statistics import wilson
 from harness.base.threat import Epsilon
 from harness.errors import HarnessError
-from harness.evidence.run_info import AttackInfo, RunInfo
+from harness.evidence.run_info import RunInfo
 from leaderboard.rows import WORST, Note, Score
 from leaderboard.runs.estimated import Group, estimated
 from leaderboard.runs.record import CLEAN_PLACE, JoinedRuns, Place, Record, Survivors
 
 FLIPS = 0.001
 """Share of the prefix whose clean prediction may be right in one run and wrong in the other: near a border, rounded."""
-STANDARD = {
-    "apgd-ce": {"steps": 100},
-    "apgd-t": {"steps": 100, "target_classes": 9},
-    "fab-t": {"steps": 100, "target_classes": 9},
-    "square": {"queries": 5000},
-}
-"""AutoAttack's four standard parts and the least strength under which a part alone is the standard's."""
 
 
 class NotJoined(HarnessError):
@@ -103,25 +96,6 @@ def adds(cheap: Record, dear: Record) -> bool:
     """Whether the dear run has an attack that the cheap one lacks; else there is nothing to estimate."""
     known = [(attack.tool, attack.method, attack.params) for attack in cheap.info.suite.attacks]
     return any((attack.tool, attack.method, attack.params) not in known for attack in dear.info.suite.attacks)
-
-
-def has_autoattack(*records: Record) -> bool:
-    """Whether all four parts of AutoAttack's standard version, at its strength, are among the runs' attacks."""
-    return {*STANDARD} <= {part for record in records for a in record.info.suite.attacks for part in _standard_parts(a)}
-
-
-def _standard_parts(attack: AttackInfo) -> set[str]:
-    if attack.tool != "autoattack":
-        return set()
-    if attack.method == "standard":
-        return {*attack.components} & {*STANDARD}
-    least = STANDARD.get(attack.method)
-    if least is None or not attack.resolved:
-        return set()
-    told = [params.get(name) for params in attack.resolved.values() for name in least]
-    wanted = [value for _ in attack.resolved for value in least.values()]
-    strong = all(isinstance(value, int) and value >= asked for value, asked in zip(told, wanted, strict=True))
-    return {attack.method} if strong else set()
 
 
 def _prefix(cheap: Record, dear: Record) -> NDArray[np.int64]:

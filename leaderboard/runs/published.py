@@ -142,7 +142,7 @@ def _record(path: Path, content: Mapping[str, Any], info: RunInfo) -> Record:
 def _findings(told: Sequence[Mapping[str, Any]], info: RunInfo) -> tuple[Note, ...]:
     """The file's, and those that need nothing but its run.json, whether the file has them or not."""
     notes = [Note(str(f["check"]), str(f["level"]), str(f["message"])) for f in told]
-    here = [Note(finding.check, finding.level, finding.message) for finding in names(info.suite)]
+    here = [Note(finding.check, finding.level, finding.message) for finding in names(info)]
     return (*notes, *(note for note in here if note not in notes))
 
 

@@ -30,7 +30,7 @@ def sources(joined: JoinedRuns | None) -> Sources | None:
         return None
     cheap, dear = (
         Source(
-            suite=shown_label(record.info.suite),
+            suite=shown_label(record.info),
             definition=definition(record.info.suite),
             slice=record.info.data.slice,
             n=record.info.data.n,

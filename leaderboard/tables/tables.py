@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from harness.evidence.autoattack import is_verdict
 from harness.evidence.run_info import RunInfo
 from harness.evidence.suite_label import definition, shown_label
 from leaderboard.rows import WORST, Note, Other, Ranking, Row, Table
-from leaderboard.runs.joined import has_autoattack
 from leaderboard.runs.record import CLEAN_PLACE, Record, worst_is_attack
 from leaderboard.tables.columns import beside, columns, sources
 from leaderboard.tables.corrupted import with_baseline
@@ -120,7 +120,7 @@ def make_tables(records: Sequence[Record], claims: bool = False, baseline: str |
 
 def _standard(record: Record) -> tuple[str, str]:
     """By what a board compares models: the suite, as it is shown, and the data slice."""
-    return shown_label(record.info.suite), record.info.data.slice
+    return shown_label(record.info), record.info.data.slice
 
 
 def with_attacks(table: Table, attacks: Sequence[str]) -> Table:
@@ -160,7 +160,7 @@ def _table(group: Sequence[Record], claims: bool) -> Table:
         data=_data_of(group),
         slice=info.data.slice,
         n=info.data.n,
-        suite=shown_label(suite),
+        suite=shown_label(info),
         definition=definition(suite),
         mode=info.mode,
         grid=tuple(suite.labels),
@@ -180,8 +180,8 @@ def _table(group: Sequence[Record], claims: bool) -> Table:
 
 
 def _autoattack(record: Record) -> bool:
-    runs = (record,) if record.joined is None else (record.joined.cheap, record.joined.dear)
-    return bool(record.stages) and has_autoattack(*runs)
+    joined = record.joined
+    return is_verdict(record.info) if joined is None else is_verdict(joined.cheap.info, joined.dear.info)
 
 
 def _same_weights(record: Record, chosen: Sequence[Record], known: Mapping[str, str]) -> list[Note]:

@@ -4,17 +4,22 @@ from importlib.resources import files
 
 import pytest
 
-from harness.inputs.suite import read_suite
+from adapters.autoattack.budget import standard
+from harness.inputs.suite import load_suite, read_suite
 
 SUITES = sorted(files("harness").joinpath("suites").iterdir(), key=str)
 GRID = ["1/255", "2/255", "4/255", "8/255"]
-AUTOATTACK_SUITES = {"autoattack", "standard"}
+FRONTS = {
+    "standard": ["fgsm", "pgd-20", "apgd-dlr-20", "apgd-t-20"],
+    "autoattack": ["apgd-ce-20", "apgd-dlr-20", "apgd-t-10"],
+}
+"""What runs before AutoAttack's parts in the suites that give its verdict."""
 
 
 @pytest.mark.parametrize("path", SUITES, ids=lambda path: path.name)
 def test_every_attack_resolves_with_all_its_parameters(path):
     suite = read_suite(path)
-    assert suite.name == path.name.removesuffix(".toml")
+    assert path.name in (f"{suite.name}.toml", f"{suite.label}.toml")
     for attack, spec in zip(suite.resolve(), suite.attacks, strict=True):
         for epsilon in suite.grid:
             record = attack.parameters(epsilon.value)
@@ -31,8 +36,6 @@ def test_built_in_suites(name):
     assert (suite.norm, suite.chunk) == ("linf", 512)
     assert suite.description
     assert suite.mode_is_set == (name == "crosstool")  # elsewhere the user may choose
-    if name in AUTOATTACK_SUITES:
-        assert attacks["autoattack"] == "autoattack.standard"
     for label, method in attacks.items():
         assert ("autoattack" in label) == (method == "autoattack.standard")  # nothing else bears the name
 
@@ -47,6 +50,26 @@ def test_suites_of_the_other_norms(name, grid):
     assert suite.counts(1290)[-1] == 192  # a tenth, in whole chunks of 64
     *_, apgd, autoattack = suite.resolve()
     assert apgd.budget.larger_radii == autoattack.budget.larger_radii == (name == "l1")  # as in the paper on l1
+
+
+@pytest.mark.parametrize("name", FRONTS)
+def test_the_verdict_is_that_of_the_four_standard_parts(name):
+    """Parts at the strength of version standard, each on what is left, on one prefix: together they are AutoAttack."""
+    suite = load_suite(name)
+    front, parts = suite.attacks[: len(FRONTS[name])], suite.attacks[len(FRONTS[name]) :]
+    assert [spec.id for spec in front] == FRONTS[name]
+    budget = standard("linf")
+    assert tuple(spec.method for spec in parts) == budget.components
+    for spec, attack in zip(parts, suite.resolve()[len(front) :], strict=True):
+        assert (spec.after, spec.n, attack.kind) == ("all", parts[0].n, "budget")
+        told, own = attack.budget.as_dict(), budget.as_dict()
+        assert {key: told[key] for key in spec.params if key in told} == {
+            key: own[key] for key in spec.params if key in own
+        }
+        assert spec.params.get("target_classes", 9) == 9
+    assert suite.counts(64) == (64,) * len(suite.attacks)
+    whole = load_suite(f"{name}@1").attacks[-1]
+    assert (f"{whole.tool}.{whole.method}", whole.n) == ("autoattack.standard", None)
 
 
 def test_crosstool_pairs_have_the_same_parameters():

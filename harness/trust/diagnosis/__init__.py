@@ -37,11 +37,11 @@ def verdict(info: RunInfo, facts: pa.Table) -> tuple[list[Finding], str | None]:
 
 def _findings(info: RunInfo, series: list[Series], facts: pa.Table) -> list[Finding]:
     if info.suite.threat == "corruption":  # nothing searches, so no search can have failed
-        return [*names(info.suite), *claim(info, facts)]
+        return [*names(info), *claim(info, facts)]
     # Of a randomized model a longer attack breaks more by its further draws alone, which says nothing of its strength.
     randomized = any((finding.check, finding.level) == ("P5", "warn") for finding in info.findings)
     return [
-        *names(info.suite),
+        *names(info),
         *claim(info, facts),
         *between_attacks.order(series),
         *between_attacks.black_box(series, randomized),

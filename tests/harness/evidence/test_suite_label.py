@@ -1,14 +1,21 @@
 """What a suite is called: a built-in name stands for the built-in attacks, and everything else under it says so."""
 
-import msgspec
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
+from msgspec import structs
 
 from harness.errors import UnknownName
-from harness.evidence.run_info import AttackInfo, SuiteInfo
+from harness.evidence.run_info import AttackInfo, DataInfo, RunInfo, SuiteInfo
+from harness.evidence.store import RunStore
 from harness.evidence.suite_label import definition, difference, shown_label
 from harness.inputs.suite import load_suite, read_suite
 from harness.inputs.suite_names import BUILT_IN
 from harness.trust.diagnosis.names import names
+
+N = 64
+GOLDEN = next((Path(__file__).parents[2] / "golden").glob("fgsm-mini-*"))
 
 
 def told(built_in: str, /, **changes) -> SuiteInfo:
@@ -17,42 +24,58 @@ def told(built_in: str, /, **changes) -> SuiteInfo:
     attacks = tuple(
         AttackInfo(
             id=a.id, tool=a.tool, tool_version="1", method=a.method, kind="budget", iterative=True, components=(),
-            params=dict(a.params), resolved={}, caveats=(), n=count if a.n is not None else None, chunk=a.chunk,
+            params=dict(a.params), resolved={}, caveats=(),
+            n=None if a.n is None else count, chunk=a.chunk, after=a.after,
         )
-        for a, count in zip(suite.attacks, suite.counts(2000), strict=True)
+        for a, count in zip(suite.attacks, suite.counts(N), strict=True)
     )  # fmt: skip
     info = SuiteInfo(
         name=suite.name, version=suite.version, label=suite.label, norm=suite.norm,
         labels=tuple(e.label for e in suite.grid), epsilons=tuple(e.value for e in suite.grid), chunk=suite.chunk,
         attacks=attacks, other_threat=None if suite.threat == "ball" else suite.threat,
     )  # fmt: skip
-    return msgspec.structs.replace(info, **changes)
+    return structs.replace(info, **changes)
+
+
+def of(suite: SuiteInfo, n: int = N) -> RunInfo:
+    """A run of that suite on `n` samples."""
+    return structs.replace(RunStore(GOLDEN).read_info(), suite=suite, data=DataInfo(name="d", slice="s", n=n))
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in BUILT_IN.glob("*.toml")))
 def test_a_built_in_suite_keeps_its_name_on_any_grid(name: str) -> None:
-    assert shown_label(told(name)) == f"{name}@1"
-    assert shown_label(told(name, labels=("3/255",), epsilons=(3 / 255,))) == f"{name}@1"
-    assert names(told(name)) == []
+    version = load_suite(name).version
+    for suite in (told(name), told(name, labels=("3/255",), epsilons=(3 / 255,))):
+        assert shown_label(of(suite)) == f"{name.partition('@')[0]}@{version}"
+    assert names(of(told(name))) == []
+
+
+def test_another_n_is_told_beside_the_name_and_hidden_it_is_an_error(monkeypatch) -> None:
+    """A suite's n is at most, so on a small slice it is the slice's."""
+    first, second, third = load_suite("standard@1").attacks
+    suite = replace(load_suite("standard@1"), attacks=(first, second, replace(third, n=1024, chunk=128)))
+    monkeypatch.setattr("harness.evidence.suite_label.versions_of", lambda name: {1: suite})
+    one, two, last = told("standard@1").attacks
+    runs = {n: told("standard@1", attacks=(one, two, structs.replace(last, n=n, chunk=128))) for n in (200, 384, 1024)}
+    assert shown_label(of(runs[1024], 2000)) == shown_label(of(runs[200], 200)) == "standard@1"
+    assert names(of(runs[1024], 2000)) == names(of(runs[200], 200)) == []
+    assert "(edited: " in shown_label(of(runs[384], 2000))
+    (finding,) = names(of(runs[384], 2000))
+    assert (finding.check, finding.level) == ("P27", "error")
+    assert "autoattack ran on another n than the suite's" in finding.message
+    said = structs.replace(runs[384], edited=("autoattack",))
+    assert "(edited: " in shown_label(of(said, 2000))
+    assert names(of(said, 2000)) == []
 
 
 def test_a_weak_suite_under_a_built_in_name_says_so() -> None:
     (attack,) = told("pgd").attacks
-    weak = told("pgd", attacks=(msgspec.structs.replace(attack, params={**attack.params, "step_size": 1e-6}),))
-    assert shown_label(weak) == f"pgd@1 (edited: {definition(weak)[:4]})"
+    weak = told("pgd", attacks=(structs.replace(attack, params={**attack.params, "step_size": 1e-6}),))
+    assert shown_label(of(weak)) == f"pgd@1 (edited: {definition(weak)[:4]})"
     assert definition(weak) != definition(told("pgd"))
-    (finding,) = names(weak)
+    (finding,) = names(of(weak))
     assert (finding.check, finding.level) == ("P27", "error")
     assert "its attacks are not those of the built-in suite of that name" in finding.message
-
-
-def test_what_a_share_came_to_is_no_edit_and_an_n_that_was_given_is() -> None:
-    *cheap, dear = told("l2").attacks
-    assert dear.n == 256  # a tenth of 2,000, in chunks of 64
-    given = (*cheap, msgspec.structs.replace(dear, n=64))
-    assert shown_label(told("l2", attacks=given)) == "l2@1"  # a tenth of another slice
-    assert "not those of the built-in" in str(difference(told("l2", attacks=given, edited=(dear.id,))))
-    assert "not those of the built-in" in str(difference(told("l2", attacks=tuple(cheap))))
 
 
 @pytest.mark.parametrize(
@@ -65,14 +88,14 @@ def test_what_a_share_came_to_is_no_edit_and_an_n_that_was_given_is() -> None:
     ],
 )  # fmt: skip
 def test_a_name_that_could_be_taken_for_a_built_in_one_says_so(name: str, shown: bool) -> None:
-    suite = told("standard", name=name, label=f"{name}@1")
-    assert ("(edited: " in shown_label(suite)) == shown
+    suite = told("standard@1", name=name, label=f"{name}@1")
+    assert ("(edited: " in shown_label(of(suite))) == shown
     assert (difference(suite) is not None) == shown
-    assert bool(names(suite)) == shown
+    assert bool(names(of(suite))) == shown
 
 
 def test_versions_norms_chunks_and_labels_of_nobody_say_so() -> None:
-    assert "no such version" in str(difference(told("standard", version=2, label="standard@2")))
+    assert "no such version" in str(difference(told("standard", version=9, label="standard@9")))
     assert "not those of the built-in" in str(difference(told("standard", norm="l2")))
     assert "not those of the built-in" in str(difference(told("standard", chunk=64)))
     assert "label is not that of name 'mine'" in str(difference(told("fgsm", name="mine", label="standard@1")))
@@ -80,14 +103,15 @@ def test_versions_norms_chunks_and_labels_of_nobody_say_so() -> None:
 
 def test_an_attack_under_anothers_id_is_an_error() -> None:
     (attack,) = told("fgsm").attacks
-    suite = told("fgsm", name="mine", label="mine@1", attacks=(msgspec.structs.replace(attack, id="autoattack"),))
-    assert [(f.check, f.level) for f in names(suite)] == [("P27", "error")]
+    suite = told("fgsm", name="mine", label="mine@1", attacks=(structs.replace(attack, id="autoattack"),))
+    assert [(f.check, f.level) for f in names(of(suite))] == [("P27", "error")]
 
 
 def test_a_version_can_be_asked_for() -> None:
-    assert load_suite("standard@1") == load_suite("standard")
-    with pytest.raises(UnknownName, match="did you mean 'standard@1'"):
-        load_suite("standard@2")
+    assert load_suite("standard@2") == load_suite("standard")
+    assert [attack.id for attack in load_suite("standard@1").attacks] == ["fgsm", "pgd-20", "autoattack"]
+    with pytest.raises(UnknownName, match="did you mean 'standard@"):
+        load_suite("standard@3")
     with pytest.raises(UnknownName):
         load_suite("nosuch@1")
 

@@ -149,6 +149,7 @@ def test_an_attack_says_on_how_many_samples_it_runs_and_after_whom(tmp_path):
     assert (dear.n, dear.chunk, dear.after) == (384, 128, "all")
     assert suite.counts(1000) == (1000, 384)
     assert suite.counts(384) == (384, 384)
+    assert suite.counts(200) == (200, 200)  # a suite's n is at most
     share = suite_of(tmp_path, GOOD + "n = 0.1\nchunk = 128\n")
     assert share.counts(1280) == (1280, 128)  # a tenth is a whole chunk
     assert share.counts(1281) == (1281, 256)  # else it is rounded up
@@ -183,8 +184,7 @@ def test_prefixes_shrink_from_all_samples(tmp_path):
     assert mixed.counts(1000) == (1000, 512, 512)
     with pytest.raises(BadSuite, match=r"'third' runs on more samples \(n = 0.5\)"):
         mixed.counts(2048)
-    with pytest.raises(BadSuite, match="n = 512 of attack 'fgsm' is more than the slice's 200 samples"):
-        mixed.counts(200)
+    assert mixed.counts(200) == (200, 200, 200)
     head = GOOD.replace("random_start = true }", "random_start = true }\nn = 512")
     with pytest.raises(BadSuite, match="no attack runs on all samples: the first, 'pgd-7', has n = 512"):
         suite_of(tmp_path, head)
@@ -198,6 +198,8 @@ def test_another_n_shows_as_edited(tmp_path):
     assert suite.with_attack_n(wanted).counts(2000) == (2000, 1024)
     assert suite.with_attack_n(wanted).edited == ("fgsm",)
     assert suite.with_attack_n({"fgsm": 512}).edited == ()
+    with pytest.raises(BadSuite, match="n = 1024 of attack 'fgsm' is more than the slice's 600 samples"):
+        suite.with_attack_n(wanted).counts(600)  # one that is given is meant for this slice
     assert suite.with_attack_n(parse_attack_n(["fgsm=all"])).counts(600) == (600, 600)
     assert parse_attack_n(["a=b=0.25"]) == {"a=b": 0.25}
     with pytest.raises(UsageError, match="the suite has no attack 'cw'; it has pgd-7, fgsm"):

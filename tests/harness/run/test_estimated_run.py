@@ -136,10 +136,13 @@ def test_a_long_finding_stays_one_line_in_a_log(run, capsys):
     assert f"warn: P8: {message}" in capsys.readouterr().out.splitlines()
 
 
-def test_more_samples_than_the_slice_has_is_one_line(data, tmp_path):
-    with pytest.raises(Exception, match="n = 24 of attack 'short' is more than the slice's 20 samples"):
-        measured(tmp_path, data, PGD, DEAR, n=20)
-    assert not list(tmp_path.iterdir())
+def test_on_a_smaller_slice_every_attack_runs_on_all(data, tmp_path):
+    """The n of a suite means at most; then nothing is estimated."""
+    found = measured(tmp_path, data, PGD, DEAR, n=20, until=2)
+    assert found.info.drawn == {"pgd": 20, "short": 20}
+    assert (found.summary["schema"], found.info.estimated) == (1, False)
+    (said,) = [finding for finding in found.summary["findings"] if finding["check"] == "until"]
+    assert "because the samples ended" in said["message"]
 
 
 SUITE = """\
