@@ -41,6 +41,12 @@ def evaluate_models(
             help="ID=N: run an attack on the first N samples (or a share: 0.1; or all) instead; repeatable.",
         ),
     ] = None,
+    adapt: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Adapted attacks besides: [ATTACK=]NAME:ARGUMENT,...; card for those of the model's card; repeatable."
+        ),
+    ] = None,
     eps: Annotated[str | None, typer.Option(help="Epsilons instead of the suite's, for instance 1/255,2/255.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     batch_size: Annotated[str, typer.Option(help="Rows through the network at once: auto or a number.")] = "auto",
@@ -109,6 +115,10 @@ def evaluate_models(
         chosen = chosen.with_attack_n(parse_attack_n(attack_n))
     if mode is not None:
         chosen = chosen.with_mode(mode)
+    if adapt:
+        from harness.inputs.adaptations import check_adapt
+
+        check_adapt(adapt, chosen.attacks)
     rows = _batch_size(batch_size)
     chosen_ids = None
     if ids is not None:
@@ -124,7 +134,8 @@ def evaluate_models(
     with waiting("starting"):
         from harness.cli.report import print_result
         from harness.evidence.given import Given
-        from harness.run.job import Options, evaluate
+        from harness.run.adaptive import evaluate
+        from harness.run.job import Options
         from harness.run.progress import LiveReport, interrupts
         from harness.types import Scale
 
@@ -148,6 +159,7 @@ def evaluate_models(
         transfer=tuple(transfer or ()),
         until=until,
         ids=chosen_ids,
+        adapt=tuple(adapt or ()),
     )
     given = Given(
         name=called,
@@ -155,6 +167,7 @@ def evaluate_models(
         data=data,
         data_root=None if data_root is None else str(data_root),
         transfer=tuple(str(place) for place in transfer or ()),
+        adapt=tuple(adapt or ()),
     )
     ends = None if seconds is None else time.monotonic() + seconds
     runs, failed = [], 0

@@ -22,8 +22,9 @@ from harness.types import Finding
 
 PATH = Path(__file__).resolve().parents[1] / "schemas" / "run.json"
 PARTS = (
-    RunInfo, run_info.ModelInfo, run_info.SuiteInfo, run_info.AttackInfo, run_info.DataInfo, run_info.IdsInfo,
-    run_info.Asked, Given, run_info.Plan, run_info.Device, run_info.Preflight, run_info.Calibration, run_info.CellCost,
+    RunInfo, run_info.ModelInfo, run_info.SuiteInfo, run_info.AttackInfo, run_info.AdaptationInfo, run_info.DataInfo,
+    run_info.IdsInfo, run_info.Asked, Given, run_info.Plan, run_info.Device, run_info.Preflight, run_info.Calibration,
+    run_info.CellCost,
 )  # fmt: skip
 
 
@@ -51,6 +52,7 @@ def table() -> str:
     """What every field means, as Markdown: a row for each, with its path in the file."""
     places = {
         "RunInfo": "", "ModelInfo": "model.", "SuiteInfo": "suite.", "AttackInfo": "suite.attacks[].",
+        "AdaptationInfo": "suite.attacks[].adapt[].",
         "DataInfo": "data.", "IdsInfo": "data.ids.", "Asked": "asked.", "Given": "given.",
         "Plan": "plan.", "Device": "device.", "Preflight": "preflight.",
         "Calibration": "calibration.", "CellCost": "compute[].",

@@ -30,6 +30,7 @@ GROUPS = {
     "renderers": "harness.renderers",
     "executors": "harness.executors",
     "speedups": "harness.speedups",
+    "adaptations": "harness.adaptations",
     "weights": "harness.weights",
 }
 

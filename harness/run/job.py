@@ -24,6 +24,8 @@ from harness.evidence.facts import CLEAN
 from harness.evidence.run_info import Calibration, Plan, RunInfo, as_json
 from harness.evidence.store import RunStore, Unit
 from harness.evidence.summary import summarize
+from harness.inputs.adaptations import resolve
+from harness.inputs.find import find_model
 from harness.inputs.fingerprint import FILE, read
 from harness.inputs.outputs import fitted
 from harness.inputs.prefixes import check_after
@@ -31,6 +33,7 @@ from harness.inputs.reference import ReferenceModel
 from harness.inputs.registry import Registry
 from harness.inputs.samples import Slice, make_slice
 from harness.inputs.suite import Suite
+from harness.measure.adapted.prepare import adapted_copies
 from harness.measure.constancy import Constancy
 from harness.measure.executors import Executor
 from harness.measure.fast_copy.calibrate import Question, calibrate, make_copy
@@ -99,13 +102,14 @@ def evaluate(
     model = fitted(model, data)
     check_data(model, data)
     attacks = suite.resolve()
+    adapted = resolve(suite.attacks, find_model)
     refuse_unfit(suite, attacks, data)
     device = pick_device(options.device)
     others = find_runs(options.transfer)
     part = make_slice(data, options.n, suite.chunk, options.ids)
     suite.counts(len(part.indices))
     check_after(suite.name, suite.attacks, attacks, suite.mode)
-    session = Session.of(describe(model, suite, attacks, part, options, device))
+    session = Session.of(describe(model, suite, attacks, part, options, device, adapted))
     here = session.described
     pieces = {spec.id: suite.chunk // spec.chunk for spec in suite.attacks if spec.chunk}
     store, print_ = RunStore(options.results / here.run_name, pieces), None
@@ -128,13 +132,15 @@ def evaluate(
         earlier = take_over(store, session)
         if read(store.folder / FILE) is None:
             print_.save(store.folder / FILE)
+        copies = adapted_copies(reference, suite.attacks, adapted, part.take(0)[0])
         plan, copy = _plan(session, reference, part, suite, options)
         reference.batch_size = plan.batch_size
+        attacked = [reference.module, *([copy] if copy is not None else []), *(one.network for one in copies.values())]
         deadline = None if options.budget is None else begun + options.budget
         setting = Setting(
             reference=reference, norm=suite.norm, mode=suite.mode, seed=options.seed, batch_size=plan.batch_size,
             unit_timeout=options.unit_timeout, deadline=deadline, copy=copy,
-            guard=Guard(reference.module, *([copy] if copy is not None else [])),
+            adapted=copies, guard=Guard(*attacked),
         )  # fmt: skip
         constancy = Constancy(reference, *part.take(0))
         info = session.described

@@ -45,6 +45,8 @@ def command(info: RunInfo) -> str:
     for attack in suite.attacks:
         if attack.id in (suite.edited or ()):
             words += ["--attack-n", f"{attack.id}={'all' if attack.n is None else attack.n}"]
+    for text in given.adapt:
+        words += ["--adapt", text]
     if suite.until is not None:
         words += ["--until", f"{100 * suite.until:.12g}"]
     if isinstance(info.unit_timeout, float):

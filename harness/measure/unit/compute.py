@@ -5,7 +5,7 @@ What is attacked, judged and counted is here; what surrounds a call of a tool is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,6 +22,7 @@ from harness.errors import PluginError
 from harness.evidence import facts, witnesses
 from harness.evidence.facts import broken_rows
 from harness.inputs.reference import ReferenceModel
+from harness.measure.adapted.prepare import AdaptedCopy
 from harness.measure.fast_copy.copies import FastCopy
 from harness.measure.unit.board import WitnessBoard
 from harness.measure.unit.call import Calls
@@ -51,6 +52,8 @@ class Setting:
     """When the run's budget ends, by `time.time`."""
     copy: FastCopy | None = None
     """What tools differentiate instead of the reference, see `harness.measure.fast_copy.copies`; it only proposes."""
+    adapted: Mapping[str, AdaptedCopy] = field(default_factory=dict)
+    """By attack id what an adapted attack differentiates, see `harness.measure.adapted`; it only proposes."""
     unit_timeout: float | None = None
     """Seconds after which a unit is given up; None never."""
     guard: Guard | None = None
@@ -189,8 +192,9 @@ class _Running:
     ) -> None:
         """Attack some rows of the chunk, all restarts, and note the outcome in `done`.
 
-        Where a copy proposed what the reference did not confirm, and nothing else was found, the copy has misled the
-        attack: those rows are attacked again, with the same draws, through the reference itself (not `fast`).
+        Where a fast copy proposed what the reference did not confirm, and nothing else was found, the copy has misled
+        the attack: those rows are attacked again, with the same draws, through the reference itself (not `fast`). An
+        adapted copy may mislead: that it is another function is its point.
         """
         setting, attack, epsilon = self.setting, self.attack, self.job.grid[-1].value
         pick = torch.from_numpy(rows).to(self.chunk.images.device)
@@ -219,6 +223,7 @@ class _Running:
         watch = self._watch(component)
         network, precision = self._network(watch) if fast else (setting.reference.module, EXACT)
         observer = ObservedModel(network, board, watch, self.batch_size, setting.keep_rows, self.job.deadline)
+        observer.asks_reference = self._adapted is not None and self._adapted.alters
         error: BaseException | None = None
         what: list[str] = []
         faulty = torch.zeros(len(rows), dtype=torch.bool, device=images.device)
@@ -247,7 +252,7 @@ class _Running:
             self.calls.failed(done, rows, error, without_gradient=observer.without_gradient)
         self._account(best, observer)
         again = rows[(board.doubted & ~best.found).cpu().numpy()]
-        if len(again) and network is not setting.reference.module and error is None:
+        if len(again) and network is setting.copy and error is None:
             self.result.again += len(again)
             self._attack(component, again, targets, done, fast=False)
 
@@ -260,15 +265,21 @@ class _Running:
         observer.release()
 
     def _network(self, watch: Watch) -> tuple[nn.Module, Precision]:
-        """What a tool differentiates, and in which arithmetic.
+        """What a tool differentiates, and in which arithmetic; an adapted attack its own copy.
 
         A copy in low precision proposes for attacks whose broken rows are frozen. One that looks for the boundary
         itself, and is not stopped at its first success, would follow the copy's boundary instead.
         """
+        if self._adapted is not None:
+            return self._adapted.network, EXACT
         copy = self.setting.copy
         if copy is None or (copy.recipe.precision != EXACT and watch != "freeze"):
             return self.setting.reference.module, EXACT
         return copy, copy.recipe.precision
+
+    @property
+    def _adapted(self) -> AdaptedCopy | None:
+        return self.setting.adapted.get(self.job.spec.id)
 
     def _watch(self, component: str | None) -> Watch:
         mode = MODES[self.setting.mode]

@@ -11,7 +11,11 @@ from harness.types import Finding
 
 def names(suite: SuiteInfo) -> list[Finding]:
     """P27: the suite's name and its attacks' ids say what they are; else the table's headings are wrong."""
-    said = [why for attack in suite.attacks if (why := misnamed(attack.id, attack.tool, attack.method, attack.params))]
+    said = [
+        why
+        for attack in suite.attacks
+        if (why := misnamed(attack.id, attack.tool, attack.method, attack.params, attack.adaptations))
+    ]
     if (why := difference(suite)) is not None:
         said.append(f"suite {shown_label(suite)}: {why}; give a suite of your own a name of its own")
     return [found("P27", "error", message) for message in said]
