@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from harness.errors import HarnessError, PluginError, UsageError
@@ -13,8 +13,10 @@ from harness.types import Adaptation, AdaptationRequest, AttackSpec, LoadedModel
 SPELLING = re.compile(r"[a-z][a-z0-9_-]*(:[^,\x00-\x1f\x7f]{1,200})?")
 """What an adaptation looks like; commas part several of one attack."""
 AUTO, CARD = "auto", "card"
-STEPS = 100
-"""Of the attack that is adapted where none is named."""
+STEPS, QUERIES = 100, 2000
+"""Of the attacks that are adapted where none is named."""
+SCORES = "scores"
+"""The adaptation that leaves no gradient."""
 
 Find = Callable[[str], LoadedModel]
 Adapted = Mapping[str, tuple[Adaptation, ...]]
@@ -39,6 +41,25 @@ def parse_adapt(text: str) -> tuple[str | None, tuple[str, ...]]:
     return attack, parts
 
 
+def is_auto(text: str) -> bool:
+    """Whether ``--adapt`` asks for what findings suggest: ``auto``, or ``auto:BUDGET``."""
+    return text == AUTO or text.startswith(f"{AUTO}:")
+
+
+def auto_budget(text: str, usual: float) -> float:
+    """The budget behind ``auto:``, in passes for each survivor and epsilon; `usual` where there is none.
+
+    Raises:
+        UsageError: it is no whole number from 1.
+    """
+    number = text.partition(":")[2]
+    if not number and text in (AUTO, CARD):
+        return usual
+    if not (number.isascii() and number.isdigit() and int(number[:9]) > 0):
+        raise UsageError(f"--adapt {text!r:.80}: the budget is a number of passes for each survivor, for instance 1000")
+    return float(number)
+
+
 def check_adapt(wanted: Iterable[str], attacks: Sequence[AttackSpec]) -> None:
     """Refuse what ``--adapt`` cannot mean for a suite with these attacks; before torch is imported.
 
@@ -48,52 +69,71 @@ def check_adapt(wanted: Iterable[str], attacks: Sequence[AttackSpec]) -> None:
     """
     known = Registry("adaptations")
     for text in wanted:
-        if text in (AUTO, CARD):
+        if text == CARD or is_auto(text):
+            auto_budget(text, 0)
             continue
         attack, parts = parse_adapt(text)
-        _named(text, attack, attacks)
+        if attack is not None:
+            _named(text, attack, attacks)
         for part in parts:
             known.get(part.partition(":")[0])
 
 
-def adapted_specs(attacks: Sequence[AttackSpec], wanted: Iterable[str], after: bool) -> tuple[AttackSpec, ...]:
-    """Attacks to be added to a suite's.
+def adapted_specs(attacks: Sequence[AttackSpec], wanted: Iterable[str]) -> tuple[AttackSpec, ...]:
+    """The attacks of a suite with these adaptations, for `beside`.
 
     Args:
         attacks: The suite's.
         wanted: Texts as ``--adapt`` takes them.
-        after: Whether they attack only what the others leave.
 
     Raises:
         UsageError: no such form, or an attack that the suite does not have.
     """
+    made = []
+    for text in wanted:
+        attack, adapt = parse_adapt(text)
+        base = _named(text, attack, attacks) if attack is not None else usual(adapt)
+        made.append(replace(base, adapt=(*base.adapt, *adapt)))
+    return tuple(made)
+
+
+def beside(attacks: Sequence[AttackSpec], made: Iterable[AttackSpec], after: bool) -> tuple[AttackSpec, ...]:
+    """Adapted attacks as they stand behind a suite's: with ids of their own, on the samples of its last one.
+
+    Args:
+        attacks: The suite's.
+        made: Adapted attacks, each with the id of the attack that is adapted; those that the suite has are left out.
+        after: Whether they attack only what the others leave.
+    """
     taken = {spec.id for spec in attacks}
     last = attacks[-1]
     added: list[AttackSpec] = []
-    for text in wanted:
-        attack, adapt = parse_adapt(text)
-        base = _named(text, attack, attacks)
-        whole = (*base.adapt, *adapt)
-        if any((spec.tool, spec.method, spec.params, spec.adapt) == (base.tool, base.method, base.params, whole)
-               for spec in (*attacks, *added)):  # fmt: skip
-            continue  # the suite has it
-        name = adapted_id(base.id, adapt, taken)
+    for base in made:
+        known = [(spec.tool, spec.method, spec.params, spec.adapt) for spec in (*attacks, *added)]
+        if (base.tool, base.method, base.params, base.adapt) in known:
+            continue
+        name = adapted_id(base.id.partition("+")[0], base.adapt, taken)
         taken.add(name)
         spares = "all" if after or base.after else None
-        added.append(replace(base, id=name, adapt=whole, n=last.n, chunk=last.chunk, after=spares))
+        added.append(replace(base, id=name, n=last.n, chunk=last.chunk, after=spares))
     return tuple(added)
 
 
-def _named(text: str, attack: str | None, attacks: Sequence[AttackSpec]) -> AttackSpec:
+def _named(text: str, attack: str, attacks: Sequence[AttackSpec]) -> AttackSpec:
     names = {spec.id: spec for spec in attacks}
-    if attack is not None and attack not in names:
+    if attack not in names:
         raise UsageError(f"--adapt {text!r:.200}: the suite has no attack {attack!r}; it has {', '.join(names)}")
-    return usual() if attack is None else names[attack]
+    return names[attack]
 
 
-def usual() -> AttackSpec:
-    """The attack that is adapted where none is named: APGD on cross-entropy, which needs no step size."""
-    return AttackSpec(f"apgd-ce-{STEPS}", "autoattack", "apgd-ce", {"steps": STEPS, "eot": 1})
+def usual(adapt: Collection[str] = (), steps: int = STEPS, queries: int = QUERIES) -> AttackSpec:
+    """The attack that is adapted where none is named: APGD on cross-entropy, which needs no step size.
+
+    Without a gradient, by ``scores``, it is Square.
+    """
+    if SCORES in adapt:
+        return AttackSpec(f"square-{queries}", "autoattack", "square", {"queries": queries})
+    return AttackSpec(f"apgd-ce-{steps}", "autoattack", "apgd-ce", {"steps": steps, "eot": 1})
 
 
 def adapted_id(attack: str, adapt: Sequence[str], taken: Iterable[str] = ()) -> str:

@@ -16,7 +16,7 @@ from harness.attack import BrokenAttack
 from harness.base.modes import MODES
 from harness.base.threat import Epsilon, check_norm, parse_grid
 from harness.errors import BadSuite, HarnessError, MissingPackage, PluginError, UnknownName, UsageError
-from harness.inputs.adaptations import adapted_specs, spelled
+from harness.inputs.adaptations import beside, spelled
 from harness.inputs.attack_names import ID, misnamed
 from harness.inputs.prefixes import counts, edited, fault
 from harness.inputs.registry import Registry, is_plain_name
@@ -97,17 +97,9 @@ class Suite:
         off = [spec.id for spec, old in zip(attacks, self.attacks, strict=True) if spec.n != old.n]
         return replace(self, attacks=attacks, edited=tuple(off))
 
-    def with_adapted(self, wanted: Sequence[str]) -> Suite:
-        """The same attacks, and behind them adapted ones; where the mode allows it, on what the others leave.
-
-        Args:
-            wanted: As ``--adapt`` takes them, ``[ATTACK=]NAME:ARGUMENT,...``.
-
-        Raises:
-            UsageError: no such form, or the suite has no such attack.
-        """
-        added = adapted_specs(self.attacks, wanted, after=MODES[self.mode].may_share)
-        return replace(self, attacks=(*self.attacks, *added))
+    def with_adapted(self, made: Sequence[AttackSpec]) -> Suite:
+        """The same attacks, and behind them adapted ones, see `harness.inputs.adaptations.beside`."""
+        return replace(self, attacks=(*self.attacks, *beside(self.attacks, made, MODES[self.mode].may_share)))
 
     def counts(self, n: int) -> tuple[int, ...]:
         """How many samples each attack runs on in a slice of `n`; raises as `harness.inputs.prefixes.counts`."""

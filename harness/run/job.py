@@ -14,14 +14,12 @@ import pyarrow as pa
 from torch import Tensor, nn
 
 from harness.base.machine import pick_device
-from harness.base.modes import MODES
-from harness.base.randomness import forked
 from harness.base.torch_state import changed_buffers, snapshot
 from harness.errors import BadRun
 from harness.evidence import findings
 from harness.evidence.costs import fold_costs, notes_of
 from harness.evidence.facts import CLEAN
-from harness.evidence.run_info import Calibration, Plan, RunInfo, as_json
+from harness.evidence.run_info import RunInfo
 from harness.evidence.store import RunStore, Unit
 from harness.evidence.summary import summarize
 from harness.inputs.adaptations import resolve
@@ -31,13 +29,11 @@ from harness.inputs.outputs import fitted
 from harness.inputs.prefixes import check_after
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.registry import Registry
-from harness.inputs.samples import Slice, make_slice
+from harness.inputs.samples import make_slice
 from harness.inputs.suite import Suite
 from harness.measure.adapted.prepare import adapted_copies
 from harness.measure.constancy import Constancy
 from harness.measure.executors import Executor
-from harness.measure.fast_copy.calibrate import Question, calibrate, make_copy
-from harness.measure.fast_copy.copies import CopyRecipe, FastCopy, Unfit
 from harness.measure.lanes import all_lanes
 from harness.measure.unit.compute import GRID, Setting
 from harness.measure.unit.isolation import Guard
@@ -46,13 +42,13 @@ from harness.measure.worker import Worker
 from harness.run.budget import Clock
 from harness.run.manifest import describe
 from harness.run.options import Options, check
-from harness.run.plan import recipe_of
+from harness.run.plan import make_plan
 from harness.run.preflight import check_data, check_model, refuse_unfit
 from harness.run.progress import Reporter, Silent
 from harness.run.recognize import fingerprint, other_code, recognize
 from harness.run.resume import Earlier, drop_given_up, take_over
 from harness.run.rounds import Rounds, guarded
-from harness.run.session import Session
+from harness.run.session import Known, Session
 from harness.trust.diagnosis import verdict
 from harness.trust.diagnosis.transfer import find_runs, transfer
 from harness.types import Dataset, Finding, LoadedModel, Scale
@@ -76,7 +72,12 @@ class Run:
 
 
 def evaluate(
-    model: LoadedModel, suite: Suite, data: Dataset, options: Options | None = None, reporter: Reporter | None = None
+    model: LoadedModel,
+    suite: Suite,
+    data: Dataset,
+    options: Options | None = None,
+    reporter: Reporter | None = None,
+    known: Known | None = None,
 ) -> Run:
     """Measure `model` under every attack of `suite`; starting again with the same arguments continues.
 
@@ -86,6 +87,7 @@ def evaluate(
         data: The data set.
         options: How to run.
         reporter: Told of progress.
+        known: What a run with fewer attacks, just before this one, already knows; None asks everything.
 
     Raises:
         UsageError: unusable options, or no such executor.
@@ -123,7 +125,9 @@ def evaluate(
         if line:
             reporter.say(line)
             session.note(Finding("identity", "info", line))
-    check_model(model, data, session, options, device)
+    check_model(model, data, session, options, device, None if known is None else known.report)
+    for note in () if known is None else known.notes:
+        session.note(note)
     RunStore.create(options.results, here.run_name)
     with store.locked(), ReferenceModel(model, device) as reference:
         if options.fresh:
@@ -133,7 +137,7 @@ def evaluate(
         if read(store.folder / FILE) is None:
             print_.save(store.folder / FILE)
         copies = adapted_copies(reference, suite.attacks, adapted, part.take(0)[0])
-        plan, copy = _plan(session, reference, part, suite, options)
+        plan, copy = make_plan(session, reference, part, suite, options)
         reference.batch_size = plan.batch_size
         attacked = [reference.module, *([copy] if copy is not None else []), *(one.network for one in copies.values())]
         deadline = None if options.budget is None else begun + options.budget
@@ -145,61 +149,9 @@ def evaluate(
         constancy = Constancy(reference, *part.take(0))
         info = session.described
         local = msgspec.structs.replace(info, versions=here.versions, device=here.device)
-        cache = UnitCache(options.results, local, print_, read=not options.fresh)
+        cache = UnitCache(options.results, local, print_, read=not options.fresh or known is not None)
         worker = Worker(setting, suite, attacks, part, store, info.witnesses != "none", cache)
         return _run(worker, session, reporter, execute, options.scale, others, earlier, constancy)
-
-
-def _plan(
-    session: Session, reference: ReferenceModel, part: Slice, suite: Suite, options: Options
-) -> tuple[Plan, FastCopy | None]:
-    """The run's plan, kept from an earlier start or resolved now, and the copy it attacks (None: the model itself).
-
-    Raises:
-        BadRun: an earlier start attacked a copy that cannot be made here.
-    """
-    images, _ = part.take(0)
-    info = session.described
-    if (plan := info.plan) is not None:
-        reference.batch_size = plan.batch_size
-        try:
-            return plan, make_copy(reference, recipe_of(plan), images)
-        except Unfit as error:
-            raise BadRun(
-                f"the copy of the model that this run attacks cannot be made here ({error}); start over with --fresh"
-            ) from None
-    reference.batch_size = min(options.batch_size or 32, len(images))
-    reference.logits(images[:2])  # refuses what is not a classifier before anything is timed
-    question = Question(
-        options.precision if MODES[suite.mode].copies else "exact",
-        options.compile,
-        options.batch_size,
-        min(suite.chunk, len(part.indices)),
-    )
-    machine = {"model": as_json(info.model), "threads": info.threads, "device": info.device.name}
-    identity = machine | {"torch": info.versions.get("torch"), "shape": list(images.shape[1:])}
-    with forked(0):
-        answer = calibrate(reference, images, question, identity)
-    recipe, unfit = answer.recipe, answer.unfit
-    try:
-        copy = make_copy(reference, recipe, images)
-    except Unfit as error:  # measured on a model that shares its tensors with this one, but not its code
-        recipe, copy, unfit = CopyRecipe(), None, (str(error),)
-    plan = Plan(
-        device=reference.device.type,
-        batch_size=answer.batch_size,
-        precision=recipe.precision,
-        threads=info.threads,
-        speedups=tuple(recipe.speedups),
-        channels_last=recipe.channels_last,
-        compiled=recipe.compiled,
-    )
-    calibration = Calibration(measured=dict(answer.measured), unfit=tuple(unfit), cached=answer.cached)
-    session.described = msgspec.structs.replace(info, plan=plan, calibration=calibration)
-    if unfit and recipe.exact:
-        message = f"no copy was made, the model is attacked as it is: {unfit[0]}"
-        session.findings.append(Finding("copy", "info", message))
-    return plan, copy
 
 
 def _run(

@@ -40,13 +40,20 @@ def refuse_unfit(suite: Suite, attacks: Sequence[Attack], data: Dataset) -> None
         raise BadSuite(f"suite {suite.name!r}: attack {suite.attacks[0].id!r}: {reasons[0]}")
 
 
-def check_model(model: LoadedModel, data: Dataset, session: Session, options: Options, device: torch.device) -> None:
-    """Examine the model and note in `session` what was found; an earlier start's answer is taken over.
+def check_model(
+    model: LoadedModel,
+    data: Dataset,
+    session: Session,
+    options: Options,
+    device: torch.device,
+    known: Report | None = None,
+) -> None:
+    """Examine the model and note in `session` what was found; an earlier start's answer is taken over, and `known`.
 
     Raises:
         ModelRefused: a check refuses and ``options.force`` is not set.
     """
-    earlier = _earlier(session.described, options)
+    earlier = known or _earlier(session.described, options)
     if earlier is None:
         report = examine_model(model, data, device, options.batch_size)
         suite = session.described.suite

@@ -11,7 +11,7 @@ from toys import Linear
 from harness.adaptation import BaseAdaptation
 from harness.errors import BadSuite, UnknownName, UsageError
 from harness.evidence.metrics import sample_outcomes
-from harness.inputs.adaptations import adapted_specs, parse_adapt, resolve
+from harness.inputs.adaptations import adapted_specs, beside, parse_adapt, resolve
 from harness.inputs.reference import ReferenceModel
 from harness.measure.adapted.answers import margin_logits
 from harness.measure.adapted.prepare import adapted_copies
@@ -227,11 +227,11 @@ def test_the_spelling():
         with pytest.raises(UsageError, match="is not"):
             parse_adapt(wrong)
     attacks = (AttackSpec("pgd-3", "torchattacks", "pgd", {"steps": 3}, n=16, chunk=8),)
-    added = adapted_specs(attacks, ["pgd-3=identity:features.0", "margin", "margin"], after=True)
+    added = beside(attacks, adapted_specs(attacks, ["pgd-3=identity:features.0", "margin", "margin"]), after=True)
     assert [spec.id for spec in added] == ["pgd-3+identity@features.0", "apgd-ce-100+margin"]
     assert all((spec.n, spec.chunk, spec.after) == (16, 8, "all") for spec in added)
     with pytest.raises(UsageError, match="has no attack 'pgd'; it has pgd-3"):
-        adapted_specs(attacks, ["pgd=margin"], after=True)
+        adapted_specs(attacks, ["pgd=margin"])
     with pytest.raises(UnknownName, match="marginn"):
         resolve([AttackSpec("a", "b", "c", adapt=("marginn",))], None)
 
