@@ -13,6 +13,8 @@ from harness.base.modes import MODES
 from harness.base.text import percent
 from harness.evidence.summary import about_estimates, data_words, worst_words
 from harness.run.job import Run
+from harness.trust.diagnosis.proposals import open_proposals
+from harness.types import Finding
 
 
 def print_result(run: Run) -> None:
@@ -68,9 +70,20 @@ def print_result(run: Run) -> None:
     console.print(
         f"{forwards:,} forwards, {backwards:,} backwards{_useful(summary, backwards)}, {summary['seconds']:.1f} s"
         f"{_memory(summary)} on {run.info.device.name};"
-        f" grade {summary['grade'] or '–'}; evidence in {summary['run']}",
+        f" grade {summary['grade'] or '–'}; {_adaptations(run)}; evidence in {summary['run']}",
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
+
+
+def _adaptations(run: Run) -> str:
+    """Whether adapted attacks were tried, and what suggests one that was not."""
+    tried = sum(attack.adapt is not None for attack in run.info.suite.attacks)
+    waiting = open_proposals(run.info.suite.attacks, [Finding(**one) for one in run.summary["findings"]])
+    words = f"{tried} adaptations tried" if tried else "no adaptation tried"
+    if tried == 1:
+        words = words.replace("adaptations", "adaptation")
+    checks = ", ".join(dict.fromkeys(one.check for one in waiting))
+    return f"{words}, {checks} suggest one (--adapt auto)" if checks else words
 
 
 def _useful(summary: dict[str, Any], backwards: int) -> str:

@@ -101,8 +101,12 @@ def common_grid(cheap: Record, dear: Record) -> tuple[Epsilon, ...]:
 
 def adds(cheap: Record, dear: Record) -> bool:
     """Whether the dear run has an attack that the cheap one lacks; else there is nothing to estimate."""
-    known = [(attack.tool, attack.method, attack.params) for attack in cheap.info.suite.attacks]
-    return any((attack.tool, attack.method, attack.params) not in known for attack in dear.info.suite.attacks)
+    known = [_what(attack) for attack in cheap.info.suite.attacks]
+    return any(_what(attack) not in known for attack in dear.info.suite.attacks)
+
+
+def _what(attack: AttackInfo) -> tuple[object, ...]:
+    return attack.tool, attack.method, attack.params, attack.adaptations
 
 
 def has_autoattack(*records: Record) -> bool:
@@ -111,7 +115,7 @@ def has_autoattack(*records: Record) -> bool:
 
 
 def _standard_parts(attack: AttackInfo) -> set[str]:
-    if attack.tool != "autoattack":
+    if attack.tool != "autoattack" or attack.adapt:
         return set()
     if attack.method == "standard":
         return {*attack.components} & {*STANDARD}

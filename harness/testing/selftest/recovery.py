@@ -19,7 +19,7 @@ from harness.testing.selftest.examples import SEED, classifier
 from harness.testing.selftest.hidden import HIDDEN, Mask
 from harness.testing.selftest.networks import MEAN, STD
 from harness.testing.selftest.patterns import SHAPE, Patterns
-from harness.types import LoadedModel, ModelCard
+from harness.types import Finding, LoadedModel, ModelCard
 
 SUITE = Path(__file__).with_name("hidden.toml")
 IMAGES = 48
@@ -57,6 +57,16 @@ class Recovery:
     def broken(self) -> bool:
         """Whether the goal is reached."""
         return self.score is not None and self.score >= GOAL
+
+    @property
+    def ok(self) -> bool:
+        """Whether the harness did what it says it does; a mask that hides too little says nothing."""
+        return self.broken or self.score is None
+
+    def finding(self) -> Finding:
+        """What went wrong, where it did."""
+        words = f"of {self.masked - self.true:.1%} hidden points {self.masked - self.adapted:.1%} were recovered"
+        return Finding("selftest", "error", f"{self.mask.name} ({self.mask.about}) stands: {words}")
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -118,4 +128,4 @@ def _worst(run: Run) -> float:
     """The worst case; where an attack found no gradient at all, the lowest of the cells that there are."""
     summary = run.summary
     values = [row["robust_accuracy"] for row in (*summary["worst_case"], *summary["cells"])]
-    return min(value for value in values if value is not None)
+    return min(float(value) for value in values if value is not None)

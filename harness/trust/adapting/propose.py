@@ -29,6 +29,8 @@ BUDGET = 1000
 TRIED, FEWEST = 32, 4
 """Survivors of a trial, and how few are not worth one."""
 DRAWS, NOISY_STEPS = 10, 50
+SMOOTHED = 9
+"""Passes of a query through a smoothed module: the exact one, and the noisy ones."""
 MOST_QUERIES = 20000
 KINDS = ("identity", "entry", "remove"), ("member",), ("smooth",), ("surrogate",)
 """Adaptations of which one of each is tried together."""
@@ -179,18 +181,18 @@ def _offers(checks: Sequence[str], best: Sequence[tuple[str, ...]], trial: Trial
     """Every attack that is worth its price, in no order."""
 
     def offer(*adapt: str, steps: int = STEPS, passes: int = 1) -> _Offer:
+        if any(text.startswith("smooth") for text in adapt):
+            steps, passes = NOISY_STEPS, SMOOTHED
         return _Offer(replace(usual(steps=steps), adapt=adapt), float(steps * passes))
 
     if {"P6", "P7", "P8", "P26"} & {*checks}:
         yield offer("margin")
     for texts in best:
-        noisy = any(text.startswith("smooth") for text in texts)
-        steps, passes = (NOISY_STEPS, 9) if noisy else (STEPS, 1)
-        yield offer(*texts, "margin", steps=steps, passes=passes)
+        yield offer(*texts, "margin")
     if {"P6", "P7"} & {*checks}:
-        usual_lead = usual_range(trial.reference.logits(trial.images))
-        yield offer(*(best[0] if best else ()), f"temperature:{max(1.0, usual_lead / 10):.2g}")
-    elif best and not any(text.startswith("smooth") for text in best[0]):
+        lead = usual_range(trial.reference.logits(trial.images))
+        yield offer(*(best[0] if best else ()), f"temperature:{float(f'{max(1.0, lead / 10):.2g}'):g}")
+    elif best:
         yield offer(*best[0])
     if "P5" in checks:
         yield offer(f"average:{DRAWS}", "margin", steps=NOISY_STEPS, passes=DRAWS)
