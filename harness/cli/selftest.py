@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,10 +30,10 @@ def selftest(
 
     examples, masks = choose(only or ())
     console = Console(stderr=True)
-    several = chain(run(examples), recover(masks))
-    steps = track(several, "self-test", len(examples) + len(masks), console=console, disable=not console.is_terminal)
-    results = list(steps)
-    outcomes, recovered = results[: len(examples)], results[len(examples) :]
+    quiet = not console.is_terminal
+    outcomes = list(track(run(examples), "self-test", len(examples), console=console, disable=quiet))
+    recovered = list(track(recover(masks), "masks", len(masks), console=console, disable=quiet))
+    results: list[Outcome | Recovery] = [*outcomes, *recovered]
     ok = all(result.ok for result in results)
     if as_json:
         wrong = [result.finding() for result in results if not result.ok]
@@ -80,7 +80,7 @@ def _print_masks(recovered: list[Recovery]) -> None:
     )
 
 
-def _print_wrong(results: list[Outcome | Recovery]) -> None:
+def _print_wrong(results: Sequence[Outcome | Recovery]) -> None:
     from rich.console import Console
     from rich.text import Text
 

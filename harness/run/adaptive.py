@@ -58,7 +58,7 @@ def evaluate(
     plan = _plan(model, suite, data, options, run, auto_budget(autos[-1], BUDGET))
     if not plan.attacks:
         return run
-    known = Known(_report(run), plan.notes)
+    known = Known(_report(run), [spec.id for spec in suite.attacks], plan.notes)
     left = None if options.budget is None else max(options.budget - (time.monotonic() - begun), 1e-3)
     return measure(model, suite.with_adapted(plan.attacks), data, replace(options, budget=left), reporter, known)
 

@@ -149,7 +149,8 @@ def evaluate(
         constancy = Constancy(reference, *part.take(0))
         info = session.described
         local = msgspec.structs.replace(info, versions=here.versions, device=here.device)
-        cache = UnitCache(options.results, local, print_, read=not options.fresh or known is not None)
+        reusable = None if not options.fresh else known.attacks if known is not None else ()
+        cache = UnitCache(options.results, local, print_, reusable)
         worker = Worker(setting, suite, attacks, part, store, info.witnesses != "none", cache)
         return _run(worker, session, reporter, execute, options.scale, others, earlier, constancy)
 

@@ -74,5 +74,7 @@ class Known:
 
     report: Report
     """The doctor's."""
+    attacks: Sequence[str]
+    """Whose units are taken over even with ``--fresh``."""
     notes: Sequence[Finding] = ()
     """Findings of the longer run."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.testing.selftest import masks
-from harness.testing.selftest.broken import around, noisy, saturated
+from harness.testing.selftest.broken import around, saturated
 from harness.testing.selftest.examples import classifier
 from harness.testing.selftest.masks import Change
 from harness.testing.selftest.networks import Normalize, trained
@@ -122,7 +122,6 @@ HIDDEN = (
     Mask(name="jpeg", about="a rounded cosine transform", model=_before(masks.jpeg), by_hand=ENTRY),
     Mask(name="off-grid", about="no gradient after a step", model=_before(masks.flat_off_the_grid), by_hand=ENTRY),
     Mask(name="detached-logits", about="no gradient behind the network", model=_after(torch.Tensor.detach)),
-    Mask(name="random-logits", about="noise on every output", model=_after(noisy), by_hand=("average:20,margin",)),
     Mask(name="downhill", about="gradients that point downhill", model=_gradient(opposite), apart=True),
     Mask(name="displaced", about="gradients of other pixels", model=_gradient(displaced), apart=True),
     Mask(name="two-masks", about="zeroed before, saturated behind", model=two_hidden, apart=True),
