@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# A worker that dies (a test over its time limit) ends the run: xdist's loadfile waits for ever after a restart.
+SPREAD := -n 2 --dist loadfile --max-worker-restart 0
 # One BLAS thread a test process: two processes with several threads each slow one another down.
 TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
@@ -12,7 +14,7 @@ demo: $(VENV)/.installed  ## the main job on the bundled data, then its leaderbo
 	$(BIN)/harness leaderboard --format md
 
 test: $(VENV)/.installed  ## all tests that fit into minutes
-	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(TEST_ENV) $(BIN)/python -m pytest $(SPREAD) $(PYTEST_ARGS)
 
 # Files that say most about a change in the shortest time: pure functions, files on disk, documents, tables.
 QUICK := tests/test_architecture.py tests/test_docs.py tests/harness/base tests/harness/inputs tests/harness/evidence/test_store.py \
@@ -21,7 +23,7 @@ QUICK := tests/test_architecture.py tests/test_docs.py tests/harness/base tests/
   tests/model_zoo/loading/test_cards.py tests/model_zoo/defenses/test_defenses.py tests/model_zoo/recipe/test_watch.py
 
 quick: $(VENV)/.installed  ## what to run while working; `make test` runs everything
-	$(TEST_ENV) $(BIN)/python -m pytest -q -n 2 --dist loadfile $(QUICK) $(PYTEST_ARGS)
+	$(TEST_ENV) $(BIN)/python -m pytest -q $(SPREAD) $(QUICK) $(PYTEST_ARGS)
 
 # The real benchmark's data: make bench BENCH_DATA="--data gtsrb --data-root DIR"; signs are bundled.
 BENCH_DATA ?= --data signs

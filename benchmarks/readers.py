@@ -7,11 +7,12 @@ exception of another kind.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,22 @@ from harness.base.threat import parse_grid
 from harness.errors import HarnessError
 from harness.evidence import facts, witnesses
 from harness.evidence.store import RunStore
+from harness.inputs.fingerprint import FILE
+from harness.inputs.fingerprint import read as read_fingerprint
+from harness.inputs.ids import read_ids
+from harness.inputs.seen import read_seen
 from harness.inputs.suite import read_suite
 from harness.run.job import Options, evaluate
 from harness.trust.ledger import read_ledger
 from harness.trust.verify.recount import check_key
 from harness.trust.verify.verdict import Contradictions
 from harness.types import DataRequest, Dataset
+from leaderboard.compare import gate_report
+from leaderboard.compare.gate import judge
+from leaderboard.compare.requirements import parse
+from leaderboard.runs.board import listed_as, read_board, write_board
 from leaderboard.runs.collect import collect
+from leaderboard.runs.published import dump, read_published
 from model_zoo.datasets.array_files import arrays
 from model_zoo.datasets.csv_table import table
 from model_zoo.datasets.folder import ImageFiles
@@ -39,6 +49,7 @@ from model_zoo.datasets.gtsrb import read_npz
 from model_zoo.loading.card_file import read_card
 from model_zoo.loading.checkpoint import entries
 from model_zoo.loading.weights_file import read_tensors, read_weights
+from model_zoo.recipe.named import read_recipe
 from model_zoo.training import checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -121,6 +132,7 @@ def readers(top: Path) -> list[Reader]:
             "witnesses", f"witnesses/{proof}", run, lambda here: witnesses.read(here / "witnesses" / proof), exact=True
         ),
         Reader("run.json", "run.json", run, _read_run),
+        Reader("fingerprint", FILE, run, lambda here: read_fingerprint(here / FILE)),
         Reader("summary.json", "summary.json", run, lambda here: collect([here])),
         Reader("weights", "w.safetensors", good, lambda here: read_weights(here / "w.safetensors")),
         Reader("data (npz)", "d.npz", good, lambda here: read_npz(here / "d.npz", ("images", "labels", "track"))),
@@ -146,12 +158,49 @@ def readers(top: Path) -> list[Reader]:
     ]
     (good / "epsilons.txt").write_text("1/255,0.03,8/255")
     found.append(Reader("epsilons", "epsilons.txt", good, _read_grid))
-    return found
+    return found + _of_boards(run, top / "board") + _of_lists(good)
+
+
+def _of_boards(run: Path, board: Path) -> list[Reader]:
+    """A published run and what lists it; the gate's verdicts that head a page."""
+    (record,) = collect([run])
+    board.mkdir()
+    file = board / f"{run.name}.run.json"
+    file.write_text(dump(record), encoding="utf-8")
+    write_board(board, [listed_as(file.name, file.read_bytes(), record)])
+    verdicts = gate_report.as_data(judge([record], [parse("fgsm@8/255>=0.1")]), confident=False)
+    (board / "gate.json").write_text(json.dumps({"command": "gate", "data": verdicts}))
+    return [
+        Reader("published run", file.name, board, lambda here: read_published(here / file.name)),
+        Reader("board", "board.toml", board, read_board),
+        Reader("verdicts", "gate.json", board, lambda here: gate_report.read(here / "gate.json", {run.name})),
+    ]
+
+
+def _of_lists(good: Path) -> list[Reader]:
+    """Recipes, lists of ids, and of the images that a model was trained on."""
+    shutil.copy(ROOT / "model_zoo/cards/recipes/study-trades.toml", good / "recipe.toml")
+    (good / "ids.txt").write_text("3\n17\n250  # the last\n")
+    np.save(good / "ids.npy", np.arange(0, 40, 3))
+    np.save(good / "seen.npy", np.arange(8, dtype=np.uint64))
+    return [
+        Reader("recipe", "recipe.toml", good, lambda here: read_recipe(str(here / "recipe.toml"))),
+        Reader("ids (text)", "ids.txt", good, lambda here: read_ids(here / "ids.txt")),
+        Reader("ids (npy)", "ids.npy", good, lambda here: read_ids(here / "ids.npy")),
+        Reader("images seen", "seen.npy", good, _read_seen),
+    ]
 
 
 def _read_run(here: Path) -> None:
     check_key(RunStore(here).read_info(), Contradictions())
     collect([here])
+
+
+def _read_seen(here: Path) -> Any:
+    """With the hash that a card would give: whoever can change the one file can change the other."""
+    digest = hashlib.sha256((here / "seen.npy").read_bytes()).hexdigest()
+    card = read_card(here / "card.toml")
+    return read_seen(replace(card, data={"seen": {"file": "seen.npy", "sha256": digest}}, path=here / "card.toml"))
 
 
 def _read_image(path: Path) -> Any:

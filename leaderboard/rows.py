@@ -243,3 +243,9 @@ class Table:
     """Whether the worst case is an estimate and AutoAttack's verdict: its standard version's four parts stand in it."""
     joined: Sources | None = None
     """Of a table of joined runs; n, slice and attacks of the table are those of the cheap one."""
+
+    @property
+    def prominence(self) -> tuple[int, int, int]:
+        """What a visitor sees first: the most models, then the most tools, then the most images."""
+        attacks = [*self.attacks, *(self.joined.dear.attacks if self.joined else ())]
+        return len(self.rows), len({column.tool for column in attacks}), self.n

@@ -121,7 +121,7 @@ def pictures(tables: Sequence[Table]) -> dict[int, str]:
 def as_markdown(tables: Sequence[Table]) -> str:
     """The content of ``LEADERBOARD.md``."""
     linked = {place: f"{PUBLISHED.as_posix()}/{name}" for place, name in pictures(tables).items()}
-    return markdown.render(tables, linked, ABOUT)
+    return markdown.render_folded(tables, linked, ABOUT)
 
 
 def generate(root: Path) -> list[Path]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from harness.base.modes import MODES
 from harness.base.text import percent
+from harness.evidence.findings import NOTHING_MORE
 from harness.trust.verify.verdict import NO
 from leaderboard.estimates import ESTIMATED, Estimate
 from leaderboard.rows import CLAIMED, CLEAN, WORST, Difference, Note, Pair, Row, Score, Table
@@ -222,6 +223,23 @@ def findings_text(row: Row) -> str:
     """``0``, or how many findings of which level."""
     counts = Counter(note.level for note in row.findings)
     return ", ".join(f"{count} {level}" for level, count in sorted(counts.items())) or "0"
+
+
+def finding_texts(table: Table) -> list[str]:
+    """Findings of all rows and caveats of the attacks; witnesses of other models that broke nothing are one line."""
+    told, nothing = [], dict[str, int]()
+    for row in table.rows:
+        for note in row.findings:
+            if note.check == "P26" and note.message.endswith(NOTHING_MORE):
+                nothing[row.label] = nothing.get(row.label, 0) + 1
+            else:
+                told.append(f"model {row.label}: {note.level} {note.check}: {note.message}")
+    if nothing:
+        told.append(
+            f"info P26: transfer: witnesses found against other models, offered {sum(nothing.values())} times to"
+            f" {_and(list(nothing))}, break 0 more samples"
+        )
+    return told + [f"attack {attack.attack}: {text}" for attack in table.attacks for text in attack.caveats]
 
 
 def seconds_text(row: Row) -> str:

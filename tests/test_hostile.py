@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from readers import mutate, readers
 
+from harness.base import arrays
 from harness.base.threat import parse_grid
 from harness.errors import BadCard, BadData, BadEpsilon, BadRun, BadSuite, BadWeights, HarnessError, UsageError
 from harness.evidence import facts, parquet, witnesses
 from harness.evidence.run_info import run_name
 from harness.evidence.store import Unit
 from harness.inputs.suite import read_suite
-from model_zoo.datasets import npz
 from model_zoo.datasets.folder import ImageFiles
 from model_zoo.loading.card_file import read_card
 from model_zoo.loading.weights_file import read_weights
@@ -30,6 +30,7 @@ NAMES = [
     "card", "suite", "facts", "witnesses", "run.json", "summary.json", "weights", "data (npz)", "data (npz, deflated)",
     "checkpoint", "ledger", "image (png)", "image (jpeg)", "image (ppm)", "epsilons", "data (npz by path)",
     "images (npy)", "labels (npy)", "table (csv)", "image (png, 16 bit)", "state dict",
+    "fingerprint", "published run", "board", "verdicts", "recipe", "ids (text)", "ids (npy)", "images seen",
 ]  # fmt: skip
 
 
@@ -146,18 +147,18 @@ def test_arrays_are_judged_before_they_are_allocated(tmp_path, content, words):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("images.npy", content)
     with pytest.raises(BadData, match=words):
-        npz.read_arrays(path, ["images"])
+        arrays.read_arrays(path, ["images"])
 
 
 def test_a_zip_bomb_is_not_unpacked(tmp_path, monkeypatch):
     path = tmp_path / "x.npz"
     np.savez_compressed(path, images=np.zeros((4000, 32, 32, 3), np.uint8))
     assert path.stat().st_size < 100_000
-    assert len(npz.read_arrays(path, ["images"])["images"]) == 4000
-    monkeypatch.setattr(npz, "MAX_BYTES", 10**7)
+    assert len(arrays.read_arrays(path, ["images"])["images"]) == 4000
+    monkeypatch.setattr(arrays, "MAX_BYTES", 10**7)
     monkeypatch.setattr(zipfile.ZipExtFile, "readline", None)
     with pytest.raises(BadData, match="claims 12,288,000 bytes"):
-        npz.read_arrays(path, ["images"])
+        arrays.read_arrays(path, ["images"])
 
 
 def rows(n, **changes):
@@ -220,7 +221,7 @@ def test_pickles_are_refused_and_never_run(tmp_path):
         (lambda: read_weights(tmp_path / "evil.pt"), BadWeights),
         (lambda: checkpoint.load(evil, "x"), UsageError),
         (lambda: checkpoint.load(tmp_path / "evil.pt", "x"), UsageError),
-        (lambda: npz.read_arrays(tmp_path / "evil.npz", ["images"]), BadData),
+        (lambda: arrays.read_arrays(tmp_path / "evil.npz", ["images"]), BadData),
         (lambda: facts.read(evil), BadRun),
         (lambda: witnesses.read(evil), BadRun),
     ):

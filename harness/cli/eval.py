@@ -44,7 +44,8 @@ def evaluate_models(
     adapt: Annotated[
         list[str] | None,
         typer.Option(
-            help="Adapted attacks besides: [ATTACK=]NAME:ARGUMENT,...; card for those of the model's card; repeatable."
+            help="Adapted attacks besides: [ATTACK=]NAME:ARGUMENT,...; card for those of the model's card; auto for"
+            " what findings suggest; repeatable."
         ),
     ] = None,
     eps: Annotated[str | None, typer.Option(help="Epsilons instead of the suite's, for instance 1/255,2/255.")] = None,

@@ -36,6 +36,8 @@ CHECKS: Mapping[str, str] = {
 
 PREFLIGHT = ("P0", "P1", "P2", "P3", "P4", "P5", "P6", "P7", "P15", "P20", "P21", "P28")
 """What the doctor checks of a model on a data set; before a run, P14 of its suite as well."""
+NOTHING_MORE = "those inside the ball break 0 more samples here"
+"""How a P26 ends that found nothing; tables say it once for all of them."""
 REFUSED = 1e-6
 """p value below which a mismatch is not put down to the sample."""
 

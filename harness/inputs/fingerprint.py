@@ -9,7 +9,6 @@ over groups of pixels with random signs: their length is that of the gradient in
 
 from __future__ import annotations
 
-import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,10 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harness.base.arrays import array_names, read_arrays
 from harness.base.files import write_atomically
 from harness.base.memory import is_out_of_memory, release
 from harness.base.randomness import forked
 from harness.base.threat import Epsilon
+from harness.errors import HarnessError
 from harness.inputs.reference import ReferenceModel
 from harness.types import Norm
 
@@ -38,7 +39,6 @@ kink. A backward pass that is zero, or another one, differs by about its whole l
 is for devices and libraries that were not; a margin under 1e-3 of the range is called marginal for the same reason."""
 TOLERATED = 0.25
 """Share of the images of a kind that may differ further: a pixel that the model rounds may fall to the other side."""
-_BROKEN = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,11 @@ class Fingerprint:
 def read(path: Path) -> Fingerprint | None:
     """A stored fingerprint; None where there is none, or none that can be read."""
     try:
-        with np.load(path, allow_pickle=False) as content:
-            told = {name: content[name] for name in content.files}
+        told = read_arrays(path, array_names(path))
         pairs = [(name.split(" ", 1), value) for name, value in told.items() if " " in name]
         logits, slopes = ({k: v for (what, k), v in pairs if what == part} for part in ("logits", "slopes"))
         return Fingerprint(int(told["images"]), logits, slopes, bool(told["repeatable"]))
-    except _BROKEN:
+    except (HarnessError, OSError, ValueError, KeyError, TypeError):
         return None
 
 

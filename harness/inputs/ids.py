@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import UsageError
+from harness.base.arrays import read_array
+from harness.errors import BadData, UsageError
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +64,11 @@ def read_ids(path: Path) -> IdSet:
     """
     try:
         if path.suffix == ".npy":
-            return id_set(path.stem, np.load(path, allow_pickle=False))
+            return id_set(path.stem, read_array(path))
         lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError, EOFError, TypeError) as error:
+    except BadData as error:
+        raise UsageError(f"--ids {error}") from None
+    except (OSError, ValueError) as error:
         why = (error.strerror if isinstance(error, OSError) else None) or error
         raise UsageError(f"--ids {path} cannot be read: {why}") from None
     found = []

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from harness.base.arrays import read_array
 from harness.errors import BadData
 from harness.types import Dataset, ModelCard
 
@@ -61,7 +62,9 @@ def read_seen(card: ModelCard) -> Hashes | None:
         return None
     if hashlib.sha256(content).hexdigest() != table.get("sha256"):
         raise BadData(f"{path} is not the list of training images that card {card.path} names: its sha256 differs")
-    hashes: Hashes = np.load(path, allow_pickle=False)
+    hashes = read_array(path)
+    if hashes.dtype != np.uint64 or hashes.ndim != 1:
+        raise BadData(f"{path} holds {hashes.dtype} {hashes.shape}; expected the hashes of training images, uint64 [n]")
     return hashes
 
 

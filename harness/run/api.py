@@ -74,7 +74,7 @@ def evaluate(
             None for all.
         adapt: Adapted attacks beside the suite's, each as ``--adapt`` has it: ``"identity:quantize,margin"`` for the
             usual attack, ``"pgd-20=identity:quantize"`` for one of the suite's, ``"card"`` for those of the model's
-            card.
+            card, ``"auto"`` for what findings suggest.
         name: What results call the model; default: its own name, of a module its class.
         data_name: What results call the data.
         data_root: Folder with local copies of data sets that are given by name; None takes ``HARNESS_DATA``.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from leaderboard import wording
+from leaderboard.estimates import ESTIMATED
 from leaderboard.rows import Table
 from leaderboard.text import one_line, short_hash
 
@@ -27,11 +29,67 @@ def render(tables: Sequence[Table], pictures: Mapping[int, str] | None = None, a
     if not tables:
         parts.append("No runs.")
     for place, (table, title) in enumerate(zip(tables, wording.titles(tables), strict=True)):
-        parts += [f"## {escape(title, _LONG)}", _intro(table)]
-        if pictures and place in pictures:
-            parts.append(f"![Curves of {escape(title, _LONG)}]({pictures[place]})")
-        parts += [_scores(table), *_estimates(table), *_twins(table), _evidence(table), *_notes(table)]
+        parts += [f"## {escape(title, _LONG)}", *_section(table, title, (pictures or {}).get(place))]
     return "\n\n".join(parts) + "\n"
+
+
+def render_folded(tables: Sequence[Table], pictures: Mapping[int, str], about: str) -> str:
+    """The same for a file that people open first: the most prominent table in short and its curves; the rest folds out.
+
+    Args:
+        tables: The tables, at least one.
+        pictures: As in `render`.
+        about: As in `render`.
+    """
+    titles = wording.titles(tables)
+    first = max(range(len(tables)), key=lambda place: tables[place].prominence)
+    parts = ["# Leaderboard", about, f"## {escape(titles[first], _LONG)}", _headline(tables[first])]
+    parts.append(_under_headline(tables[first]))
+    if first in pictures:
+        parts.append(_picture(titles[first], pictures[first]))
+    parts.append("## Everything")
+    for place, (table, title) in enumerate(zip(tables, titles, strict=True)):
+        shown = pictures.get(place) if place != first else None
+        inside = "\n\n".join(_section(table, title, shown))
+        summary = html.escape(one_line(title, _LONG))
+        parts.append(f"<details><summary>{summary}</summary>\n\n{inside}\n\n</details>")
+    return "\n\n".join(parts) + "\n"
+
+
+def _section(table: Table, title: str, picture: str | None) -> list[str]:
+    shown = [_picture(title, picture)] if picture else []
+    return [_intro(table), *shown, _scores(table), *_estimates(table), *_twins(table), _evidence(table), *_notes(table)]
+
+
+def _picture(title: str, path: str) -> str:
+    return f"![Curves of {escape(title, _LONG)}]({path})"
+
+
+def _headline(table: Table) -> str:
+    """Attacks at the largest epsilon, the worst case at all."""
+    last = table.grid[-1]
+    attacks = [] if table.worst_is_attack else [column.attack for column in table.attacks]
+    header = ["rank", "model", "trained for", "grade", "clean"]
+    header += [escape(f"{wording.column_name(table, attack)} {last}") for attack in attacks]
+    header += [escape(f"{wording.worst_name(table)} {label}") for label in reversed(table.grid)]
+    rows = []
+    for row in table.rows:
+        count = len(table.grid)
+        cells = [row.cells[(place + 1) * count - 1] for place in range(len(attacks))]
+        named = [wording.rank_text(row), escape(row.label), escape(row.trained_for or "–"), escape(row.grade or "–")]
+        rows.append(named + [wording.score_text(score) for score in (row.clean, *cells, *reversed(row.worst))])
+    return grid(header, rows, left=4)
+
+
+def _under_headline(table: Table) -> str:
+    ranked = table.ranking.epsilon_label if table.ranking else table.grid[-1]
+    scores = [score for row in table.rows for score in row.worst]
+    estimated = " *est.*: an estimate; its factors stand below." if any(s.status == ESTIMATED for s in scores) else ""
+    text = (
+        f"Accuracies in % with 95 % intervals; n = {wording.n_text(table)}. Rows rank by {wording.worst_name(table)} at"
+        f" {ranked}; where ranks overlap, the rows are not told apart."
+    )
+    return escape(text, _LONG) + estimated
 
 
 def escape(text: object, limit: int | None = None) -> str:
@@ -126,12 +184,7 @@ def _evidence(table: Table) -> str:
 
 def _notes(table: Table) -> list[str]:
     """Findings and caveats, and the runs that are not shown."""
-    findings = [
-        f"- model {escape(row.label)}: {escape(note.level)} {escape(note.check)}: {escape(note.message, _LONG)}"
-        for row in table.rows
-        for note in row.findings
-    ]
-    findings += [f"- attack {escape(a.attack)}: {escape(text, _LONG)}" for a in table.attacks for text in a.caveats]
+    findings = [f"- {escape(text, 2 * _LONG)}" for text in wording.finding_texts(table)]
     others = [
         f"- run {escape(other.run)} of {escape(other.label)}: {escape(other.status)}, {other.reason}"
         f"{', finished ' + escape(other.finished) if other.finished else ''}"

@@ -86,7 +86,7 @@ def read_published(path: Path, listed: Mapping[str, Listed] | None = None) -> Re
         return _judged(record, (listed or {}).get(hash_of(raw)), path)
     except OSError as error:
         raise BadRun(f"{path} cannot be read: {error.strerror or error}") from None
-    except (KeyError, TypeError, ValueError, AttributeError, zlib.error) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, zlib.error) as error:
         said = f"key {error} is missing" if isinstance(error, KeyError) else str(error)
         raise BadRun(f"{path} is no published run of this version ({said:.200}); publish it again") from None
 

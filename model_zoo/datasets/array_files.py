@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from harness.base.arrays import array_names, read_array, read_arrays
 from harness.errors import BadData, UsageError
 from harness.inputs.labels import as_labels
 from harness.types import DataRequest
 from model_zoo.datasets.argument import choice, path_and_options, whole
 from model_zoo.datasets.base import held_out_rows
-from model_zoo.datasets.npz import array_names, read_arrays
 from model_zoo.datasets.pictures import say
 
 IMAGES = ("images", "x_{split}", "{split}_images", "X", "x", "data", "arr_0")
@@ -135,13 +135,9 @@ def _key(path: Path, have: Sequence[str], kind: str, usual: Sequence[str], part:
 
 def _from_npy(path: Path) -> NDArray[Any]:
     try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return read_array(path)
     except FileNotFoundError:
         raise BadData(f"there is no file {path}") from None
-    except Exception as error:  # numpy raises several kinds where bytes are wrong
-        text = " ".join(str(error).split())[:200]
-        raise BadData(f"{path} cannot be read as an npy file ({type(error).__name__}: {text})") from None
-    return array
 
 
 def _layout(images: NDArray[Any], where: str, asked: str | None) -> str:

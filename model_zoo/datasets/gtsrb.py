@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.base.arrays import read_arrays
 from harness.errors import BadData
 from harness.types import DataRequest
 from model_zoo.datasets.base import SPLIT_SEED, ArrayDataset, refuse_argument
 from model_zoo.datasets.classes import TRAFFIC_SIGNS
-from model_zoo.datasets.npz import read_arrays
 
 SIZE = 32
 VALIDATION_SHARE = 0.1

@@ -1,6 +1,7 @@
 """The wheels, built once from a copy of the working tree."""
 
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -26,3 +27,25 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     call([sys.executable, "-m", "pip", "wheel", *options, "--wheel-dir", str(out), *map(str, projects)])
     shutil.rmtree(tree)
     return {path.name.partition("-")[0].replace("_", "-"): path for path in out.glob("*.whl")}
+
+
+@pytest.fixture(scope="session")
+def index() -> None:
+    """Skips tests that ask the package index where there is none: a machine without a network, or one that hangs."""
+    words = [
+        "--dry-run",
+        "--quiet",
+        "--no-deps",
+        "--ignore-installed",
+        "--timeout",
+        "20",
+        "--retries",
+        "1",
+        "jupyterlab",
+    ]
+    try:
+        done = call([sys.executable, "-m", "pip", "install", *words], code=None, timeout=120)
+    except subprocess.TimeoutExpired:
+        pytest.skip("the package index does not answer")
+    if done.returncode != 0:
+        pytest.skip(f"the package index cannot be used: {done.stderr.strip()[-200:]}")

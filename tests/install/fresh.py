@@ -15,10 +15,13 @@ from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+PATIENCE = 600
+"""Seconds that pip may take: a resolution asks the index hundreds of times."""
 
 
 def closure(requirements: Iterable[str]) -> dict[str, Distribution]:
@@ -77,9 +80,13 @@ class Fresh:
         return self.folder / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
 
     def pip(self, *words: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
-        """Run pip on this environment."""
+        """Run pip on this environment; an index that does not answer skips the test."""
         python = [sys.executable, "-m", "pip", "--python", str(self.folder / "bin" / "python")]
-        return call([*python, *words, *(["--disable-pip-version-check"] if words[0] != "check" else [])], code=code)
+        options = ["--disable-pip-version-check"] if words[0] != "check" else []
+        try:
+            return call([*python, *words, *options], code=code, timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            pytest.skip(f"pip {words[0]} did not end within {PATIENCE} s")
 
     def harness(self, *words: str, cwd: Path, code: int | None = 0) -> subprocess.CompletedProcess[str]:
         """Run the installed ``harness`` script."""
@@ -90,10 +97,13 @@ class Fresh:
         return call([str(self.folder / "bin" / "python"), *words], cwd=cwd, code=code)
 
 
-def call(command: list[str], *, cwd: Path | None = None, code: int | None = 0) -> subprocess.CompletedProcess[str]:
-    """Run `command`; its exit code must be `code`, unless that is None."""
+def call(
+    command: list[str], *, cwd: Path | None = None, code: int | None = 0, timeout: float | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run `command`, at most `timeout` seconds; its exit code must be `code`, unless that is None."""
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "HARNESS_DATA")}
     environment |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    streams = {"capture_output": True, "text": True}
+    done = subprocess.run(command, cwd=cwd, env=environment, check=False, timeout=timeout, **streams)
     assert code in (None, done.returncode), f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done

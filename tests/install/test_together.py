@@ -8,7 +8,7 @@ from hashlib import sha256
 import pytest
 from fresh import Fresh
 
-pytestmark = [pytest.mark.install, pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.install, pytest.mark.slow, pytest.mark.timeout(1800)]
 BESIDE = {
     "jupyterlab": ["jupyterlab>=4.4"],
     "sphinx": ["sphinx>=8"],
@@ -21,7 +21,7 @@ BESIDE["all"] = [name for names in BESIDE.values() for name in names]
 
 
 @pytest.fixture(scope="module")
-def plain(wheels, tmp_path_factory):
+def plain(index, wheels, tmp_path_factory):
     fresh = Fresh.create(tmp_path_factory.mktemp("plain") / "env", ["robustness-harness"])
     fresh.pip("install", "--quiet", str(wheels["robustness-harness"]))
     return fresh
@@ -40,7 +40,7 @@ def test_torchattacks_pin_is_why_it_is_an_extra(plain, wheels):
     assert "ResolutionImpossible" in done.stderr
 
 
-def test_the_main_job_runs_beside_jupyterlab(wheels, tmp_path):
+def test_the_main_job_runs_beside_jupyterlab(index, wheels, tmp_path):
     fresh = Fresh.create(tmp_path / "env", ["robustness-harness"])
     fresh.pip("install", "--quiet", str(wheels["robustness-harness"]), "jupyterlab>=4.4")
     findings = json.loads(fresh.harness("doctor", "--json", cwd=tmp_path).stdout)["findings"]
@@ -78,7 +78,7 @@ def overwritten(fresh: Fresh) -> list[str]:
 
 
 @pytest.mark.parametrize("last", ["robustbench", "torchattacks"])
-def test_robustbench_is_whole_if_it_is_installed_last(tmp_path, last):
+def test_robustbench_is_whole_if_it_is_installed_last(index, tmp_path, last):
     fresh = Fresh.create(tmp_path / "env", [])
     for name in sorted(["robustbench", "torchattacks"], key=lambda name: name == last):
         fresh.pip("install", "--quiet", "--no-deps", name)

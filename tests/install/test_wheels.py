@@ -7,7 +7,7 @@ import zipfile
 import pytest
 from fresh import ROOT, Fresh
 
-pytestmark = [pytest.mark.install, pytest.mark.slow]
+pytestmark = [pytest.mark.install, pytest.mark.slow, pytest.mark.timeout(1800)]
 CARDS = ROOT / "model_zoo" / "cards" / "models"
 DATA = ("robustness-harness-zoo-more", "robustness-harness-zoo-study")
 MB = 1e6
@@ -77,7 +77,6 @@ def test_the_plain_wheel_measures_with_what_it_declares_and_says_what_it_lacks(w
     assert fresh.python("-c", code, cwd=tmp_path).stdout.strip() == shipped()["standard.safetensors"]
 
 
-@pytest.mark.timeout(1800)
 def test_with_torchattacks_the_main_job_and_the_self_test_run(wheels, tmp_path):
     fresh = Fresh.create(tmp_path / "env", ["robustness-harness[torchattacks]"])
     fresh.pip("install", "--quiet", f"{wheels['robustness-harness']}[torchattacks]")

@@ -18,7 +18,7 @@ from harness.base.threat import distance, inside_ball, inside_box
 from harness.errors import BadRun, UsageError
 from harness.evidence import witnesses
 from harness.evidence.facts import BROKEN, CLEAN
-from harness.evidence.findings import found, percent
+from harness.evidence.findings import NOTHING_MORE, found, percent
 from harness.evidence.run_info import RunInfo
 from harness.evidence.store import RunStore
 from harness.inputs.reference import ReferenceModel
@@ -120,7 +120,8 @@ def _judge(
     worst = max(fallen, key=lambda label: len(fallen[label]))
     count, share = len(fallen[worst]), len(fallen[worst]) / n
     if count < FEWEST or share < GAP:
-        message = f"of {offered} witnesses found against {name}, those inside the ball break {count} more samples here"
+        came = NOTHING_MORE.replace("0", str(count), 1)
+        message = f"of {offered} witnesses found against {name}, {came}"
         return found("P26", "info", message, share, GAP)
     message = (
         f"{percent(share)} of the samples survive every attack at {worst}, but not the witnesses found against {name};"

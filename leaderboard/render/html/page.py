@@ -75,7 +75,7 @@ def render(tables: Sequence[Table], title: str = "", verdicts: Sequence[Ruling] 
         verdicts: Of `leaderboard.compare.gate`, to stand above everything; None for none.
     """
     named = titles_and_tables(tables)
-    first = max(range(len(tables)), key=lambda place: _weight(tables[place]), default=None)
+    first = max(range(len(tables)), key=lambda place: tables[place].prominence, default=None)
     numbers = model_keys(tables)
     measured = [Measured(title, table, row, 0) for title, table in named for row in table.rows]
     measured = [Measured(m.title, m.table, m.row, place) for place, m in enumerate(measured)]
@@ -100,17 +100,11 @@ def render(tables: Sequence[Table], title: str = "", verdicts: Sequence[Ruling] 
     )
 
 
-def _weight(table: Table) -> tuple[int, int, int]:
-    """What a visitor sees first: the table with the most models, of those with the most tools, then the most images."""
-    attacks = [*table.attacks, *(table.joined.dear.attacks if table.joined else ())]
-    return len(table.rows), len({column.tool for column in attacks}), table.n
-
-
 def _pages(measured: Sequence[Measured], numbers: Mapping[ModelKey, int]) -> list[Page]:
     found = []
     for (name, weights), number in numbers.items():
         runs = [m for m in measured if (m.row.model, m.row.weights) == (name, weights)]
-        runs.sort(key=lambda m: _weight(m.table), reverse=True)
+        runs.sort(key=lambda m: m.table.prominence, reverse=True)
         found.append(Page(number, name, weights, tuple(runs)))
     return found
 

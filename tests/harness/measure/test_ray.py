@@ -193,7 +193,6 @@ def test_stopping_amid_units_that_are_on_disk_is_no_failure(cluster, case, whole
 
 @pytest.mark.slow
 @pytest.mark.torchattacks
-@pytest.mark.timeout(120)
 def test_workers_that_always_die_while_they_load_are_not_started_for_ever(cluster, case, tmp_path, monkeypatch):
     monkeypatch.setattr(ray, "ATTEMPTS", 2)
     fatal = loaded(Fatal(case[0].module), 5)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from leaderboard.render.markdown import escape, render
+from leaderboard.render.markdown import escape, render, render_folded
 from leaderboard.runs.collect import collect
 from leaderboard.tables.tables import make_tables
 from leaderboard.text import one_line
@@ -109,3 +109,35 @@ def test_incomplete_cells_show_no_number(runs) -> None:
 
 def test_no_runs_is_said() -> None:
     assert render([]) == "# Leaderboard\n\nNo runs.\n"
+
+
+def test_folded_the_first_screen_is_the_table_of_most_models_and_everything_is_inside(runs) -> None:
+    for name in ("a", "b", "c"):
+        runs.write(name, {"pgd-20": dict.fromkeys(range(10), E1)}, n=40)
+    runs.write("a", {"pgd-20": dict.fromkeys(range(30), E8)}, n=50, suite="other@1")
+    tables = make_tables(collect([runs.folder]))
+    text = render_folded(tables, {0: "first.svg", 1: "second.svg"}, "About.")
+    front, *folded = text.split("<details>")
+    assert len(folded) == len(tables) == 2
+    assert all(part.rstrip().endswith("</details>") for part in folded)
+    most = max(tables, key=lambda table: len(table.rows))
+    assert f"suite {most.suite}" in front
+    assert front.count("\n| ") == 2 + 3  # header, alignment, three models
+    assert "75.0 [" in front  # 30 of 40 survive
+    plain = render(tables)
+    for row in (line for line in plain.splitlines() if line.startswith("| ")):
+        assert row in text
+    assert all(sum(f"suite {table.suite}" in part for part in folded) == 1 for table in tables)
+
+
+def test_witnesses_of_others_that_broke_nothing_are_one_line(runs) -> None:
+    words = "transfer: of {} witnesses found against {} ({}-run), those inside the ball break {} more samples here"
+    for name, other, more in (("a", "b", 0), ("b", "a", 0), ("c", "a", 2)):
+        message = words.format(17, other, other, more)
+        runs.write(name, {}, findings=[{"check": "P26", "level": "info", "message": message}])
+    lines = [line for line in build(runs).splitlines() if "P26" in line]
+    assert lines == [
+        "- model c: info P26: transfer: of 17 witnesses found against a (a-run), those inside the ball break 2 more"
+        " samples here",
+        "- info P26: transfer: witnesses found against other models, offered 2 times to a and b, break 0 more samples",
+    ]

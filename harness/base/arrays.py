@@ -1,4 +1,4 @@
-"""npz files from anywhere: every array's header is judged before a byte of it is unpacked, and nothing is unpickled."""
+"""npy and npz files from anywhere: headers are judged before anything is unpacked, and nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -17,6 +17,24 @@ MAX_BYTES = 1 << 30
 """Bytes of one array; the whole of GTSRB has a sixth of that."""
 _PACKING = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+
+def read_array(path: Path) -> NDArray[Any]:
+    """The array of the npy file `path`, mapped from the disk, so that a header cannot claim more than the file has.
+
+    Raises:
+        FileNotFoundError: there is no file.
+        BadData: not an npy file, damaged, or with objects.
+    """
+    try:
+        found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise _unreadable(path, error, "npy") from None
+    if not isinstance(found, np.ndarray):  # numpy opens a zip file under any name
+        raise _unreadable(path, TypeError("it is an npz file"), "npy")
+    return found
 
 
 def array_names(path: Path) -> list[str]:
@@ -50,8 +68,9 @@ def read_arrays(path: Path, keys: Sequence[str]) -> dict[str, NDArray[Any]]:
         raise _unreadable(path, error) from None
 
 
-def _unreadable(path: Path, error: Exception) -> BadData:
-    return BadData(f"{path} cannot be read as an npz file ({type(error).__name__}: {error}); fetch it again")
+def _unreadable(path: Path, error: Exception, kind: str = "npz") -> BadData:
+    text = " ".join(str(error).split())[:200]  # numpy shows the whole of a header, with its line breaks
+    return BadData(f"{path} cannot be read as an {kind} file ({type(error).__name__}: {text}); fetch it again")
 
 
 def _array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
