@@ -5,7 +5,7 @@ Images are float32 in [0,1], NCHW; labels int64; epsilon a float in the same uni
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -116,6 +116,9 @@ class ModelCard:
     """Of a model that draws: ``{"draws": 100, "rule": "majority"}``, how its answer is taken; empty for others."""
     notes: str = ""
     """Sentences for a reader of the leaderboard."""
+    adaptation: Sequence[Mapping[str, Any]] = ()
+    """How the model should be attacked: tables of ``adapt``, a list such as ``["identity:quantize", "margin"]``, and
+    maybe ``why``; ``--adapt card`` takes them."""
     path: Path | None = None
     """Where the card was read from."""
 
@@ -169,6 +172,8 @@ class AttackSpec:
     """Samples in a unit; None for the suite's chunk."""
     after: str | None = None
     """``all``: attacks only what no earlier attack of the suite broke."""
+    adapt: tuple[str, ...] = ()
+    """Adaptations, ``NAME:ARGUMENT``, of the copy of the model that the attack differentiates; in their order."""
 
 
 @dataclass(frozen=True)
@@ -199,6 +204,41 @@ class Problem:
     mask: Tensor | None = None
     """Of threat ``patch``, pixels that may change, to anything in [0,1]: bool [n,1,H,W]. All others must stay as they
     are, bit for bit."""
+
+
+@dataclass(frozen=True)
+class AdaptationRequest:
+    """What an adaptation plugin is called with: ``plugin(request) -> Adaptation``."""
+
+    argument: str = ""
+    """What stands behind the colon, for instance the module in ``identity:quantize``."""
+    find: Callable[[str], LoadedModel] | None = None
+    """Loads another model by what ``--model`` takes; None where other models may not be loaded."""
+
+
+@runtime_checkable
+class Adaptation(Protocol):
+    """A change of what an attack differentiates; the reference model's forward pass alone decides what is broken.
+
+    A factory is registered in the group ``harness.adaptations`` and called with an `AdaptationRequest`; it raises
+    `harness.errors.BadSuite` for an argument that it cannot use. `harness.adaptation` has what authors need.
+    """
+
+    alters: bool
+    """Whether the copy predicts something else than the model: then the reference model is asked about every query of
+    the attack, and not only about those that the copy gets wrong."""
+
+    @property
+    def weights(self) -> str | None:
+        """Hash of another model that proposes, which becomes a part of the run's key; None where there is none."""
+
+    def apply(self, network: nn.Module) -> nn.Module:
+        """What is to be differentiated: float32 [n,C,H,W] in [0,1] to logits [n,K].
+
+        Args:
+            network: A copy of the model, on its device and in its modes; may be changed in place, and may be what
+                adaptations before this one made of it.
+        """
 
 
 @runtime_checkable

@@ -10,7 +10,7 @@ from repository import ROOT
 from harness.cli import build
 from harness.evidence.run_schema import fields_table
 from harness.inputs.suite import read_suite
-from harness.types import AttackSpec, Claim, DataRequest, LoadedModel, ModelCard, Problem
+from harness.types import AdaptationRequest, AttackSpec, Claim, DataRequest, LoadedModel, ModelCard, Problem
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
@@ -69,12 +69,12 @@ def test_the_suites_are_those_of_the_table():
         assert re.findall(r"mode `([\w-]+)`", attacks) == ([suite.mode] if suite.mode_is_set else [])
 
 
-@pytest.mark.parametrize("part", [DataRequest, LoadedModel, ModelCard, Claim, AttackSpec, Problem])
+@pytest.mark.parametrize("part", [DataRequest, LoadedModel, ModelCard, Claim, AttackSpec, Problem, AdaptationRequest])
 def test_what_a_plugin_is_given_is_on_its_page(part):
     page = (ROOT / "docs" / "types.md").read_text(encoding="utf-8")
     _, _, section = page.partition(f"### {part.__name__}\n")
     table = fields_table({part: ""})
-    assert section.partition("#")[0].endswith(table + "\n" * (part is not Problem))
+    assert section.partition("#")[0].endswith(table + "\n" * (part is not AdaptationRequest))
     assert all(row.count("|") == 3 and len(row.split("|")[2]) > 5 for row in table.splitlines()[2:])
 
 

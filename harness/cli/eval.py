@@ -41,6 +41,13 @@ def evaluate_models(
             help="ID=N: run an attack on the first N samples (or a share: 0.1; or all) instead; repeatable.",
         ),
     ] = None,
+    adapt: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Adapted attacks besides: [ATTACK=]NAME:ARGUMENT,...; card for those of the model's card; auto for"
+            " what findings suggest; repeatable."
+        ),
+    ] = None,
     eps: Annotated[
         str | None, typer.Option(help="Epsilons (of corruptions severities) instead of the suite's: 1/255,2/255.")
     ] = None,
@@ -121,6 +128,10 @@ def evaluate_models(
         chosen = chosen.with_attack_n(parse_attack_n(attack_n))
     if mode is not None:
         chosen = chosen.with_mode(mode)
+    if adapt:
+        from harness.inputs.adaptations import check_adapt
+
+        check_adapt(adapt, chosen.attacks)
     rows = _batch_size(batch_size)
     chosen_ids = None
     if ids is not None:
@@ -136,7 +147,8 @@ def evaluate_models(
     with waiting("starting"):
         from harness.cli.report import print_result
         from harness.evidence.given import Given
-        from harness.run.job import Options, evaluate
+        from harness.run.adaptive import evaluate
+        from harness.run.job import Options
         from harness.run.progress import LiveReport, interrupts
         from harness.types import Scale
 
@@ -162,6 +174,7 @@ def evaluate_models(
         ids=chosen_ids,
         draws=draws,
         rule=rule,
+        adapt=tuple(adapt or ()),
     )
     given = Given(
         name=called,
@@ -169,6 +182,7 @@ def evaluate_models(
         data=data,
         data_root=None if data_root is None else str(data_root),
         transfer=tuple(str(place) for place in transfer or ()),
+        adapt=tuple(adapt or ()),
     )
     ends = None if seconds is None else begun + seconds
     runs, failed = [], 0

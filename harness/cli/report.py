@@ -15,6 +15,8 @@ from harness.evidence.autoattack import worst_name
 from harness.evidence.corrupted import average, family
 from harness.evidence.summary import about_estimates, data_words, mode_words, worst_words
 from harness.run.job import Run
+from harness.trust.diagnosis.proposals import open_proposals
+from harness.types import Finding
 
 
 def print_result(run: Run) -> None:
@@ -34,12 +36,13 @@ def print_result(run: Run) -> None:
     for finding in summary["findings"]:
         words = f"{finding['level']}: {finding['check']}: {finding['message']}"
         console.print(words, markup=False, highlight=False, soft_wrap=True)
+    told = "" if run.info.suite.threat == "corruption" else f"{_adaptations(run)}; "
     forwards = sum(cell["forwards"] for cell in summary["cells"])
     backwards = sum(cell["backwards"] for cell in summary["cells"])
     console.print(
         f"{forwards:,} forwards, {backwards:,} backwards{_useful(summary, backwards)}, {summary['seconds']:.1f} s"
         f"{_memory(summary)} on {run.info.device.name};"
-        f" grade {summary['grade'] or '–'}; evidence in {summary['run']}",
+        f" grade {summary['grade'] or '–'}; {told}evidence in {summary['run']}",
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
 
@@ -102,6 +105,17 @@ def _print_attacks(console: Console, run: Run) -> None:
             " the smaller epsilons the attack had fewer chances than in mode observed",
             markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip
+
+
+def _adaptations(run: Run) -> str:
+    """Whether adapted attacks were tried, and what suggests one that was not."""
+    tried = sum(attack.adapt is not None for attack in run.info.suite.attacks)
+    waiting = open_proposals(run.info.suite.attacks, [Finding(**one) for one in run.summary["findings"]])
+    words = f"{tried} adaptations tried" if tried else "no adaptation tried"
+    if tried == 1:
+        words = words.replace("adaptations", "adaptation")
+    checks = ", ".join(dict.fromkeys(one.check for one in waiting))
+    return f"{words}, {checks} suggest one (--adapt auto)" if checks else words
 
 
 def _useful(summary: dict[str, Any], backwards: int) -> str:

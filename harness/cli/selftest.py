@@ -1,7 +1,8 @@
-"""``harness selftest``: does the harness catch what it should, and leave alone what is sound?"""
+"""``harness selftest``: does the harness catch what it should, leave alone what is sound, and break masks?"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,29 +12,82 @@ from harness.cli.output import envelope, print_json
 
 if TYPE_CHECKING:
     from harness.testing.selftest import Outcome
+    from harness.testing.selftest.recovery import Recovery
 
 
 def selftest(
-    only: Annotated[list[str] | None, typer.Option(help="Name of an example; repeatable. Default: all.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Name of an example or a mask; repeatable. Default: all.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
-    """Evaluate broken defenses and sound models; exits 1 if one is missed, or falsely alarmed about."""
+    """Evaluate broken defenses, sound models and masks; exits 1 if one is missed, falsely alarmed about, or stands."""
     from rich.console import Console
     from rich.progress import track
 
     from harness.testing.selftest import choose, run
+    from harness.testing.selftest.recovery import recover
 
-    examples = choose(only or ())
+    examples, masks = choose(only or ())
     console = Console(stderr=True)
-    steps = track(run(examples), "self-test", len(examples), console=console, disable=not console.is_terminal)
-    outcomes = list(steps)
-    ok = all(outcome.ok for outcome in outcomes)
+    quiet = not console.is_terminal
+    outcomes = list(track(run(examples), "self-test", len(examples), console=console, disable=quiet))
+    recovered = list(track(recover(masks), "masks", len(masks), console=console, disable=quiet))
+    results: list[Outcome | Recovery] = [*outcomes, *recovered]
+    ok = all(result.ok for result in results)
     if as_json:
-        wrong = [outcome.finding() for outcome in outcomes if not outcome.ok]
-        print_json(envelope("selftest", _data(outcomes), ok, wrong))
+        wrong = [result.finding() for result in results if not result.ok]
+        print_json(envelope("selftest", _data(outcomes) | _masks(recovered), ok, wrong))
     else:
-        _print(outcomes)
+        if outcomes:
+            _print(outcomes)
+        if recovered:
+            _print_masks(recovered)
+        _print_wrong(results)
     return 0 if ok else 1
+
+
+def _masks(recovered: list[Recovery]) -> dict[str, Any]:
+    return {
+        "masks_broken": sum(one.broken for one in recovered),
+        "masks": [one.as_dict() for one in recovered],
+    }
+
+
+def _print_masks(recovered: list[Recovery]) -> None:
+    import sys
+
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False) if sys.stdout.isatty() else Console(width=160, highlight=False)
+    table = Table(
+        "mask", "what it is", "masked, %", "adapted, %", "true, %", "recovered, %", "adapted attacks", "verdict"
+    )
+    for one in recovered:
+        name = f"{one.mask.name} *" if one.mask.apart else one.mask.name
+        verdict = Text("broken" if one.broken else "stands", style="" if one.broken else "bold red")
+        table.add_row(
+            name, one.mask.about, percent(one.masked), percent(one.adapted), percent(one.true), percent(one.score),
+            str(len(one.tried)), verdict,
+        )  # fmt: skip
+    console.print(table)
+    console.print(
+        f"{sum(one.broken for one in recovered)} of {len(recovered)} masks broken (90 % of the hidden points or more);"
+        f" * of a kind no rule names; {sum(one.seconds for one in recovered):.1f} s, adapted attacks"
+        f" {sum(one.more for one in recovered):.1f} s"
+    )
+
+
+def _print_wrong(results: Sequence[Outcome | Recovery]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    for result in results:
+        if not result.ok:
+            console.print(Text(f"error: {result.finding().message}", style="bold red"), soft_wrap=True)
 
 
 def _data(outcomes: list[Outcome]) -> dict[str, Any]:
@@ -75,6 +129,3 @@ def _print(outcomes: list[Outcome]) -> None:
         f"{broken} broken: {data['caught']} caught, {len(data['missed'])} missed; {sound} sound:"
         f" {len(data['false_alarms'])} false alarms; {data['seconds']:.1f} s"
     )
-    for outcome in outcomes:
-        if not outcome.ok:
-            console.print(Text(f"error: {outcome.finding().message}", style="bold red"), soft_wrap=True)

@@ -32,7 +32,7 @@ def worst_name(info: RunInfo) -> str:
 
 
 def _parts(attack: AttackInfo) -> set[str]:
-    if attack.tool != "autoattack":
+    if attack.tool != "autoattack" or attack.adapt:
         return set()
     if attack.method == "standard":
         return {*attack.components} & {*STANDARD}

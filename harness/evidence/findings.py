@@ -30,6 +30,7 @@ CHECKS: Mapping[str, str] = {
     "P26": "transfer",
     "P27": "names",
     "P28": "training images",
+    "P30": "adaptation",
 }
 """Code to title. Numbers are never given another meaning; those missing belong to checks that are made elsewhere."""
 

@@ -23,11 +23,16 @@ class Given(Struct, frozen=True, kw_only=True):
     transfer: tuple[str, ...] = ()
     """As for ``--transfer``."""
 
+    adapt: tuple[str, ...] = ()
+    """As for ``--adapt``."""
+
     @property
     def public(self) -> Given:
         """The same without the folders that absolute paths go through: they are nobody's business, and only here."""
         words = {name: None if (text := getattr(self, name)) is None else _short(text) for name in _TYPED}
-        return Given(**words, name=self.name, transfer=tuple(map(_short, self.transfer)))
+        return Given(
+            **words, name=self.name, transfer=tuple(map(_short, self.transfer)), adapt=tuple(map(_short, self.adapt))
+        )
 
 
 _TYPED = ("model", "suite", "data", "data_root")

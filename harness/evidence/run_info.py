@@ -50,6 +50,17 @@ class ModelInfo(Struct, frozen=True, kw_only=True):
     """Hash of the model's code, where neither a card nor a package version names it."""
 
 
+class AdaptationInfo(Struct, frozen=True, kw_only=True):
+    """A change of what an attack differentiates."""
+
+    text: str
+    """As ``--adapt`` and suites spell it, ``NAME:ARGUMENT``."""
+    weights: str | None = None
+    """Hash of another model that proposes, where there is one."""
+    code: str | None = None
+    """Hash of the adaptation's code, where no package version names it."""
+
+
 class AttackInfo(Struct, frozen=True, kw_only=True):
     """One attack of the suite, resolved."""
 
@@ -83,6 +94,13 @@ class AttackInfo(Struct, frozen=True, kw_only=True):
     """Samples in a unit, where it is not the suite's chunk."""
     after: Literal["all"] | None = None
     """Attacks only what no earlier attack of the suite broke, at this or a smaller epsilon."""
+    adapt: tuple[AdaptationInfo, ...] | None = None
+    """What of the attacked copy of the model is changed, in this order; absent for attacks on the model as it is."""
+
+    @property
+    def adaptations(self) -> tuple[str, ...]:
+        """The texts of `adapt`; empty for an attack on the model as it is."""
+        return tuple(one.text for one in self.adapt or ())
 
     @property
     def targeted(self) -> bool:

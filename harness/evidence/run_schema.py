@@ -22,8 +22,8 @@ from harness.types import Finding
 
 PATH = Path(__file__).resolve().parents[1] / "schemas" / "run.json"
 PARTS = (
-    RunInfo, run_info.ModelInfo, run_info.SuiteInfo, run_info.AttackInfo, run_info.DataInfo, run_info.IdsInfo,
-    run_info.Asked, run_info.Randomness, Given, run_info.Plan, run_info.Device, run_info.Preflight,
+    RunInfo, run_info.ModelInfo, run_info.SuiteInfo, run_info.AttackInfo, run_info.AdaptationInfo, run_info.DataInfo,
+    run_info.IdsInfo, run_info.Asked, run_info.Randomness, Given, run_info.Plan, run_info.Device, run_info.Preflight,
     run_info.Calibration, run_info.CellCost, run_info.ThrownAway,
 )  # fmt: skip
 
@@ -52,6 +52,7 @@ def table() -> str:
     """What every field means, as Markdown: a row for each, with its path in the file."""
     places = {
         "RunInfo": "", "ModelInfo": "model.", "SuiteInfo": "suite.", "AttackInfo": "suite.attacks[].",
+        "AdaptationInfo": "suite.attacks[].adapt[].",
         "DataInfo": "data.", "IdsInfo": "data.ids.", "Asked": "asked.", "Randomness": "randomness.",
         "Given": "given.",
         "Plan": "plan.", "Device": "device.", "Preflight": "preflight.",

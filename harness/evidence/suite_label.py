@@ -23,9 +23,14 @@ _PARTS = (
 
 
 def definition(suite: SuiteInfo) -> str:
-    """Hash, 12 digits, of all that makes the attacks what they are; versions of tools are told apart by row."""
+    """Hash, 12 digits, of all that makes the attacks what they are; versions of tools are told apart by row.
+
+    Adapted attacks stand beside the suite's, each model its own, and are left out.
+    """
     attacks = [
-        {name: content for name, content in as_json(attack).items() if name in _PARTS} for attack in suite.attacks
+        {name: content for name, content in as_json(attack).items() if name in _PARTS}
+        for attack in suite.attacks
+        if not attack.adapt
     ]
     return key_of({"attacks": attacks, "chunk": suite.chunk})[:12]
 

@@ -88,6 +88,7 @@ def _cell(info: RunInfo, cell: Cell, tools: Mapping[str, AttackInfo], parts: lis
         **(_kept(cell) if info.suite.threat == "corruption" else {}),
         **({"transferred": cell.transferred} if MODES[info.mode].shares_of(attack.after) else {}),
         **({"implied": cell.implied} if MODES[info.mode].halves else {}),
+        **({"adapt": list(attack.adaptations)} if attack.adapt else {}),
         **of_cell(info, cell.attack, cell.epsilon_label),
     }
 

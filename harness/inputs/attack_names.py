@@ -17,7 +17,7 @@ _ANY_WORD = ("cascade", "custom", "plus", "rand", "standard")
 """Methods whose names are words that the id of another attack may hold."""
 
 
-def misnamed(name: str, tool: str, method: str, params: Mapping[str, Any]) -> str | None:
+def misnamed(name: str, tool: str, method: str, params: Mapping[str, Any], adapt: Sequence[str] = ()) -> str | None:
     """Why an attack may not have the id `name`, or None.
 
     - AutoAttack is ``autoattack.standard`` and nothing else; ``autoattack/square`` is the tool's part of that name.
@@ -26,15 +26,22 @@ def misnamed(name: str, tool: str, method: str, params: Mapping[str, Any]) -> st
       (``apgd`` is ``apgd-ce``, too). Behind its own tool's name it is that tool's method.
     - A number behind the method's name must be its steps or queries; ``20x3`` are 20 steps and 3 restarts.
     - A plugin's attack that has a shipped method's name puts its tool before: ``mine/pgd-20``.
+    - An adapted attack says so behind a plus, ``pgd-20+margin``; what stands there is not judged.
 
     Args:
         name: The id.
         tool: Of the attack.
         method: Of the attack.
         params: Of the attack, as the suite spells them.
+        adapt: Its adaptations.
     """
     if not ID.fullmatch(name):
         return f"attack id {name!r:.100} is none: letters, digits and ._+/@-, at most 80"
+    if adapt:
+        name, _, words = name.partition("+")
+        if not words:
+            better = f"{name}+{adapt[0].partition(':')[0]}"
+            return f"attack id {name!r} does not say that the attack is adapted; call it {better}"
     what, text, shipped = f"{tool}.{method}", name.casefold(), _shipped()
     joined = "".join(_words(text))
     part = text.startswith("autoattack/") and joined.startswith("autoattack" + "".join(_words(method)))

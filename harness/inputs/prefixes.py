@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from harness.base.modes import MODES, takes
@@ -41,6 +41,11 @@ def fault(attacks: Sequence[AttackSpec], chunk: int) -> Fault | None:
             return Fault(place, "chunk", f"chunk {size} of attack {spec.id!r} does not divide the suite's, {chunk}")
         if spec.after not in (None, ALL):
             return Fault(place, "after", f"after of attack {spec.id!r} must be {ALL!r}, not {spec.after!r}")
+        if not spec.adapt and place and attacks[place - 1].adapt:
+            message = (
+                f"attack {spec.id!r} comes after the adapted {attacks[place - 1].id!r}; adapted attacks stand last"
+            )
+            return Fault(place, "id", message)
         if spec.after and place == 0:
             return Fault(place, "after", f"attack {spec.id!r} is the first, so it comes after nothing; leave after out")
         if spec.n is None:
@@ -151,10 +156,7 @@ def edited(attacks: Sequence[AttackSpec], wanted: Mapping[str, int | float | Non
     names = [spec.id for spec in attacks]
     if unknown := [name for name in wanted if name not in names]:
         raise UsageError(f"--attack-n: the suite has no attack {unknown[0]!r}; it has {', '.join(names)}")
-    return tuple(
-        AttackSpec(spec.id, spec.tool, spec.method, spec.params, wanted.get(spec.id, spec.n), spec.chunk, spec.after)
-        for spec in attacks
-    )
+    return tuple(replace(spec, n=wanted.get(spec.id, spec.n)) for spec in attacks)
 
 
 def _grows(before: AttackSpec, spec: AttackSpec) -> str:

@@ -31,6 +31,7 @@ GROUPS = {
     "renderers": "harness.renderers",
     "executors": "harness.executors",
     "speedups": "harness.speedups",
+    "adaptations": "harness.adaptations",
     "weights": "harness.weights",
 }
 

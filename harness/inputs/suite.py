@@ -16,6 +16,7 @@ from harness.attack import BrokenAttack
 from harness.base.modes import MODES
 from harness.base.threat import Epsilon, check_norm, check_threat, parse_levels
 from harness.errors import BadSuite, HarnessError, MissingPackage, PluginError, UnknownName, UsageError
+from harness.inputs.adaptations import beside, spelled
 from harness.inputs.attack_names import ID, misnamed
 from harness.inputs.corruptions.attack import corruption
 from harness.inputs.corruptions.entries import REQUIRED, read_entries
@@ -46,6 +47,7 @@ _ATTACK_TYPES: _Types = {
     "n": ((int, float), "a number of samples or a share of them"),
     "chunk": (int, "a whole number"),
     "after": (str, "text"),
+    "adapt": (list, "a list of adaptations"),
 }
 
 
@@ -101,6 +103,10 @@ class Suite:
             raise BadSuite(f"suite {self.name!r}: {wrong.message}")
         off = [spec.id for spec, old in zip(attacks, self.attacks, strict=True) if spec.n != old.n]
         return replace(self, attacks=attacks, edited=tuple(off))
+
+    def with_adapted(self, made: Sequence[AttackSpec]) -> Suite:
+        """The same attacks, and behind them adapted ones, see `harness.inputs.adaptations.beside`."""
+        return replace(self, attacks=(*self.attacks, *beside(self.attacks, made, MODES[self.mode].may_share)))
 
     def counts(self, n: int) -> tuple[int, ...]:
         """How many samples each attack runs on in a slice of `n`; raises as `harness.inputs.prefixes.counts`."""
@@ -249,7 +255,7 @@ class _Reader:
                 raise self.fail(f"attack id {attack.id!r} stands twice; ids are unique in a suite", "id", place)
             seen.add(attack.id)
             known = f"{attack.tool}.{attack.method}" in Registry("attacks")  # else `resolve` says what there is
-            if known and (why := misnamed(attack.id, attack.tool, attack.method, attack.params)):
+            if known and (why := misnamed(attack.id, attack.tool, attack.method, attack.params, attack.adapt)):
                 raise self.fail(f"{why}; call it what it is", "id", place)
         if (wrong := fault(attacks, chunk)) is not None:
             raise self.fail(wrong.message, wrong.key, wrong.place)
@@ -292,8 +298,18 @@ class _Reader:
                 f"attack id {table['id']!r} must be letters, digits and ._+/@- and not 'clean'", "id", place
             )
         params = dict(table.get("params", {}))
-        rest = (table.get(key) for key in ("n", "chunk", "after"))
-        return AttackSpec(table["id"], table["tool"], table["method"], params, *rest)
+        if "adapt" in table and (why := spelled(table["adapt"])):
+            raise self.fail(f"adapt of attack {table['id']!r} {why}", "adapt", place)
+        return AttackSpec(
+            table["id"],
+            table["tool"],
+            table["method"],
+            params,
+            n=table.get("n"),
+            chunk=table.get("chunk"),
+            after=table.get("after"),
+            adapt=tuple(table.get("adapt", ())),
+        )
 
     def keys(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -42,11 +42,20 @@ class Told(Protocol):
     def after(self) -> str | None:
         """Whether it attacks only what earlier attacks left."""
 
+    @property
+    def adapt(self) -> Sequence[object] | None:
+        """Its adaptations; empty or None for an attack on the model as it is."""
+
 
 def content_of(norm: str, chunk: int, attacks: Iterable[Told], threat: str = "ball") -> str:
-    """Hash of a suite's attacks as a file spells them; grid and mode are told beside the name, n hangs on the slice."""
+    """Hash of a suite's attacks as a file spells them; grid and mode are told beside the name, n hangs on the slice.
+
+    Adapted attacks are left out: they stand beside the suite's own and can only lower the worst case.
+    """
     told = [
-        [attack.id, attack.tool, attack.method, dict(attack.params), attack.chunk, attack.after] for attack in attacks
+        [attack.id, attack.tool, attack.method, dict(attack.params), attack.chunk, attack.after]
+        for attack in attacks
+        if not attack.adapt
     ]
     other = {} if threat == "ball" else {"threat": threat}
     return key_of({"norm": norm, "chunk": chunk, "attacks": told} | other)

@@ -19,7 +19,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import asdict
 from pathlib import Path
 
@@ -52,10 +52,16 @@ class UnitCache:
         results: Folder of all runs.
         info: Content of run.json: model, mode, seed, plan, versions and attacks are read from it.
         fingerprint: How the run's model behaves; None reuses nothing.
-        read: Whether entries are used, or only written.
+        read: Of which attacks entries are used; of the others they are only written. None: of all.
     """
 
-    def __init__(self, results: Path, info: RunInfo, fingerprint: Fingerprint | None = None, read: bool = True) -> None:
+    def __init__(
+        self,
+        results: Path,
+        info: RunInfo,
+        fingerprint: Fingerprint | None = None,
+        read: Container[str] | None = None,
+    ) -> None:
         self.folder, self.read, self._fingerprint = results.resolve() / FOLDER, read, fingerprint
         self._witnesses = info.witnesses != "none"
         self._same = {
@@ -119,7 +125,8 @@ class UnitCache:
         `fits` says whether facts are of this unit at all.
         """
         entry = self.folder / key
-        if not self.read or self._fingerprint is None or not (entry / "unit.json").exists():
+        told = self.read is None or unit.attack in self.read
+        if not told or self._fingerprint is None or not (entry / "unit.json").exists():
             return None
         known = read(entry / FINGERPRINT)
         if known is None or difference(known, self._fingerprint):

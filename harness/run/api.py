@@ -7,11 +7,12 @@ from pathlib import Path
 
 from harness.base.text import duration
 from harness.evidence.given import Given
+from harness.inputs.adaptations import check_adapt
 from harness.inputs.find import check_name
 from harness.inputs.ids import id_set, read_ids
 from harness.inputs.objects import DataLike, ModelLike, as_data, as_model, name_classes
 from harness.inputs.suite import Suite, load_suite
-from harness.run.job import evaluate as run
+from harness.run.adaptive import evaluate as run
 from harness.run.options import Options
 from harness.run.progress import Lines, LiveReport, interrupts
 from harness.run.result import Result
@@ -31,6 +32,7 @@ def evaluate(
     ids: str | Path | Sequence[int] | None = None,
     eps: Sequence[str | float] | str | float | None = None,
     attack_n: Mapping[str, int | float | None] | None = None,
+    adapt: Sequence[str] | str = (),
     name: str | None = None,
     data_name: str | None = None,
     data_root: str | Path | None = None,
@@ -73,6 +75,9 @@ def evaluate(
         eps: Epsilons in input units instead of the suite's, for instance ``["2/255", 0.05]`` or ``"2/255,8/255"``.
         attack_n: By attack, the number of samples it runs on (whole), or their share (below 1), instead of the suite's;
             None for all.
+        adapt: Adapted attacks beside the suite's, each as ``--adapt`` has it: ``"identity:quantize,margin"`` for the
+            usual attack, ``"pgd-20=identity:quantize"`` for one of the suite's, ``"card"`` for those of the model's
+            card, ``"auto"`` for what findings suggest.
         name: What results call the model; default: its own name, of a module its class.
         data_name: What results call the data.
         data_root: Folder with local copies of data sets that are given by name; None takes ``HARNESS_DATA``.
@@ -124,6 +129,8 @@ def evaluate(
     called = None if name is None else check_name(name)
     loaded = as_model(model, samples, called)
     name_classes(samples, loaded.num_classes)
+    wanted = (adapt,) if isinstance(adapt, str) else tuple(adapt)
+    check_adapt(wanted, chosen.attacks)
     others = [transfer] if isinstance(transfer, (str, Path)) else transfer
     scale = Scale(workers, gpus_per_worker, ray_address)
     options = Options(
@@ -145,6 +152,7 @@ def evaluate(
         until=until,
         draws=draws,
         rule=rule,
+        adapt=wanted,
         ids=read_ids(Path(ids)) if isinstance(ids, (str, Path)) else None if ids is None else id_set("given", ids),
         given=Given(
             model=str(model) if isinstance(model, str | Path) else None,
@@ -153,6 +161,7 @@ def evaluate(
             data=str(data) if isinstance(data, str | Path) else None,
             data_root=None if data_root is None else str(data_root),
             transfer=tuple(map(str, others)),
+            adapt=wanted,
         ),
     )
     try:

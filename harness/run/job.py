@@ -16,27 +16,26 @@ from torch import Tensor, nn
 from harness.base.deadline import Deadline
 from harness.base.machine import pick_device
 from harness.base.memory import little_to_search
-from harness.base.modes import MODES
-from harness.base.randomness import forked
 from harness.base.torch_state import changed_buffers, snapshot
 from harness.errors import BadRun
 from harness.evidence import findings
 from harness.evidence.costs import add_up, fold_costs, notes_of
 from harness.evidence.facts import CLEAN
-from harness.evidence.run_info import Calibration, Plan, RunInfo, ThrownAway, as_json
+from harness.evidence.run_info import RunInfo, ThrownAway
 from harness.evidence.store import RunStore, Unit
 from harness.evidence.summary import summarize
+from harness.inputs.adaptations import resolve
+from harness.inputs.find import find_model
 from harness.inputs.fingerprint import FILE, read
 from harness.inputs.outputs import fitted
 from harness.inputs.prefixes import check_after
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.registry import Registry
-from harness.inputs.samples import Slice, make_slice
+from harness.inputs.samples import make_slice
 from harness.inputs.suite import Suite
+from harness.measure.adapted.prepare import adapted_copies
 from harness.measure.constancy import Constancy
 from harness.measure.executors import Executor
-from harness.measure.fast_copy.calibrate import Question, calibrate, make_copy
-from harness.measure.fast_copy.copies import CopyRecipe, FastCopy, Unfit
 from harness.measure.lanes import all_lanes
 from harness.measure.unit.isolation import Guard
 from harness.measure.unit.job import GRID, Setting
@@ -45,13 +44,13 @@ from harness.measure.worker import Worker
 from harness.run.budget import missing
 from harness.run.manifest import describe
 from harness.run.options import Options, check, check_draws
-from harness.run.plan import recipe_of
+from harness.run.plan import make_plan
 from harness.run.preflight import check_data, check_model, check_repeats, refuse_unfit
 from harness.run.progress import Reporter, Silent
 from harness.run.recognize import fingerprint, other_code, recognize
 from harness.run.resume import Earlier, drop_given_up, take_over
 from harness.run.rounds import Rounds, guarded
-from harness.run.session import Session
+from harness.run.session import Known, Session
 from harness.trust.diagnosis import verdict
 from harness.trust.diagnosis.transfer import find_runs, transfer
 from harness.types import Dataset, Finding, LoadedModel, Scale
@@ -75,7 +74,12 @@ class Run:
 
 
 def evaluate(
-    model: LoadedModel, suite: Suite, data: Dataset, options: Options | None = None, reporter: Reporter | None = None
+    model: LoadedModel,
+    suite: Suite,
+    data: Dataset,
+    options: Options | None = None,
+    reporter: Reporter | None = None,
+    known: Known | None = None,
 ) -> Run:
     """Measure `model` under every attack of `suite`; starting again with the same arguments continues.
 
@@ -85,6 +89,7 @@ def evaluate(
         data: The data set.
         options: How to run.
         reporter: Told of progress.
+        known: What a run with fewer attacks, just before this one, already knows; None asks everything.
 
     Raises:
         UsageError: unusable options, or no such executor.
@@ -101,6 +106,7 @@ def evaluate(
     model = fitted(model, data)
     check_data(model, data)
     attacks = suite.resolve()
+    adapted = resolve(suite.attacks, find_model)
     refuse_unfit(suite, attacks, data)
     device = pick_device(options.device)
     others = find_runs(options.transfer)
@@ -108,7 +114,7 @@ def evaluate(
     suite.counts(len(part.indices))
     check_after(suite.name, suite.attacks, attacks, suite.mode)
     draws = check_draws(options, model.card)
-    session = Session.of(describe(model, suite, attacks, part, options, device, draws))
+    session = Session.of(describe(model, suite, attacks, part, options, device, adapted, draws))
     here = session.described
     pieces = {spec.id: suite.chunk // spec.chunk for spec in suite.attacks if spec.chunk}
     store, print_ = RunStore(options.results / here.run_name, pieces), None
@@ -122,7 +128,9 @@ def evaluate(
         if line:
             reporter.say(line)
             session.note(Finding("identity", "info", line))
-    check_model(model, data, session, options, device, draws)
+    check_model(model, data, session, options, device, draws, None if known is None else known.report)
+    for note in () if known is None else known.notes:
+        session.note(note)
     RunStore.create(options.results, here.run_name)
     with store.locked(), ReferenceModel(model, device) as reference:
         if options.fresh:
@@ -132,75 +140,26 @@ def evaluate(
         check_repeats(session, print_)
         if read(store.folder / FILE) is None:
             print_.save(store.folder / FILE)
-        plan, copy = _plan(session, reference, part, suite, options)
+        copies = adapted_copies(reference, suite.attacks, adapted, part.take(0)[0])
+        plan, copy = make_plan(session, reference, part, suite, options)
         reference.batch_size = plan.batch_size
         looking = time.monotonic()
         constancy = Constancy(reference, *part.take(0))
         now = time.monotonic()  # the look at the end takes as long again
         deadline = Deadline(None if options.budget is None else options.budget - (now - begun) - (now - looking))
+        attacked = [reference.module, *([copy] if copy is not None else []), *(one.network for one in copies.values())]
         setting = Setting(
             reference=reference, norm=suite.norm, threat=suite.threat, mode=suite.mode, seed=options.seed,
             batch_size=plan.batch_size, unit_timeout=options.unit_timeout, deadline=deadline, copy=copy, draws=draws,
-            guard=Guard(reference.module, *([copy] if copy is not None else [])),
+            adapted=copies, guard=Guard(*attacked),
         )  # fmt: skip
         info = session.described
         local = msgspec.structs.replace(info, versions=here.versions, device=here.device)
-        cache = UnitCache(options.results, local, print_, read=not options.fresh)
+        reusable = None if not options.fresh else known.attacks if known is not None else ()
+        cache = UnitCache(options.results, local, print_, reusable)
         worker = Worker(setting, suite, attacks, part, store, info.witnesses != "none", cache)
         with little_to_search():
             return _run(worker, session, reporter, execute, options.scale, others, earlier, constancy)
-
-
-def _plan(
-    session: Session, reference: ReferenceModel, part: Slice, suite: Suite, options: Options
-) -> tuple[Plan, FastCopy | None]:
-    """The run's plan, kept from an earlier start or resolved now, and the copy it attacks (None: the model itself).
-
-    Raises:
-        BadRun: an earlier start attacked a copy that cannot be made here.
-    """
-    images, _ = part.take(0)
-    info = session.described
-    if (plan := info.plan) is not None:
-        reference.batch_size = plan.batch_size
-        try:
-            return plan, make_copy(reference, recipe_of(plan), images)
-        except Unfit as error:
-            raise BadRun(
-                f"the copy of the model that this run attacks cannot be made here ({error}); start over with --fresh"
-            ) from None
-    reference.batch_size = min(options.batch_size or 32, len(images))
-    reference.logits(images[:2])  # refuses what is not a classifier before anything is timed
-    question = Question(
-        options.precision if MODES[suite.mode].copies and info.randomness is None else "exact",
-        options.compile,
-        options.batch_size,
-        min(suite.chunk, len(part.indices)),
-    )
-    machine = {"model": as_json(info.model), "threads": info.threads, "device": info.device.name}
-    identity = machine | {"torch": info.versions.get("torch"), "shape": list(images.shape[1:])}
-    with forked(0):
-        answer = calibrate(reference, images, question, identity)
-    recipe, unfit = answer.recipe, answer.unfit
-    try:
-        copy = make_copy(reference, recipe, images)
-    except Unfit as error:  # measured on a model that shares its tensors with this one, but not its code
-        recipe, copy, unfit = CopyRecipe(), None, (str(error),)
-    plan = Plan(
-        device=reference.device.type,
-        batch_size=answer.batch_size,
-        precision=recipe.precision,
-        threads=info.threads,
-        speedups=tuple(recipe.speedups),
-        channels_last=recipe.channels_last,
-        compiled=recipe.compiled,
-    )
-    calibration = Calibration(measured=dict(answer.measured), unfit=tuple(unfit), cached=answer.cached)
-    session.described = msgspec.structs.replace(info, plan=plan, calibration=calibration)
-    if unfit and recipe.exact:
-        message = f"no copy was made, the model is attacked as it is: {unfit[0]}"
-        session.findings.append(Finding("copy", "info", message))
-    return plan, copy
 
 
 def _run(

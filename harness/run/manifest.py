@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, cast
 
 import msgspec
@@ -14,6 +15,7 @@ from harness.base.text import now
 from harness.errors import MissingPackage, PluginError
 from harness.evidence import facts
 from harness.evidence.run_info import (
+    AdaptationInfo,
     Asked,
     AskedCompile,
     AskedPrecision,
@@ -28,6 +30,7 @@ from harness.evidence.run_info import (
     SuiteInfo,
     run_name,
 )
+from harness.inputs.adaptations import Adapted
 from harness.inputs.corruptions.attack import LIBRARY
 from harness.inputs.draws import Draws
 from harness.inputs.find import data_name
@@ -36,16 +39,22 @@ from harness.inputs.registry import Registry, stranger
 from harness.inputs.samples import Slice
 from harness.inputs.suite import Suite
 from harness.run.options import Options
-from harness.types import Attack, Finding, LoadedModel
+from harness.types import Adaptation, Attack, AttackSpec, Finding, LoadedModel
 
 MANY_WITNESSES = 20_000
 """Above this many samples times attacks, one witness a sample is kept rather than one a sample and attack."""
 
 
 def describe(
-    model: LoadedModel, suite: Suite, attacks: tuple[Attack, ...], part: Slice, options: Options, device: torch.device,
+    model: LoadedModel,
+    suite: Suite,
+    attacks: tuple[Attack, ...],
+    part: Slice,
+    options: Options,
+    device: torch.device,
+    adapted: Adapted = MappingProxyType({}),
     draws: Draws | None = None,
-) -> RunInfo:  # fmt: skip
+) -> RunInfo:
     """Everything run.json says before the first unit; what determines the numbers makes the key."""
     attack_infos, findings = [], []
     drawn = suite.counts(len(part.indices))
@@ -76,6 +85,7 @@ def describe(
                 n=None if spec.n is None else count,
                 chunk=spec.chunk,
                 after=cast(Any, spec.after),
+                adapt=_adapt_info(spec, adapted.get(spec.id, ())),
             )
         )
     corrupts = suite.threat == "corruption"  # whoever has the clean image makes the corrupted one again
@@ -141,6 +151,12 @@ def describe(
     return msgspec.structs.replace(info, key=key, run=str(options.results / name), run_name=name)
 
 
+def _adapt_info(spec: AttackSpec, adapted: Sequence[Adaptation]) -> tuple[AdaptationInfo, ...] | None:
+    pairs = zip(spec.adapt, adapted, strict=True)
+    told = (AdaptationInfo(text=text, weights=one.weights, code=class_definition(type(one))) for text, one in pairs)
+    return tuple(told) or None
+
+
 def _plugins(model: LoadedModel, suite: Suite, part: Slice, options: Options) -> dict[str, str]:
     """``{"model": "their-package 1.2"}``: what of the run is gone where such a package is not installed."""
     given = options.given
@@ -149,6 +165,9 @@ def _plugins(model: LoadedModel, suite: Suite, part: Slice, options: Options) ->
         "data": ("datasets", data_name(given.data)[0] if given and given.data else part.data.name),
         "suite": ("suites", suite.name),
     } | {f"attack {spec.id}": ("attacks", f"{spec.tool}.{spec.method}") for spec in suite.attacks}
+    named |= {
+        f"adaptation {text}": ("adaptations", text.partition(":")[0]) for spec in suite.attacks for text in spec.adapt
+    }
     found = {}
     for what, (kind, name) in named.items():
         if package := stranger(kind, name):

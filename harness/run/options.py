@@ -53,6 +53,8 @@ class Options:
     until: float | None = None
     """Points: attacks that run on a part of the samples go on, chunk by chunk, until the worst case's half-width is
     at most this at every epsilon; part of the run's key. None: they run on as many as the suite says."""
+    adapt: Sequence[str] = ()
+    """Adapted attacks beside the suite's, as ``--adapt`` has them; see `harness.run.adaptive`."""
     unit_timeout: float | None = None
     """Seconds after which a unit (one attack on one chunk at one epsilon) is given up; None never."""
     draws: int | None = None

@@ -56,14 +56,20 @@ def _check_shares(suite: Suite, shape: tuple[int, ...]) -> None:
 
 
 def check_model(
-    model: LoadedModel, data: Dataset, session: Session, options: Options, device: torch.device, draws: Draws | None
+    model: LoadedModel,
+    data: Dataset,
+    session: Session,
+    options: Options,
+    device: torch.device,
+    draws: Draws | None,
+    known: Report | None = None,
 ) -> None:
-    """Examine the model and note in `session` what was found; an earlier start's answer is taken over.
+    """Examine the model and note in `session` what was found; an earlier start's answer is taken over, and `known`.
 
     Raises:
         ModelRefused: a check refuses and ``options.force`` is not set.
     """
-    earlier = _earlier(session.described, options)
+    earlier = known or _earlier(session.described, options)
     if earlier is None:
         report = examine_model(model, data, device, options.batch_size, draws)
         suite = session.described.suite

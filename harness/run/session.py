@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from harness.base.text import now
 from harness.evidence.costs import Notes
 from harness.evidence.run_info import CellCost, RunInfo, Status, ThrownAway
+from harness.trust.doctor import Report
 from harness.types import Finding
 
 
@@ -66,3 +68,15 @@ class Session:
             compute=self.compute,
             thrown_away=self.thrown_away,
         )
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a run with fewer attacks knows for the one with more that follows it at once: its units count as fresh."""
+
+    report: Report
+    """The doctor's."""
+    attacks: Sequence[str]
+    """Whose units are taken over even with ``--fresh``."""
+    notes: Sequence[Finding] = ()
+    """Findings of the longer run."""

@@ -21,7 +21,7 @@ from harness.base.order import fixed_order, order_of
 from harness.base.statistics import wilson
 from harness.base.threat import Epsilon
 from harness.errors import HarnessError
-from harness.evidence.run_info import RunInfo
+from harness.evidence.run_info import AttackInfo, RunInfo
 from leaderboard.rows import WORST, Note, Score
 from leaderboard.runs.estimated import Group, estimated
 from leaderboard.runs.record import CLEAN_PLACE, JoinedRuns, Place, Record, Survivors
@@ -94,8 +94,12 @@ def common_grid(cheap: Record, dear: Record) -> tuple[Epsilon, ...]:
 
 def adds(cheap: Record, dear: Record) -> bool:
     """Whether the dear run has an attack that the cheap one lacks; else there is nothing to estimate."""
-    known = [(attack.tool, attack.method, attack.params) for attack in cheap.info.suite.attacks]
-    return any((attack.tool, attack.method, attack.params) not in known for attack in dear.info.suite.attacks)
+    known = [_what(attack) for attack in cheap.info.suite.attacks]
+    return any(_what(attack) not in known for attack in dear.info.suite.attacks)
+
+
+def _what(attack: AttackInfo) -> tuple[object, ...]:
+    return attack.tool, attack.method, attack.params, attack.adaptations
 
 
 def _prefix(cheap: Record, dear: Record) -> NDArray[np.int64]:

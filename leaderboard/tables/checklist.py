@@ -48,6 +48,8 @@ def command(info: RunInfo) -> str:
             words += ["--attack-n", f"{attack.id}={'all' if attack.n is None else attack.n}"]
     if info.randomness is not None:
         words += ["--draws", info.randomness.draws, "--rule", info.randomness.rule]
+    for text in given.adapt:
+        words += ["--adapt", text]
     if suite.until is not None:
         words += ["--until", f"{100 * suite.until:.12g}"]
     if isinstance(info.unit_timeout, float):

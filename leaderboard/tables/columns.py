@@ -9,7 +9,7 @@ from leaderboard.runs.record import JoinedRuns, Record
 
 
 def columns(info: RunInfo) -> tuple[Column, ...]:
-    """The attacks of a run's suite, in its order."""
+    """The attacks of a run's suite, in its order; adapted ones are each model's own, and told in its row."""
     return tuple(
         Column(
             attack=a.id,
@@ -21,6 +21,7 @@ def columns(info: RunInfo) -> tuple[Column, ...]:
             n=None if info.samples_of(a) == info.data.n else info.samples_of(a),
         )
         for a in info.suite.attacks
+        if not a.adapt
     )
 
 
@@ -42,9 +43,10 @@ def sources(joined: JoinedRuns | None) -> Sources | None:
 
 
 def beside(record: Record) -> tuple[Score, ...]:
-    """Cells of a joined row's two runs that do not stand in its table, for their cost."""
+    """Cells that do not stand in the table, for their cost: of adapted attacks, and of a joined row's two runs."""
     if record.joined is None:
-        return ()
+        adapted = {attack.id for attack in record.info.suite.attacks if attack.adapt}
+        return tuple(score for place, score in record.scores.items() if place[0] in adapted)
     runs = (record.joined.cheap, record.joined.dear)
     cells = ((run, place, score) for run in runs for place, score in run.scores.items())
     return tuple(

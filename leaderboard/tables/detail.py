@@ -152,6 +152,7 @@ def _facts(info: RunInfo) -> dict[str, str]:
         "sessions": str(info.sessions or ""),
         "out of memory": str(info.out_of_memory),
         "unconfirmed proposals": str(info.unconfirmed),
+        "adaptations tried": ", ".join(attack.id for attack in info.suite.attacks if attack.adapt) or "none",
         "witnesses kept": info.witnesses,
         "source": _source(info.git or {}),
     }

@@ -54,7 +54,7 @@ def choose(records: Sequence[Record]) -> tuple[list[Record], list[tuple[Record, 
     """For each row the run that speaks for it, and the others with the reason.
 
     Runs before claims and refuted runs, then complete before incomplete, randomized models asked often before those
-    asked once, verified before not, and the newest of those.
+    asked once, verified before not, those with more adapted attacks before others, and the newest of those.
     """
     groups: dict[RowKey, list[Record]] = {}
     known = subjects(records)
@@ -70,7 +70,12 @@ def choose(records: Sequence[Record]) -> tuple[list[Record], list[tuple[Record, 
 
 
 def _weight(record: Record) -> tuple[Any, ...]:
-    return record.standing > 1, record.complete, record.info.randomness is not None, record.standing, age(record)
+    drawn = record.info.randomness is not None
+    return record.standing > 1, record.complete, drawn, record.standing, _adapted(record), age(record)
+
+
+def _adapted(record: Record) -> int:
+    return sum(attack.adapt is not None for attack in record.info.suite.attacks)
 
 
 def _reason(record: Record, best: Record) -> str:
@@ -83,6 +88,8 @@ def _reason(record: Record, best: Record) -> str:
         return "a randomized model, asked once"
     if record.standing < best.standing and age(record) > age(best):
         return "not verified" if record.standing < 3 else "not replayed"
+    if _adapted(record) < _adapted(best):
+        return "fewer adapted attacks"
     return "older"
 
 
@@ -165,7 +172,7 @@ def _table(group: Sequence[Record], claims: bool) -> Table:
         mode=info.mode,
         grid=tuple(suite.labels),
         attacks=columns(info),
-        worst_is_attack=worst_is_attack(believed[0]),
+        worst_is_attack=all(worst_is_attack(record) for record in believed),
         autoattack=_autoattack(believed[0]),
         joined=sources(believed[0].joined),
         ranking=ranking,
@@ -266,7 +273,7 @@ def _row(record: Record, label: str, rank: tuple[int, int] | None) -> Row:
         trained_for=_trained_for(card.get("trained_for") or {}),
         rank=rank,
         clean=record.scores[CLEAN_PLACE],
-        cells=tuple(record.scores[attack.id, e] for attack in suite.attacks for e in suite.labels),
+        cells=tuple(record.scores[a.id, e] for a in suite.attacks if not a.adapt for e in suite.labels),
         worst=tuple(record.scores[WORST, e] for e in suite.labels),
         seconds=seconds_of(record),
         device="; ".join(dict.fromkeys(run.info.device.name for run in runs)),

@@ -12,6 +12,7 @@ from typing import Any
 from harness.base.text import toml_value
 from harness.base.votes import checked
 from harness.errors import BadCard, UsageError
+from harness.inputs.adaptations import spelled
 from harness.inputs.registry import is_plain_name
 from harness.types import Claim, ModelCard
 
@@ -75,6 +76,7 @@ def card_from(content: Mapping[str, Any], path: Path) -> ModelCard:
         mean=mean,
         std=std,
         claims=read.claims(),
+        adaptation=read.adaptations(),
         notes=read.text("notes") if "notes" in content else "",
         path=path,
         **tables,
@@ -93,6 +95,8 @@ def write_card(card: ModelCard, path: Path) -> None:
             lines += _table_lines(key, getattr(card, key))
     for name, claim in card.claims.items():
         lines += _table_lines(f"claims.{_toml_key(name)}", {"accuracy": claim.accuracy, "n": claim.n})
+    for table in card.adaptation:
+        lines += ["", "[[adaptation]]", *(f"{key} = {toml_value(value)}" for key, value in table.items())]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -149,6 +153,17 @@ class _Reader:
                 raise self.bad(f"{key}.n", f"is {n!r}; expected a whole number of at least 1")
             found[name] = Claim(float(accuracy), n)
         return found
+
+    def adaptations(self) -> tuple[Mapping[str, Any], ...]:
+        tables = self.content.get("adaptation", [])
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+            raise self.bad("adaptation", f"is {tables!r:.100}; expected tables [[adaptation]]")
+        for table in tables:
+            if why := spelled(table.get("adapt")):
+                raise self.bad("adaptation.adapt", why)
+            if not isinstance(table.get("why", ""), str) or set(table) - {"adapt", "why"}:
+                raise self.bad("adaptation", f"is {table!r:.100}; expected adapt and, as a text, why")
+        return tuple(tables)
 
 
 def _table_lines(name: str, table: Mapping[str, Any]) -> list[str]:

@@ -27,8 +27,11 @@ from harness.base.torch_state import changed_buffers, snapshot
 from harness.errors import BadRun, HarnessError, UsageError
 from harness.evidence import witnesses
 from harness.evidence.store import RunStore
+from harness.inputs.adaptations import resolve
+from harness.inputs.find import find_model
 from harness.inputs.identity import BROUGHT
 from harness.inputs.reference import ReferenceModel
+from harness.measure.adapted.prepare import adapted_copies
 from harness.measure.constancy import Constancy
 from harness.measure.done import Done, GivenUp
 from harness.measure.fast_copy.calibrate import make_copy
@@ -82,8 +85,8 @@ def pack(worker: Worker, key: str) -> Parcel:
     if reference.device.type != "cpu":
         module = copy.deepcopy(module).cpu()
     recipe = worker.setting.copy.recipe if worker.setting.copy is not None else CopyRecipe()
-    # Each worker enters its own reference, makes its own copy, and is told with every unit how much time is left.
-    setting = replace(worker.setting, reference=None, copy=None, guard=None)  # type: ignore[arg-type]
+    # Each worker enters its own reference, makes its own copies, and is told with every unit how much time is left.
+    setting = replace(worker.setting, reference=None, copy=None, adapted={}, guard=None)  # type: ignore[arg-type]
     bare = copy.copy(worker)
     bare.forget()
     bare.setting = setting
@@ -192,8 +195,12 @@ class Remote:
         images, labels = worker.part.take(0)
         self._constancy = Constancy(reference, images, labels)
         copied = make_copy(reference, parcel.recipe, images)
-        guard = Guard(reference.module, *([copied] if copied is not None else []))
-        worker.setting = replace(worker.setting, reference=reference, copy=copied, guard=guard)
+        specs = worker.suite.attacks
+        adapted = adapted_copies(reference, specs, resolve(specs, find_model), images)
+        guard = Guard(
+            reference.module, *([copied] if copied is not None else []), *(one.network for one in adapted.values())
+        )
+        worker.setting = replace(worker.setting, reference=reference, copy=copied, adapted=adapted, guard=guard)
         self._buffers = snapshot(reference.module)
         self._entered.enter_context(little_to_search())
         return worker

@@ -20,6 +20,7 @@ from harness.base.randomness import derive, forked, generators, put_back
 from harness.base.targets import resolve_targets
 from harness.evidence import facts, witnesses
 from harness.evidence.facts import broken_rows
+from harness.measure.adapted.prepare import AdaptedCopy
 from harness.measure.unit.attempt import Attempt, Target
 from harness.measure.unit.board import WitnessBoard
 from harness.measure.unit.call import Calls
@@ -179,8 +180,9 @@ class _Running:
     ) -> None:
         """Attack some rows of the chunk, all restarts, and note the outcome in `done`.
 
-        Where a copy proposed what the reference did not confirm, and nothing else was found, the copy has misled the
-        attack: those rows are attacked again, with the same draws, through the reference itself (not `fast`).
+        Where a fast copy proposed what the reference did not confirm, and nothing else was found, the copy has misled
+        the attack: those rows are attacked again, with the same draws, through the reference itself (not `fast`). An
+        adapted copy may mislead: that it is another function is its point.
         """
         setting, attack, epsilon = self.setting, self.attack, self.job.grid[-1].value
         pick = torch.from_numpy(rows).to(self.chunk.images.device)
@@ -211,7 +213,9 @@ class _Running:
         def observer(board: WitnessBoard) -> ObservedModel:
             network, watch, batch = target.network, target.watch, self.batch_size
             keep = setting.keep_rows or setting.draws is not None
-            return ObservedModel(network, board, watch, batch, keep, setting.deadline)
+            observed = ObservedModel(network, board, watch, batch, keep, setting.deadline)
+            observed.asks_reference = self._adapted is not None and self._adapted.alters
+            return observed
 
         def between() -> None:
             if fast:
@@ -228,7 +232,7 @@ class _Running:
             raise
         again = rows[(attempt.board.doubted & ~best.found).cpu().numpy()]
         self._account(best, attempt.observer)
-        if len(again) and target.network is not setting.reference.module and attempt.error is None:
+        if len(again) and target.network is setting.copy and attempt.error is None:
             self.result.again += len(again)
             self._attack(component, again, targets, done, place, fast=False)
 
@@ -243,13 +247,21 @@ class _Running:
     def _target(self, component: str | None, fast: bool) -> Target:
         """What a tool differentiates, and in which arithmetic: the reference itself, or a copy, if it is to be `fast`.
 
+        An adapted attack has its own copy, always.
+
         A copy in low precision proposes for attacks whose broken rows are frozen. One that looks for the boundary
         itself, and is not stopped at its first success, would follow the copy's boundary instead.
         """
         copy, watch = self.setting.copy, self._watch(component)
+        if fast and self._adapted is not None:
+            return Target(network=self._adapted.network, precision=EXACT, watch=watch)
         if not fast or copy is None or (copy.recipe.precision != EXACT and watch != "freeze"):
             return Target(network=self.setting.reference.module, precision=EXACT, watch=watch)
         return Target(network=copy, precision=copy.recipe.precision, watch=watch)
+
+    @property
+    def _adapted(self) -> AdaptedCopy | None:
+        return self.setting.adapted.get(self.job.spec.id)
 
     def _watch(self, component: str | None) -> Watch:
         mode = MODES[self.setting.mode]

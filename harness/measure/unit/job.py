@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +13,7 @@ from harness.base.threat import Epsilon
 from harness.base.torch_state import Precision
 from harness.inputs.draws import Draws
 from harness.inputs.reference import ReferenceModel
+from harness.measure.adapted.prepare import AdaptedCopy
 from harness.measure.fast_copy.copies import FastCopy
 from harness.measure.unit.interim import Interim
 from harness.measure.unit.isolation import Guard
@@ -43,6 +44,8 @@ class Setting:
     """When the run's budget ends."""
     copy: FastCopy | None = None
     """What tools differentiate instead of the reference, see `harness.measure.fast_copy.copies`; it only proposes."""
+    adapted: Mapping[str, AdaptedCopy] = field(default_factory=dict)
+    """By attack id what an adapted attack differentiates, see `harness.measure.adapted`; it only proposes."""
     unit_timeout: float | None = None
     """Seconds after which a unit is given up; None never."""
     guard: Guard | None = None

@@ -68,6 +68,8 @@ class ObservedModel(nn.Module):
         """Backwards, all samples together, of samples without a safe witness whose gradient was not dead."""
         self.unmatched = 0
         """Rows of queries that could not be matched to samples; they were computed, not judged."""
+        self.asks_reference = False
+        """Whether the reference model is asked about every query, as the network predicts something else."""
         self.queries = 0
         self.restart = 0
         self.out_of_memory = 0
@@ -135,7 +137,8 @@ class ObservedModel(nn.Module):
         return logits.index_copy(0, live, computed)
 
     def _judge(self, images: Tensor, rows: Tensor, logits: Tensor, query: int) -> None:
-        wrong = self.board.broken(logits.detach().argmax(1), rows).nonzero().squeeze(1)
+        answers = self.board.reference.logits(images.detach()) if self.asks_reference else logits.detach()
+        wrong = self.board.broken(answers.argmax(1), rows).nonzero().squeeze(1)
         if len(wrong):
             self.board.offer(images.detach()[wrong], rows[wrong], QUERY, query, self.restart)
 

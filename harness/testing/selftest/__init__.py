@@ -1,4 +1,4 @@
-"""The evaluator evaluated: broken defenses that must be flagged, and sound models that must be left alone.
+"""The evaluator evaluated: broken defenses that must be flagged, sound models left alone, and masks broken.
 
 Each example goes the way of any model: the doctor, the attacks of a suite (``suite.toml`` beside this file), the
 diagnosis, all by `harness.run.job.evaluate`. Nothing is downloaded; images are drawn and the weights ship.
@@ -18,6 +18,7 @@ from harness.inputs.suite import Suite, read_suite
 from harness.run.job import Options, evaluate
 from harness.testing.selftest.broken import BROKEN
 from harness.testing.selftest.examples import Example
+from harness.testing.selftest.hidden import HIDDEN, Mask
 from harness.testing.selftest.sound import SOUND
 from harness.types import Finding
 
@@ -84,19 +85,21 @@ class Outcome:
         }
 
 
-def choose(names: Iterable[str]) -> list[Example]:
-    """The examples of these names, all if there is none.
+def choose(names: Iterable[str]) -> tuple[list[Example], list[Mask]]:
+    """The examples and the masks of these names, all if there is none; a name may be that of both.
 
     Raises:
-        UnknownName: one of them is no example.
+        UnknownName: one of them is neither.
     """
-    known = {example.name: example for example in EXAMPLES}
-    chosen = []
-    for name in names:
-        if name not in known:
-            raise UnknownName("example", name, known)
-        chosen.append(known[name])
-    return chosen or list(EXAMPLES)
+    examples = {example.name: example for example in EXAMPLES}
+    masks = {mask.name: mask for mask in HIDDEN}
+    chosen = list(names)
+    for name in chosen:
+        if name not in examples and name not in masks:
+            raise UnknownName("example", name, {*examples, *masks})
+    wanted = chosen or [*examples, *masks]
+    both = dict.fromkeys(wanted)
+    return [examples[name] for name in both if name in examples], [masks[name] for name in both if name in masks]
 
 
 def run(examples: Iterable[Example] = EXAMPLES) -> Iterator[Outcome]:

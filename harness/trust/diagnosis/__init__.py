@@ -8,7 +8,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from harness.evidence.run_info import RunInfo
-from harness.trust.diagnosis import between_attacks, within_attack
+from harness.trust.diagnosis import between_attacks, proposals, within_attack
 from harness.trust.diagnosis.claim import claim
 from harness.trust.diagnosis.grade import grade
 from harness.trust.diagnosis.names import names
@@ -39,6 +39,8 @@ def _findings(info: RunInfo, series: list[Series], facts: pa.Table) -> list[Find
     if info.suite.threat == "corruption":  # nothing searches, so no search can have failed
         return [*names(info), *claim(info, facts)]
     # Of a randomized model a longer attack breaks more by its further draws alone, which says nothing of its strength.
+    # What adapted attacks find has a check of its own: beside them the others' order and gradients would look wrong.
+    every, series = series, [one for one in series if not one.info.adapt]
     randomized = any((finding.check, finding.level) == ("P5", "warn") for finding in info.findings)
     return [
         *names(info),
@@ -53,4 +55,5 @@ def _findings(info: RunInfo, series: list[Series], facts: pa.Table) -> list[Find
         *([] if randomized else within_attack.restarts(series)),
         *within_attack.silent_success(series, info.mode),
         *between_attacks.tools(series),
+        *proposals.adaptations(info, every),
     ]

@@ -1,10 +1,10 @@
 """How far a row's numbers can be trusted, in one letter.
 
 == =====================================================================================================
-A  no warning, and the suite attacked with iterated gradients and, what those left, without gradients; or it corrupts,
-   which is no search that could have failed
-B  no warning, but the suite lacks one of the two, so masked gradients could have gone unnoticed
-C  a warning
+A  no warning, the suite attacked with iterated gradients and, what those left, without gradients, and no finding
+   suggests an adapted attack that was not tried; or it corrupts, which is no search that could have failed
+B  no warning, but one of the three is missing, so masked gradients could have gone unnoticed
+C  a warning, or nothing but single steps, which flatter whoever trained on them
 D  a check contradicts the numbers (level ``error``), or refused the model and was overruled with --force
 == =====================================================================================================
 
@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.evidence.run_info import RunInfo
+from harness.trust.diagnosis.proposals import open_proposals
 from harness.trust.diagnosis.series import Series, down, leaves, together
 from harness.types import Finding
 
@@ -42,7 +43,11 @@ def grade(info: RunInfo, series: Sequence[Series], findings: Sequence[Finding]) 
         return "D"
     if "warn" in levels:
         return "C"
-    return "A" if info.suite.threat == "corruption" or _thorough(series) else "B"
+    if info.suite.threat == "corruption":
+        return "A"
+    if all(not one.info.iterative for one in leaves(series)):
+        return "C"
+    return "A" if _thorough(series) and not open_proposals(info.suite.attacks, findings) else "B"
 
 
 def _thorough(series: Sequence[Series]) -> bool:

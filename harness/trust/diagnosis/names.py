@@ -15,7 +15,11 @@ def names(info: RunInfo) -> list[Finding]:
     Another n that was given with the command and is told beside the name deceives nobody.
     """
     suite = info.suite
-    said = [why for attack in suite.attacks if (why := misnamed(attack.id, attack.tool, attack.method, attack.params))]
+    said = [
+        why
+        for attack in suite.attacks
+        if (why := misnamed(attack.id, attack.tool, attack.method, attack.params, attack.adaptations))
+    ]
     if (why := difference(suite)) is not None:
         said.append(f"suite {shown_label(info)}: {why}; give a suite of your own a name of its own")
     elif others := set(other_n(info)) - set(suite.edited or ()):

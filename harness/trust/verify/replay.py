@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,20 +12,17 @@ from harness.base.modes import runs_once
 from harness.base.randomness import derive
 from harness.base.statistics import exact_upper_bound
 from harness.base.threat import Epsilon
-from harness.errors import BadSuite, MissingPackage, UnknownName
 from harness.evidence.facts import BROKEN, CLEAN, IMPLIED, KNOWN
-from harness.evidence.run_info import AttackInfo, as_json
 from harness.inputs.draws import recorded_draws
 from harness.inputs.reference import ReferenceModel
-from harness.inputs.registry import Registry
 from harness.inputs.samples import Slice
-from harness.inputs.suite import Suite
+from harness.measure.adapted.prepare import AdaptedCopy
 from harness.measure.unit.compute import run_unit
 from harness.measure.unit.job import Job, Setting
 from harness.measure.unit.outcome import Chunk
 from harness.trust.diagnosis.within_attack import FEWEST, MOSTLY_DEAD
 from harness.trust.verify.places import CountedRun, Place, Rows
-from harness.trust.verify.subjects import gone
+from harness.trust.verify.recorded import recorded_attacks, recorded_copies
 from harness.trust.verify.verdict import Contradictions, Hit, Ids, Mask, Replay
 from harness.types import Attack, AttackSpec, Finding
 
@@ -76,8 +72,9 @@ def replay(
     if not population:
         return Replay(asked=count, seed=seed, population=0, drawn=0, repeats=REPEATS, hits=(), at_most=0.0)
     draws = draw(population, count, seed)
-    attacks = _attacks(records, {one.place[0] for one in draws}, problems, notes)
-    if attacks is None:
+    attacks = recorded_attacks(records, {one.place[0] for one in draws}, problems, notes)
+    copies = None if attacks is None else recorded_copies(records, part, reference, attacks, problems)
+    if attacks is None or copies is None:
         return Replay(
             asked=count, seed=seed, population=len(population), drawn=0, repeats=REPEATS, hits=(), at_most=1.0
         )
@@ -86,6 +83,7 @@ def replay(
         part=part,
         reference=reference,
         attacks=attacks,
+        copies=copies,
         seed=seed,
         problems=problems,
         say=say or (lambda _: None),
@@ -148,10 +146,6 @@ def survivors(records: CountedRun, right: Mask) -> list[Survivor]:
     return found
 
 
-def _is_here(attack: AttackInfo) -> bool:
-    return f"{attack.tool}.{attack.method}" in Registry("attacks")
-
-
 def _attacked(rows: Rows) -> Mask:
     mask: Mask = (rows["outcome"] == "survived") & (rows["reason"] != IMPLIED)
     return mask
@@ -163,50 +157,6 @@ def draw(population: Sequence[Survivor], count: int, seed: int) -> list[Survivor
     return [population[i] for i in sorted(picked.tolist())]
 
 
-def _attacks(
-    records: CountedRun, names: set[str], problems: Contradictions, notes: list[Finding]
-) -> Mapping[str, tuple[AttackSpec, Attack]] | None:
-    """The attacks as recorded, built by their plugins; None if what they are here is not what was recorded."""
-    suite, info = records.info.suite, records.info
-    told = [attack for attack in records.attacks if attack.id in names]
-    specs = tuple(AttackSpec(a.id, a.tool, a.method, a.params, chunk=a.chunk) for a in told)
-    grid = tuple(records.grid)
-    try:
-        built = Suite(
-            name=suite.name,
-            version=suite.version,
-            norm=suite.norm,
-            grid=grid,
-            mode=info.mode,
-            chunk=suite.chunk,
-            attacks=specs,
-            threat=suite.threat,
-        ).resolve()
-    except UnknownName as error:
-        missing = [f"{a.tool}.{a.method}{gone(info, f'attack {a.id}')}" for a in told if not _is_here(a)]
-        raise MissingPackage(f"--replay needs the attack {' and '.join(missing) or error}") from None
-    except BadSuite as error:
-        problems.add("attack", f"the recorded attack cannot be run: {error}")
-        return None
-    same = True
-    for attack, before in zip(built, told, strict=True):
-        here = {
-            "kind": attack.kind,
-            "iterative": attack.iterative,
-            "components": [name for name in attack.components if name is not None],
-            "resolved": {epsilon.label: attack.parameters(epsilon.value) for epsilon in grid},
-        }
-        told_of = as_json(before)
-        for key, value in json.loads(json.dumps(here)).items():
-            if value != told_of[key]:
-                problems.add("attack", f"{before.id}: run.json records another {key} than the attack has here")
-                same = False
-        if (version := attack.tool_version()) != before.tool_version:
-            text = f"{before.id}: replayed with {before.tool} {version}, recorded with {before.tool_version}"
-            notes.append(Finding("replay", "warn", text))
-    return {spec.id: (spec, attack) for spec, attack in zip(specs, built, strict=True)} if same else None
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Again:
     """Runs the recorded attacks on drawn samples."""
@@ -215,6 +165,7 @@ class _Again:
     part: Slice
     reference: ReferenceModel
     attacks: Mapping[str, tuple[AttackSpec, Attack]]
+    copies: Mapping[str, AdaptedCopy]
     seed: int
     problems: Contradictions
     say: Callable[[str], None]
@@ -266,6 +217,7 @@ class _Again:
             seed=seed,
             draws=recorded_draws(info.randomness, seed),
             batch_size=min(info.planned.batch_size, info.suite.chunk),
+            adapted=self.copies,
         )
         result = run_unit(
             Job(

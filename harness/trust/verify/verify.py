@@ -243,7 +243,8 @@ class _Work:
             self.notes.append(Finding("suite", "info", text))
             return
         here = [(a.id, a.tool, a.method, dict(a.params), a.chunk, a.after) for a in known.attacks]
-        there = [(a.id, a.tool, a.method, a.params, a.chunk, a.after) for a in told.attacks]
+        own = [attack for attack in told.attacks if not attack.adapt]  # adapted ones stand beside the suite's
+        there = [(a.id, a.tool, a.method, a.params, a.chunk, a.after) for a in own]
         if here != there or (known.norm, known.threat) != (told.norm, told.threat):
             text = f"the run's attacks are not those of suite {known.label} as it is installed here"
             self.notes.append(Finding("suite", "warn", text))
@@ -252,8 +253,8 @@ class _Work:
             wanted = known.counts(self.info.data.n)
         except BadSuite:  # its prefixes are longer than this slice
             wanted = ()
-        for attack, count in zip(told.attacks, self.info.drawn.values(), strict=True):
-            if count not in wanted[told.attacks.index(attack) :][:1]:
+        for place, attack in enumerate(own):
+            if (count := self.info.samples_of(attack)) not in wanted[place:][:1]:
                 text = f"attack {attack.id!r:.80} ran on n = {count}, which is not that of suite {known.label}"
                 self.notes.append(Finding("suite", "info", text))
 

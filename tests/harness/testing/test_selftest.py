@@ -68,7 +68,7 @@ def test_a_sleeping_check_is_noticed(check, monkeypatch):
     for place, value in changes.items():
         monkeypatch.setattr(f"harness.{place}", value)
     early = check.partition(" ")[0] in BEFORE_THE_RUN and check != "P7 later"
-    outcome = examine(*choose([name]), single_step() if early else read_suite(SUITE))
+    outcome = examine(choose([name])[0][0], single_step() if early else read_suite(SUITE))
     assert outcome.verdict == "missed"
     assert f"{check.partition(' ')[0]} must object" in outcome.finding().message
 
@@ -81,7 +81,7 @@ def test_every_check_that_judges_can_be_caught_sleeping():
 
 def test_a_nervous_check_is_a_false_alarm(monkeypatch):
     monkeypatch.setattr("harness.trust.doctor.answers.UNDERFLOW", 1.0)
-    outcome = examine(*choose(["linear"]), single_step())
+    outcome = examine(choose(["linear"])[0][0], single_step())
     assert outcome.verdict == "false alarm"
     assert outcome.finding().message == "linear, a sound model, is objected to by P6"
 
