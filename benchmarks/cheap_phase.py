@@ -264,7 +264,13 @@ def main() -> None:
     given = parser.parse_args()
     runs, others = ([Measured(path) for path in paths] for paths in (given.runs, given.held_out))
     everyone = (*runs, *others)
-    report: dict[str, Any] = {"n": N, "measured": [measured(run) for run in everyone], "suites": {}, "found": []}
+    report: dict[str, Any] = {
+        "benchmark": "cheap-phase",
+        "n": N,
+        "measured": [measured(run) for run in everyone],
+        "suites": {},
+        "found": [],
+    }
     for suite in ("standard", "autoattack"):
         designs_of = [shipped(run, suite) for run in everyone]
         widths = [max(one.half_width for one in r.outlook(d)) for r, d in zip(everyone, designs_of, strict=True)]

@@ -18,7 +18,6 @@ from harness.base.threat import Epsilon, check_norm, check_threat, parse_levels
 from harness.errors import BadSuite, HarnessError, MissingPackage, PluginError, UnknownName, UsageError
 from harness.inputs.adaptations import beside, spelled
 from harness.inputs.attack_names import ID, misnamed
-from harness.inputs.corruptions.attack import corruption
 from harness.inputs.corruptions.entries import REQUIRED, read_entries
 from harness.inputs.prefixes import counts, edited, fault
 from harness.inputs.registry import Registry, is_plain_name
@@ -124,6 +123,8 @@ class Suite:
     def _attack(self, registry: Registry, spec: AttackSpec) -> Attack:
         """The attack; one whose plugin is broken stays in the suite and fails when it is run, in its own cells."""
         if self.threat == "corruption":
+            from harness.inputs.corruptions.attack import corruption  # brings torch, which names need not wait for
+
             return corruption(spec)
         name = f"{spec.tool}.{spec.method}"
         try:

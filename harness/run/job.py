@@ -113,7 +113,7 @@ def evaluate(
     part = make_slice(data, options.n, suite.chunk, options.ids)
     suite.counts(len(part.indices))
     check_after(suite.name, suite.attacks, attacks, suite.mode)
-    draws = check_draws(options, model.card)
+    draws = check_draws(options, model.card, suite)
     session = Session.of(describe(model, suite, attacks, part, options, device, adapted, draws))
     here = session.described
     pieces = {spec.id: suite.chunk // spec.chunk for spec in suite.attacks if spec.chunk}

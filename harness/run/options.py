@@ -65,12 +65,18 @@ class Options:
     """What to type for model, suite and data; no number depends on it."""
 
 
-def check_draws(options: Options, card: ModelCard | None) -> Draws | None:
+def check_draws(options: Options, card: ModelCard | None, suite: Suite) -> Draws | None:
     """How the model is asked, as the options or its card say; None for one forward.
+
+    Suites of corruptions ask of each image once: nothing searches there that a lucky draw could help.
 
     Raises:
         UsageError: it cannot be asked so, or an option contradicts it.
     """
+    if suite.threat == "corruption":
+        if options.draws:
+            raise UsageError("--draws is for suites that attack; one of corruptions asks of each image once")
+        return None
     draws = chosen_draws(card, options.draws, options.rule, options.seed)
     if draws is not None and (options.precision in PRECISIONS or options.compile == "on"):
         raise UsageError(

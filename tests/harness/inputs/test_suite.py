@@ -229,8 +229,11 @@ def test_attacks_that_another_witness_does_not_settle_refuse_after(tmp_path):
         check_after(suite.name, suite.attacks, suite.resolve(), "observed")
 
 
+PATCHED = GOOD.replace('["8/255", "2/255"]', '["5%", "2%"]')
+
+
 def test_threat_is_a_ball_unless_the_suite_says_otherwise(tmp_path):
-    ball, patch = suite_of(tmp_path, GOOD), suite_of(tmp_path, 'threat = "patch"\n' + GOOD)
+    ball, patch = suite_of(tmp_path, GOOD), suite_of(tmp_path, 'threat = "patch"\n' + PATCHED)
     assert (ball.threat, patch.threat) == ("ball", "patch")
     told = [content_of(suite.norm, suite.chunk, suite.attacks, suite.threat) for suite in (ball, patch)]
     assert told[0] == content_of("linf", ball.chunk, ball.attacks) != told[1]

@@ -167,7 +167,7 @@ def test_what_a_lying_copy_proposes_is_attacked_again(tmp_path, monkeypatch):
     data = labeled(model, 40, wrong=3)
     exact = evaluate(loaded(model, 5), suite(), data, Options(tmp_path / "exact", precision="exact", batch_size=32))
     made = lambda reference, recipe, images: Liar(reference, CopyRecipe(("fold",)))  # noqa: E731
-    monkeypatch.setattr("harness.run.job.make_copy", made)
+    monkeypatch.setattr("harness.run.plan.make_copy", made)
     run = evaluate(loaded(model, 5), suite(), data, Options(tmp_path, precision="float32", batch_size=32))
     assert run.info.unconfirmed > 0
     before, after = Counter(outcomes(exact)), Counter(outcomes(run))
@@ -207,14 +207,14 @@ def test_a_run_goes_on_with_its_own_copy(tmp_path, monkeypatch):
     model = Deep()
     data = labeled(model, 20)
     first = evaluate(loaded(model, 5), suite(), data, Options(tmp_path, precision="float32"))
-    monkeypatch.setattr("harness.run.job.calibrate", None)
+    monkeypatch.setattr("harness.run.plan.calibrate", None)
     again = evaluate(loaded(model, 5), suite(), data, Options(tmp_path, precision="float32"))
     assert (again.info.plan, again.info.calibration) == (first.info.plan, first.info.calibration)
 
     def unfit(*_):
         raise Unfit("other code")
 
-    monkeypatch.setattr("harness.run.job.make_copy", unfit)
+    monkeypatch.setattr("harness.run.plan.make_copy", unfit)
     with pytest.raises(BadRun, match=r"cannot be made here \(other code\)"):
         evaluate(loaded(model, 5), suite(), data, Options(tmp_path, precision="float32"))
 
