@@ -56,7 +56,7 @@ def test_a_patch_is_a_table_of_its_own_and_says_what_may_change(records):
     assert panel.xlabel == "covered share of the image"
     assert panel.ticks == {0.0: "0", 0.02: "2%", 0.1: "10%"}
     assert "square that covers at most 2%, 10% of the image" in checklist(of_patch(records))[0].evidence
-    assert shown_label(of_patch(records).info.suite) == "of-patch@1"
+    assert shown_label(of_patch(records).info) == "of-patch@1"
 
 
 def test_every_format_shows_shares(records):

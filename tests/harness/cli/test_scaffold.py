@@ -94,6 +94,7 @@ def test_they_and_the_examples_import_public_names_only(packages):
     public = set(re.findall(r"`([a-z_.]+)`", promise))
     assert public == {
         "harness",
+        "harness.adaptation",
         "harness.types",
         "harness.errors",
         "harness.attack",

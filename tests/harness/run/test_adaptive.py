@@ -86,7 +86,7 @@ def test_a_built_in_suite_keeps_its_name_with_adapted_attacks_behind_it(tmp_path
     plain = evaluate(loaded(whole, 2), load_suite("fgsm").with_grid([epsilon]), data, Options(tmp_path, device="cpu"))
     options = Options(tmp_path, device="cpu", adapt=["fgsm=identity:mask"])
     adapted = evaluate(loaded(whole, 2), load_suite("fgsm").with_grid([epsilon]), data, options)
-    assert shown_label(adapted.info.suite) == shown_label(plain.info.suite) == plain.info.suite.label
+    assert shown_label(adapted.info) == shown_label(plain.info) == plain.info.suite.label
     assert definition(adapted.info.suite) == definition(plain.info.suite)
     assert "P27" not in {finding["check"] for finding in adapted.summary["findings"]}
     assert adapted.info.reused == 1  # the clean pass alone is computed anew

@@ -9,6 +9,7 @@ import pytest
 
 import harness
 import harness.cli.eval
+import harness.run.adaptive
 import harness.run.api
 import harness.run.job
 from harness.cli import main
@@ -26,7 +27,8 @@ ASKED = {
     "n": 3, "seed": 5, "device": "cpu", "batch_size": 2, "witnesses": "worst", "fresh": True, "force": True,
     "executor": "ray", "workers": 2, "gpus_per_worker": 0.5, "ray_address": "auto", "precision": "float32",
     "compile": "on", "budget": "1h30m", "unit_timeout": 9.0, "transfer": "others", "results": "here",
-    "mode": "bisection", "eps": "2/255,0.05", "name": " mine ", "until": 1.5,
+    "mode": "bisection", "eps": "2/255,0.05", "name": " mine ", "until": 1.5, "draws": 30,
+    "rule": "mean", "adapt": "fgsm=margin",
 }  # fmt: skip
 """No value is the default."""
 
@@ -45,7 +47,7 @@ def caught(monkeypatch):
         raise Caught("caught")
 
     monkeypatch.setattr(harness.run.api, "run", catch)
-    monkeypatch.setattr(harness.run.job, "evaluate", catch)
+    monkeypatch.setattr(harness.run.adaptive, "evaluate", catch)
     monkeypatch.setattr(harness.cli.eval, "time", SimpleNamespace(monotonic=lambda: 0.0))  # what is left of --budget
     return asked
 

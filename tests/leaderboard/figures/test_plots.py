@@ -89,7 +89,7 @@ def test_plot_writes_what_the_ending_says(runs, call, tmp_path) -> None:
 
 def test_tables_never_share_a_figure(runs) -> None:
     runs.write("a")
-    runs.write("a", data="other")
+    runs.write("a", data="other", slice_="sha256:" + "b" * 64)
     records = collect([runs.folder])
     with pytest.raises(UsageError, match=r"2 tables fit.*signs.*--data"):
         figure(records)
