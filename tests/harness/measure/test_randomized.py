@@ -13,7 +13,8 @@ from harness.evidence.facts import of_whole
 from harness.inputs.draws import Draws
 from harness.inputs.reference import ReferenceModel
 from harness.measure.unit.board import QUERY, WitnessBoard
-from harness.measure.unit.compute import Job, Setting, run_unit
+from harness.measure.unit.compute import run_unit
+from harness.measure.unit.job import Job, Setting
 from harness.measure.unit.outcome import Chunk
 from harness.types import AttackSpec
 
