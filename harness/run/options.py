@@ -11,6 +11,7 @@ from harness.base.modes import MODES
 from harness.base.torch_state import PRECISIONS
 from harness.errors import UsageError
 from harness.evidence.given import Given
+from harness.inputs.adaptations import is_auto
 from harness.inputs.draws import Draws, chosen_draws
 from harness.inputs.ids import IdSet
 from harness.inputs.suite import Suite
@@ -98,6 +99,14 @@ def check(options: Options, suite: Suite) -> None:
         raise UsageError(
             f"--witnesses {options.witnesses}: corrupted images are made again from clean ones and their ids, none is"
             " stored; leave the option out"
+        )
+    if options.adapt and suite.threat == "corruption":
+        raise UsageError(
+            f"--adapt {options.adapt[0]}: nothing is differentiated in a suite of corruptions; leave it out"
+        )
+    if suite.threat == "patch" and (autos := [text for text in options.adapt if is_auto(text)]):
+        raise UsageError(
+            f"--adapt {autos[0]} tries attacks in a ball; of a suite of threat 'patch' adapt its own, as ATTACK=NAME"
         )
     if options.batch_size is not None and options.batch_size < 1:
         raise UsageError(f"--batch-size {options.batch_size} must be at least 1, or auto")
