@@ -3,11 +3,9 @@
 A test here fails when an upgrade mends its fault: then the work-around and the line in docs/tools.md can go.
 """
 
-import functools
 import logging
 import sys
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -29,17 +27,6 @@ def _tool_warnings(name, model, data, **changes):
     return [str(warning.message) for warning in caught]
 
 
-def in_a_thread(test):
-    """Run a test in a thread of its own: the tool traces, and Python 3.11 may hang in that."""
-
-    @functools.wraps(test)
-    def run(*arguments, **named):
-        with ThreadPoolExecutor(1) as pool:
-            return pool.submit(test, *arguments, **named).result()
-
-    return run
-
-
 @pytest.mark.autoattack
 class TestAutoAttack:
     tool = staticmethod(lambda: pytest.importorskip("pyautoattack"))
@@ -53,7 +40,6 @@ class TestAutoAttack:
         yield
         sys.settrace(tracer)
 
-    @in_a_thread
     def test_resuming_fails(self, net, tmp_path):
         model, data = net
         attack = self.quick(model)
@@ -64,7 +50,6 @@ class TestAutoAttack:
         with pytest.raises(AttributeError):
             attack.run_standard_evaluation(data.images, data.labels, state_path=str(tmp_path / "state.json"))
 
-    @in_a_thread
     def test_after_one_dynamic_model_every_model_is_called_dynamic(self, net, caplog):
         model, data = net
         pytest.importorskip("pyautoattack.checks")
@@ -96,7 +81,6 @@ class TestAutoAttack:
         finally:
             self.tool().checks.funcs.update(before)
 
-    @in_a_thread
     def test_it_switches_the_tracer_off(self, net):
         model, data = net
         attack = self.quick(model)
@@ -115,7 +99,6 @@ class TestAutoAttack:
         assert after is None
         assert ours is tracer
 
-    @in_a_thread
     def test_running_members_one_by_one_forgets_all_but_the_last(self, net):
         model, data = net
         attack = self.tool().AutoAttack(model, attacks=["apgd-ce", "square"], version="custom", eps=EPSILON, seed=0)
@@ -124,7 +107,6 @@ class TestAutoAttack:
         assert attack.attacks_to_run == ["square"]
         assert attack.verbose is False
 
-    @in_a_thread
     def test_fewer_than_four_classes_are_an_index_error(self):
         model = Slope()
         attack = self.tool().AutoAttack(model, eps=EPSILON, seed=0)
@@ -147,7 +129,6 @@ class TestAutoAttack:
                 is None
             )
 
-    @in_a_thread
     def test_the_global_generator_is_reseeded(self, net):
         model, data = net
         attack = self.quick(model)

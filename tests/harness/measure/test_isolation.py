@@ -1,6 +1,7 @@
 """What a stranger's plugin does wrong stays in its own cells, names its package, and changes no other number."""
 
 import random
+import subprocess
 import sys
 import threading
 import time
@@ -241,6 +242,35 @@ def test_a_time_limit_reaches_threads_other_than_the_first():
     thread.start()
     thread.join(5)
     assert caught == [True]
+
+
+TRACED = """
+import sys, threading, time
+from harness.measure.unit.isolation import UnitTimeout, time_limit
+
+def work(seconds):
+    try:
+        with time_limit(seconds):
+            time.sleep(0.3)
+    except UnitTimeout:
+        told.append(seconds)
+
+told = []
+for seconds in (0.05, 30):
+    thread = threading.Thread(target=work, args=(seconds,))
+    thread.start()
+    thread.join()
+sys.settrace(lambda *_: None)
+work(None)
+sys.settrace(None)
+print(told)
+"""
+
+
+def test_a_time_limit_in_a_thread_leaves_nothing_that_a_tracer_waits_for():
+    """Python 3.11 went round in circles there; in a process of its own, so that it can be ended."""
+    done = subprocess.run([sys.executable, "-c", TRACED], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout == "[0.05]\n"
 
 
 def test_a_time_limit_that_is_not_reached_leaves_nothing_behind():
