@@ -123,6 +123,11 @@ class RunStore:
             (self.folder / part).mkdir()
         self.events.clear()
 
+    @property
+    def begun(self) -> bool:
+        """Whether there are facts of any unit."""
+        return any((self.folder / "facts").glob("*.parquet"))
+
     def facts_of(self, unit: Unit) -> pa.Table | None:
         """Facts of a finished unit, or None; a shard that cannot be read is set aside and its unit counts as undone.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -117,6 +118,7 @@ def evaluate(
             it cannot be continued here; says why. A run of another model is set aside, which a line tells.
         KeyboardInterrupt: interrupted; what was finished is on disk.
     """
+    begun = time.monotonic()
     chosen = suite if isinstance(suite, Suite) else load_suite(str(suite))
     if eps is not None:
         chosen = chosen.with_grid(_grid(eps))
@@ -147,6 +149,7 @@ def evaluate(
         precision=precision,
         compile=compile,
         budget=seconds,
+        begun=begun,
         transfer=tuple(map(Path, others)),
         unit_timeout=unit_timeout,
         until=until,
