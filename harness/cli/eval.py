@@ -87,7 +87,9 @@ def evaluate_models(
     compile_: Annotated[str, typer.Option("--compile", help="Compile the copy: on, off or auto (off).")] = "auto",
     budget: Annotated[
         str | None,
-        typer.Option(help="Stop after 90s, 10m or 1h30m, all models together, and say what is missing (exit code 3)."),
+        typer.Option(
+            help="End 90s, 10m or 1h30m after the command began, all models together; says what is missing (exit code 3)."
+        ),
     ] = None,
     executor: Annotated[str, typer.Option(help="Who computes: local, or ray (several GPUs or machines).")] = "local",
     workers: Annotated[int | None, typer.Option(help="ray: workers (default: as many as fit).")] = None,
