@@ -88,7 +88,7 @@ def evaluate_models(
     budget: Annotated[
         str | None,
         typer.Option(
-            help="End 90s, 10m or 1h30m after the command began, all models together; says what is missing (exit code 3)."
+            help="End 90s, 10m or 1h30m after the command began, all models together, and say what is missing (exit 3)."
         ),
     ] = None,
     executor: Annotated[str, typer.Option(help="Who computes: local, or ray (several GPUs or machines).")] = "local",
