@@ -19,6 +19,7 @@ from harness.base.threat import parse_grid
 from harness.errors import BadRun, MissingPackage, UsageError
 from harness.evidence.store import RunStore
 from harness.inputs.suite import Suite
+from harness.measure.done import Done, GivenUp
 from harness.measure.executors import local, ray
 from harness.measure.executors.remote import Failed, Remote, homeless, pack
 from harness.run.job import Options, evaluate
@@ -330,6 +331,26 @@ def test_a_worker_elsewhere_says_what_is_wrong(case, tmp_path, monkeypatch):
     answer = Remote(broken).hello()
     assert "ModuleNotFoundError: No module named 'mine'" in answer.message
     assert answer.trace
+
+
+@pytest.mark.torchattacks
+def test_a_worker_elsewhere_stops_within_a_unit_when_the_time_it_was_given_is_over(case, tmp_path, monkeypatch):
+    parcels = []
+
+    def capture(worker, lanes, stop, scale):
+        parcels.append((pack(worker, worker.store.read_json("plan.json")["key"]), lanes))
+        return iter(())
+
+    monkeypatch.setattr(local, "run", capture)
+    evaluate(loaded(Patient(), 5), suite(PGD), case[1], options(tmp_path, "local"))
+    ((parcel, lanes),) = parcels
+    remote = Remote(lambda: parcel)
+    assert isinstance(remote.compute(lanes[0], 0, None), Done)  # the clean pass
+    attack = next(lane for lane in lanes if lane.attack == 0)
+    cut = remote.compute(attack, 0, 0.1)  # five steps are ten times 30 ms
+    assert isinstance(cut, GivenUp)
+    assert 0.1 <= cut.seconds < cut.whole
+    assert isinstance(remote.compute(attack, 0, None), Done)
 
 
 def test_classes_of_a_lone_file_travel_with_the_model():

@@ -143,6 +143,14 @@ def test_a_newer_claim_takes_no_row(published) -> None:
     assert "are not ranked" not in wording.ranking_text(table)
 
 
+def test_the_published_file_of_a_run_that_is_there_is_the_same_run(runs, published) -> None:
+    others = [
+        other for table in make_tables(collect([runs.folder, published], boards=[published])) for other in table.others
+    ]
+    assert others
+    assert {other.reason for other in others} == {"the same run again"}
+
+
 def test_a_listed_file_that_was_edited_is_a_claim(published) -> None:
     path = files(published)[0]
     path.write_text(path.read_text(encoding="utf-8").replace('"odd"', '"even"') + " ", encoding="utf-8")
