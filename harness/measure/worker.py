@@ -7,7 +7,7 @@ on who does what.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -102,9 +102,16 @@ class Worker:
             return self.compute(lane, place, stop)
         except Halted as halted:
             unit, seconds = self.units(lane)[place][0], self._interim.unsaved if self._interim is not None else 0.0
-            return GivenUp(unit, halted.component, halted.restart, seconds)
+            return GivenUp(unit, halted.component, halted.restart, seconds, halted.whole)
         finally:
             self._interim = None
+
+    def on_disk(self, lanes: Iterable[Lane], there: Collection[Unit]) -> Iterator[Done]:
+        """The units of `lanes` that are on disk and not `there`, as after an executor that was stopped early."""
+        for lane in lanes:
+            for place, (unit, _) in enumerate(self.units(lane)):
+                if unit not in there and (done := self.known(lane, place)) is not None:
+                    yield done
 
     def note(self, given_up: GivenUp) -> None:
         """Say, and keep for run.json, what is thrown away."""
