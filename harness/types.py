@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Norm = Literal["linf", "l2", "l1"]
 Threat = Literal["ball", "corruption", "patch"]
+Place = Literal["drawn", "center", "boxes"]
 Mode = Literal["observed", "watch", "faithful", "worst-case", "bisection"]
 Kind = Literal["budget", "minimum", "decision", "targeted"]
 Rule = Literal["majority", "mean"]
@@ -56,6 +57,17 @@ class Dataset(Protocol):
 
     def take(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Images float32 [n,C,H,W] in [0,1] and labels int64 [n], on the CPU, in the order asked."""
+
+
+@runtime_checkable
+class Boxed(Protocol):
+    """A data set that says where in each image its object lies; what a patch of ``place = "boxes"`` is laid by."""
+
+    def boxes(self, indices: Sequence[int]) -> Any:
+        """Numbers [n,4]: left, top, right and bottom edge in pixels of what `Dataset.take` gives; None for no boxes.
+
+        The box of a whole image is 0, 0, W, H.
+        """
 
 
 @dataclass(frozen=True)

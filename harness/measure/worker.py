@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from torch import Tensor
 
 from harness.base.deadline import Halted
+from harness.base.masks import Masks
 from harness.base.memory import tidy
 from harness.base.modes import MODES
 from harness.base.randomness import derive, forked
@@ -26,6 +27,7 @@ from harness.evidence import facts
 from harness.evidence.costs import Cost, write_cost
 from harness.evidence.facts import broken_rows, of_whole
 from harness.evidence.store import RunStore, Unit
+from harness.inputs.boxes import masks_of
 from harness.inputs.corruptions.attack import Corruption
 from harness.inputs.reference import margins, usual_range
 from harness.inputs.samples import Slice
@@ -338,6 +340,7 @@ class Worker:
                 labels=whole.labels[rows],
                 clean_pred=whole.clean_pred[rows],
                 usual_range=ranged,
+                masks=None if whole.masks is None else whole.masks[rows],
             )
             self._piece = lane, piece
         return self._piece[1]
@@ -359,8 +362,15 @@ class Worker:
                 labels=labels.to(device),
                 clean_pred=predictions.to(device),
                 usual_range=self._usual_range(images),
+                masks=self._masks(index, images),
             )
         return self._chunk
+
+    def _masks(self, index: int, images: Tensor) -> Masks | None:
+        if self.suite.threat != "patch":
+            return None
+        ids, device = self.part.ids(index), self.setting.reference.device
+        return masks_of(self.suite.place, self.part.data, ids, images.shape, device)
 
     def _usual_range(self, images: Tensor) -> float:
         with forked(self.setting.seed):  # a randomized model draws

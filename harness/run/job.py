@@ -149,7 +149,7 @@ def evaluate(
         deadline = Deadline(None if options.budget is None else options.budget - (now - begun) - (now - looking))
         attacked = [reference.module, *([copy] if copy is not None else []), *(one.network for one in copies.values())]
         setting = Setting(
-            reference=reference, norm=suite.norm, threat=suite.threat, mode=suite.mode, seed=options.seed,
+            reference=reference, norm=suite.norm, mode=suite.mode, seed=options.seed,
             batch_size=plan.batch_size, unit_timeout=options.unit_timeout, deadline=deadline, copy=copy, draws=draws,
             adapted=copies, guard=Guard(*attacked),
         )  # fmt: skip
