@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Norm = Literal["linf", "l2", "l1"]
+Norm = Literal["linf", "l2", "l1", "l0"]
 Threat = Literal["ball", "corruption", "patch"]
 Place = Literal["drawn", "center", "boxes"]
 Mode = Literal["observed", "watch", "faithful", "worst-case", "bisection"]
@@ -197,7 +197,7 @@ class Problem:
     labels: Tensor
     """True labels, int64 [n]."""
     norm: Norm
-    """Of the ball: ``linf``, ``l2`` or ``l1``."""
+    """Of the ball: ``linf``, ``l2``, ``l1``, or ``l0``: the number of pixels that change, all channels of a place."""
     epsilon: float
     """Radius of the ball, of threat ``patch`` the share of the image that the mask covers at most; for attacks of kind
     ``minimum`` and ``decision`` the largest of the grid."""
