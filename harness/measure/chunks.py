@@ -8,9 +8,11 @@ import numpy as np
 import pyarrow as pa
 from torch import Tensor
 
+from harness.base.masks import Masks
 from harness.base.memory import tidy
 from harness.base.randomness import derive, forked
 from harness.evidence import facts
+from harness.inputs.boxes import masks_of
 from harness.inputs.reference import margins, usual_range
 from harness.inputs.samples import Slice
 from harness.inputs.suite import Suite
@@ -57,6 +59,7 @@ class Chunks:
                 labels=whole.labels[rows],
                 clean_pred=whole.clean_pred[rows],
                 usual_range=self._usual_range(images),
+                masks=None if whole.masks is None else whole.masks[rows],
             )
             self._piece = lane, piece
         return self._piece[1]
@@ -76,8 +79,15 @@ class Chunks:
                 labels=labels.to(device),
                 clean_pred=predictions.to(device),
                 usual_range=self._usual_range(images),
+                masks=self._masks(index, images),
             )
         return self._whole
+
+    def _masks(self, index: int, images: Tensor) -> Masks | None:
+        if self.suite.threat != "patch":
+            return None
+        ids, device = self.part.ids(index), self.setting.reference.device
+        return masks_of(self.suite.place, self.part.data, ids, images.shape, device)
 
     def _usual_range(self, images: Tensor) -> float:
         with forked(self.setting.seed):  # a randomized model draws
