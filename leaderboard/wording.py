@@ -102,8 +102,8 @@ def holds_text(table: Table) -> str:
 
 def threat_text(norm: str, grid: Sequence[str]) -> str:
     """``linf at epsilon 2/255, 8/255``, or the shares of the image that a patch covers."""
-    if norm == PATCH:
-        return f"patch: all pixels under a square that covers at most {', '.join(grid)} of the image"
+    if norm.startswith(PATCH):
+        return f"{norm}: all pixels under a square that covers at most {', '.join(grid)} of the image"
     return f"{norm} at epsilon {', '.join(grid)}"
 
 
@@ -111,7 +111,7 @@ def axis(table: Table, xlabel: str) -> str:
     """Name of the axis of epsilons, of which `xlabel` says the unit."""
     if table.threat == "corruption":
         return "severity"
-    return "covered share of the image" if table.norm == PATCH else f"{table.norm} {xlabel}"
+    return "covered share of the image" if table.threat == PATCH else f"{table.norm} {xlabel}"
 
 
 def worst_name(table: Table) -> str:
@@ -125,7 +125,7 @@ def column_name(table: Table, attack: str) -> str:
     """``pgd-20``, `worst_name`, or ``square (first 300)`` of an attack that ran on a part of the samples."""
     if attack == WORST:
         return worst_name(table)
-    given = next((column.n for column in table.attacks if column.attack == attack), None)
+    given = next((column.n for column in table.columns if column.attack == attack), None)
     return attack if given is None else f"{attack} (first {given:,})"
 
 
@@ -291,6 +291,13 @@ def finding_texts(table: Table) -> list[str]:
     return told + [f"attack {attack.attack}: {text}" for attack in table.attacks for text in attack.caveats]
 
 
+def adaptations_text(row: Row) -> str:
+    """``3 tried``, ``none tried``, or a dash where nothing is differentiated."""
+    if row.tried is None:
+        return "–"
+    return f"{len(row.tried) or 'none'} tried"
+
+
 def seconds_text(row: Row) -> str:
     """Seconds of computing, or a dash."""
     return "–" if row.seconds is None else f"{row.seconds:,.1f}"
@@ -327,5 +334,6 @@ def versions_text(table: Table, row: Row) -> str:
     """Versions of the harness, of torch, and of the tools that the suite's attacks come from."""
     found = {name: row.versions[name] for name in ("robustness-harness", "torch") if name in row.versions}
     columns = [*table.attacks, *(table.joined.dear.attacks if table.joined else ())]
+    columns += [column for column in table.adapted if column.attack in row.tools]
     found |= {column.tool: row.tools.get(column.attack) or "not installed" for column in columns}
     return ", ".join(f"{name} {version}" for name, version in found.items())

@@ -32,6 +32,7 @@ from harness.errors import BadRun
 from harness.evidence import facts
 from harness.evidence import witnesses as codec
 from harness.evidence.costs import Cost, read_note
+from harness.evidence.facts import NO_GRADIENT
 from harness.evidence.run_info import RunInfo, as_json
 from harness.evidence.store import RunStore, Unit
 from harness.inputs.fingerprint import FILE as FINGERPRINT
@@ -42,7 +43,7 @@ from harness.measure.unit.outcome import INHERITED
 FOLDER = ".units"
 SCHEMA_VERSION = 2
 
-_FAILED = ("exception", "not_installed", "timeout")
+_FAILED = ("exception", "not_installed", "timeout", NO_GRADIENT)
 
 
 class UnitCache:
@@ -63,7 +64,7 @@ class UnitCache:
         read: Container[str] | None = None,
     ) -> None:
         self.folder, self.read, self._fingerprint = results.resolve() / FOLDER, read, fingerprint
-        self._witnesses = info.witnesses != "none"
+        self._witnesses, self._placed = info.witnesses != "none", info.suite.place != "drawn"
         self._same = {
             "schema": SCHEMA_VERSION,
             "facts_schema": facts.SCHEMA_VERSION,
@@ -183,6 +184,8 @@ class UnitCache:
             total = hashlib.sha256(ids)
             for tensor in (job.chunk.images, job.chunk.labels):
                 total.update(tensor.cpu().contiguous().numpy().tobytes())
+            if self._placed and job.chunk.masks is not None:
+                total.update(job.chunk.masks.sides.cpu().numpy().tobytes())
             total.update(clean["margin"].to_numpy().tobytes())
             self._chunk = ids, total.hexdigest()
         return self._chunk[1]

@@ -153,7 +153,7 @@ def evaluate(
         deadline.reserve(around.after)
         attacked = [reference.module, *([copy] if copy is not None else []), *(one.network for one in copies.values())]
         setting = Setting(
-            reference=reference, norm=suite.norm, threat=suite.threat, mode=suite.mode, seed=options.seed,
+            reference=reference, norm=suite.norm, mode=suite.mode, seed=options.seed,
             batch_size=plan.batch_size, unit_timeout=options.unit_timeout, deadline=deadline, copy=copy, draws=draws,
             adapted=copies, guard=Guard(*attacked),
         )  # fmt: skip

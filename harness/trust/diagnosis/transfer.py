@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from harness.base.deadline import Deadline, Halted
-from harness.base.masks import Masks
 from harness.base.threat import distance, inside_ball, inside_box
 from harness.errors import BadRun, UsageError
 from harness.evidence import witnesses
@@ -25,6 +24,7 @@ from harness.evidence.facts import BROKEN, CLEAN
 from harness.evidence.findings import NOTHING_MORE, found, percent
 from harness.evidence.run_info import RunInfo
 from harness.evidence.store import RunStore
+from harness.inputs.boxes import masks_of
 from harness.inputs.draws import recorded_draws
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.samples import Slice, checked
@@ -148,7 +148,8 @@ def _offer(
                 raise ValueError("a witness belongs to no sample of this run")
             clean, labels = checked(part.data, ids)
             images = witnesses.decode(block["image"].to_pylist(), clean)
-            masks = Masks.over(ids, clean.shape) if info.suite.threat == "patch" else None
+            patched = info.suite.threat == "patch"
+            masks = masks_of(info.suite.place, part.data, ids, clean.shape) if patched else None
             reach = distance(images, clean, info.suite.norm, masks)
             inside = inside_box(images)
             images[~inside] = 0.5  # what is no image is not shown to the model

@@ -133,7 +133,11 @@ def test_paths_are_data_and_models(caught, tmp_path, monkeypatch):
             "nothing is differentiated in a suite of corruptions",
         ),
         ({"suite": "corruptions", "adapt": "auto"}, UsageError, "--adapt auto: nothing is differentiated"),
-        ({"suite": "patch", "adapt": "auto"}, UsageError, "--adapt auto tries attacks in a ball"),
+        (
+            {"suite": "patch", "adapt": "auto"},
+            UsageError,
+            "of a suite of patch adapt its own attacks",
+        ),
         ({"name": "a\nb"}, UsageError, "is no name; give one line of printable characters"),
         ({"eps": "8"}, BadEpsilon, "8"),
         ({"executor": "raye"}, UnknownName, "unknown executor 'raye'"),

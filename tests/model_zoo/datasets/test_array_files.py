@@ -129,6 +129,7 @@ def test_what_could_be_two_things_is_asked(images: np.ndarray, words: str, optio
         (np.zeros((4, 90), np.uint8), r"expected \[N,H,W\]"),
         (np.full((4, 5, 6, 3), np.nan), "nan or infinite"),
         (np.zeros((0, 5, 6, 3), np.uint8), "are .4,. for 0 images"),
+        (np.zeros((4, 0, 6, 3), np.uint8), r"are \(4, 0, 6, 3\): there is no pixel in them"),
     ],
 )
 def test_images_that_are_none_are_refused(images: np.ndarray, words: str, tmp_path: Path) -> None:
