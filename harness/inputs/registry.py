@@ -80,11 +80,13 @@ class Entry:
 
 def points(group: str) -> EntryPoints:
     """The entry points of a group, by one look at all packages; another where a folder of ``sys.path`` has changed."""
-    return _read(tuple((place, _changed(place or os.curdir)) for place in sys.path)).select(group=group)
+    everything = _read(tuple((place, _changed(place or os.curdir)) for place in sys.path))
+    found: EntryPoints = everything.select(group=group)
+    return found
 
 
 @lru_cache(maxsize=4)
-def _read(_places: tuple[tuple[str, int], ...]) -> EntryPoints:
+def _read(_places: tuple[tuple[str, int], ...]) -> Any:  # of a class of its own before Python 3.12
     return entry_points()
 
 
