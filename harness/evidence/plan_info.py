@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from harness.evidence.structs import Count, Positive, Seconds
 
@@ -57,8 +57,8 @@ class Calibration(Struct, frozen=True, kw_only=True):
     """Why copies were not made."""
     cached: bool
     """Whether an earlier run on this machine measured it."""
-    cut: bool = False
-    """Whether a budget left no time to try all."""
+    cut: bool | UnsetType = UNSET
+    """Whether a budget left no time to try all; not there where nothing was cut."""
 
 
 class CellCost(Struct, frozen=True, kw_only=True):

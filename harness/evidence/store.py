@@ -239,6 +239,15 @@ class RunStore:
         """Write ``run.json`` atomically."""
         self.write_json("run.json", as_json(info))
 
+    def check_files(self) -> None:
+        """Refuse a folder in which something is no file, before any of it is opened.
+
+        Raises:
+            BadRun: names it.
+        """
+        if (stray := no_file((self.folder, *(self.folder / part for part in PARTS)))) is not None:
+            raise BadRun(f"{stray} is no file but a pipe, socket or device; remove it")
+
     def read_info(self) -> RunInfo:
         """Read ``run.json``.
 
@@ -246,8 +255,7 @@ class RunStore:
             BadRun: missing, of another schema, or not the form of a run; or something in the folder is no file.
             TornFile: not JSON.
         """
-        if (stray := no_file((self.folder, *(self.folder / part for part in PARTS)))) is not None:
-            raise BadRun(f"{stray} is no file but a pipe, socket or device; remove it")
+        self.check_files()
         return parse(self.read_json("run.json"), self.folder / "run.json")
 
     def write_plan(self, info: RunInfo) -> None:

@@ -84,7 +84,7 @@ def _advice(cut: GivenUp, around: Around) -> str:
 
 def _rounded(seconds: float) -> str:
     """A budget as one types it, rounded up."""
-    return f"{math.ceil(seconds / 10) * 10}s" if seconds < 90 else f"{math.ceil(seconds / 60)}m"
+    return f"{math.ceil(seconds / 10) * 10}s" if seconds < 300 else f"{math.ceil(seconds / 60)}m"
 
 
 def _left(compute: Sequence[CellCost], missing: Mapping[tuple[str, str], int]) -> float | None:

@@ -75,7 +75,9 @@ def make_plan(
         channels_last=recipe.channels_last,
         compiled=recipe.compiled,
     )
-    calibration = Calibration(measured=dict(answer.measured), unfit=tuple(unfit), cached=answer.cached, cut=answer.cut)
+    calibration = Calibration(
+        measured=dict(answer.measured), unfit=tuple(unfit), cached=answer.cached, cut=answer.cut or msgspec.UNSET
+    )
     session.described = msgspec.structs.replace(info, plan=plan, calibration=calibration)
     if answer.cut:
         message = (
