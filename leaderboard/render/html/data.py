@@ -9,7 +9,7 @@ from typing import Any
 from leaderboard import wording
 from leaderboard.figures.curves import security_panels, step_panels
 from leaderboard.figures.plots import Panel
-from leaderboard.rows import CLEAN, Row, Table
+from leaderboard.rows import Difference, Row, Table
 from leaderboard.tables.danger import KNOWN, danger
 from leaderboard.text import one_line
 
@@ -43,7 +43,7 @@ def table_data(table: Table, numbers: Mapping[ModelKey, int]) -> dict[str, Any]:
         "curves": [_panel(panel, places) for panel in curves],
         "steps": [_panel(panel, places) for panel in steps],
         "pairs": [
-            {"a": pair.a, "b": pair.b, "twins": pair.twins, "cells": [_difference(cell) for cell in pair.cells]}
+            {"a": pair.a, "b": pair.b, "twins": pair.twins, "cells": [_difference(table, cell) for cell in pair.cells]}
             for pair in table.pairs
         ],
     }
@@ -87,12 +87,19 @@ def _denominator(panel: Panel) -> int:
     return int(below) if found and below.isdecimal() and below.isascii() else 1
 
 
-def _difference(cell: Any) -> list[Any]:
+def _difference(table: Table, cell: Difference) -> list[Any]:
     low, high = cell.ci95
-    name = CLEAN if cell.attack == CLEAN else f"{cell.attack} {cell.epsilon_label}"
     points = [_number(100 * value) for value in (cell.difference, low, high)]
     p = float(f"{cell.p_holm:.3g}")
-    return [one_line(name), *points, cell.only_a, cell.only_b, p, "yes" if cell.significant else "no", cell.needed]
+    return [
+        one_line(wording.cell_name(table, cell)),
+        *points,
+        cell.only_a,
+        cell.only_b,
+        p,
+        "yes" if cell.significant else "no",
+        cell.needed,
+    ]
 
 
 def _share(value: float) -> float | None:
