@@ -120,6 +120,8 @@ def axis(table: Table, xlabel: str) -> str:
     """Name of the axis of epsilons, of which `xlabel` says the unit."""
     if table.threat == "corruption":
         return "severity"
+    if table.norm == "l0":
+        return "changed pixels"
     return "covered share of the image" if table.threat == PATCH else f"{table.norm} {xlabel}"
 
 

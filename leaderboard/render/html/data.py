@@ -17,6 +17,8 @@ ModelKey = tuple[str, str]
 """Name and weights: what has a page of its own."""
 
 
+PERCENT = 100
+"""What shares of the image are multiplied by on an axis."""
 DRAWN = 300
 """Pairs of classes in a chart of confusions at most; a class is confused with few others often."""
 DANGERS = ((0, ""), *sorted({danger(sign, other) for sign in KNOWN for other in KNOWN if sign != other}))
@@ -68,7 +70,7 @@ def _panel(panel: Panel, places: Mapping[str, int]) -> dict[str, Any]:
     factor = _denominator(panel)
     return {
         "title": one_line(panel.title),
-        "xlabel": one_line(panel.xlabel),
+        "xlabel": one_line(panel.xlabel + (", %" if factor == PERCENT else "")),
         "ticks": [_number(x * factor) for x in panel.ticks],
         "lines": [
             [
@@ -82,7 +84,9 @@ def _panel(panel: Panel, places: Mapping[str, int]) -> dict[str, Any]:
 
 
 def _denominator(panel: Panel) -> int:
-    """255 if the axis counts in 1/255."""
+    """255 if the axis counts in 1/255, and 100 if its ticks are percentages."""
+    if any(tick.endswith("%") for tick in panel.ticks.values()):
+        return PERCENT
     _, found, below = panel.xlabel.rpartition("in 1/")
     return int(below) if found and below.isdecimal() and below.isascii() else 1
 
