@@ -117,23 +117,33 @@ class Row:
 
     relative: float | None = None
     """Under corruptions: the error in units of a baseline's, see `leaderboard.tables.corrupted`."""
+    tried: tuple[str, ...] | None = None
+    """Adapted attacks that were tried on this model; None where nothing is differentiated."""
+    adapted: tuple[Score, ...] = ()
+    """Their cells, in the run's order, each up the epsilon grid; the reader may have left some out."""
     unshown: tuple[Score, ...] = ()
     """Cells of attacks that the reader left out, and of the runs of a joined row; their cost counts all the same."""
+
+    def score(self, attack: str, epsilon_label: str) -> Score | None:
+        """The cell of an attack, or of the worst case; None where it was not asked for."""
+        scores = (*self.cells, *self.adapted, *self.worst)
+        return next((s for s in scores if (s.attack, s.epsilon_label) == (attack, epsilon_label)), None)
 
     @property
     def complete(self) -> bool:
         """Whether every cell has a number."""
-        return self.status == "complete" and all(score.known for score in (self.clean, *self.cells, *self.unshown))
+        scores = (self.clean, *self.cells, *self.adapted, *self.unshown)
+        return self.status == "complete" and all(score.known for score in scores)
 
     @property
     def forwards(self) -> int:
         """Forward passes of single samples, all attacks together."""
-        return sum(score.forwards for score in (*self.cells, *self.unshown))
+        return sum(score.forwards for score in (*self.cells, *self.adapted, *self.unshown))
 
     @property
     def backwards(self) -> int:
         """Backward passes of single samples, all attacks together."""
-        return sum(score.backwards for score in (*self.cells, *self.unshown))
+        return sum(score.backwards for score in (*self.cells, *self.adapted, *self.unshown))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +159,8 @@ class Column:
     """As the suite spells them."""
     n: int | None = None
     """Ran on the first n samples only; None where it ran on all."""
+    adapt: tuple[str, ...] = ()
+    """Of an adapted attack, what of the attacked copy is changed."""
 
 
 @dataclass(frozen=True)
@@ -250,6 +262,8 @@ class Table:
     """Every pair of rows; twins the pre-trained row first, else the better row first."""
     classes: tuple[str, ...]
     """Names of the classes, by label; empty if no run kept them."""
+    adapted: tuple[Column, ...] = ()
+    """Adapted attacks that any row tried, which are each row's own: behind `attacks`, and part of the worst case."""
     threat: Threat = "ball"
     baseline: str | None = None
     """The model whose errors are the unit of `Row.relative`."""
@@ -259,6 +273,11 @@ class Table:
     """Whether the worst case is AutoAttack's verdict, as `harness.evidence.autoattack` has it."""
     joined: Sources | None = None
     """Of a table of joined runs; n, slice and attacks of the table are those of the cheap one."""
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """All attacks, those of the suite and the adapted ones."""
+        return (*self.attacks, *self.adapted)
 
     @property
     def prominence(self) -> tuple[bool, int, bool, int, int]:

@@ -136,7 +136,7 @@ def column_name(table: Table, attack: str) -> str:
     """``pgd-20``, `worst_name`, or ``square (first 300)`` of an attack that ran on a part of the samples."""
     if attack == WORST:
         return worst_name(table)
-    given = next((column.n for column in table.attacks if column.attack == attack), None)
+    given = next((column.n for column in table.columns if column.attack == attack), None)
     return attack if given is None else f"{attack} (first {given:,})"
 
 
@@ -302,6 +302,13 @@ def finding_texts(table: Table) -> list[str]:
     return told + [f"attack {attack.attack}: {text}" for attack in table.attacks for text in attack.caveats]
 
 
+def adaptations_text(row: Row) -> str:
+    """``3 tried``, ``none tried``, or a dash where nothing is differentiated."""
+    if row.tried is None:
+        return "–"
+    return f"{len(row.tried) or 'none'} tried"
+
+
 def seconds_text(row: Row) -> str:
     """Seconds of computing, or a dash."""
     return "–" if row.seconds is None else f"{row.seconds:,.1f}"
@@ -339,5 +346,6 @@ def versions_text(table: Table, row: Row) -> str:
     """Versions of the harness, of torch, and of the tools that the suite's attacks come from."""
     found = {name: row.versions[name] for name in ("robustness-harness", "torch") if name in row.versions}
     columns = [*table.attacks, *(table.joined.dear.attacks if table.joined else ())]
+    columns += [column for column in table.adapted if column.attack in row.tools]
     found |= {column.tool: row.tools.get(column.attack) or "not installed" for column in columns}
     return ", ".join(f"{name} {version}" for name, version in found.items())

@@ -22,8 +22,9 @@ KNOWN = ("clean_wrong", "witness", "inherited", "survived")
 """Outcomes that say what happened; the others leave the cell incomplete."""
 PROMISE = b"harness.witnesses_stored"
 NEVER_NULL = ("sample_id", "label", "attack", "epsilon", "epsilon_label", "outcome")
-REASONS = ("cascade", "budget", "timeout", "not_installed", "exception")
-"""Why nothing is known."""
+NO_GRADIENT = "no_gradient"
+REASONS = ("cascade", "budget", "timeout", "not_installed", "exception", NO_GRADIENT)
+"""Why nothing is known; `NO_GRADIENT`: the attack needs a gradient, and the model gives none."""
 IMPLIED = "implied"
 """Reason of a survivor, in mode ``bisection`` only: it was not attacked, for it survived a larger epsilon."""
 CLEAN = "clean"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from harness.base.estimates import Factor, Joined, Target, join, monotone
 from harness.base.statistics import wilson
-from harness.evidence.facts import BROKEN, CLEAN, IMPLIED, KNOWN
+from harness.evidence.facts import BROKEN, CLEAN, IMPLIED, KNOWN, NO_GRADIENT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +153,8 @@ class WorstCase:
     """The attacks that ran on all samples, if others did not."""
     further: tuple[Drawn, ...] = ()
     """The attacks that did not, those on one prefix together; they make the figure an estimate."""
+    without: tuple[str, ...] = ()
+    """Attacks to which the model gave no gradient, here or below, and for which adapted ones answer."""
     shown: Joined | None = None
     """The estimate for images of this kind, not above that of a smaller epsilon."""
     of_slice: tuple[float, float] | None = None
@@ -188,18 +190,27 @@ class WorstCase:
 
 
 def worst_case(
-    facts: pa.Table, samples: int | None = None, attacks: int | None = None, drawn: Mapping[str, int] | None = None
+    facts: pa.Table,
+    samples: int | None = None,
+    attacks: int | None = None,
+    drawn: Mapping[str, int] | None = None,
+    adapted: Collection[str] = (),
 ) -> list[WorstCase]:
     """At each epsilon, the samples that no attack broke there or at any smaller epsilon of the grid.
 
     A witness of a smaller ball lies in the larger one, whichever attack found it; so the worst case falls with epsilon
     even where a single-step attack's own accuracy rises. It is complete if every attack is, there and below.
 
+    One thing may be missing: what an attack for which the model has no gradient would have found. An adapted attack
+    that had gradients answers in its stead where it knows of the sample, and so does whatever broke it. Of an estimate,
+    whose attacks ran on different samples, nothing may be missing.
+
     Args:
         facts: Facts of one run.
         samples: Size of the slice, as in `cells`.
         attacks: Attacks of the suite; one without a fact is not known. None takes those there are.
         drawn: By attack, in the suite's order, on how many samples it runs; None for all attacks on all.
+        adapted: The adapted ones among the attacks.
     """
     whole = facts.filter(pc.and_(pc.not_equal(facts["attack"], CLEAN), pc.is_null(facts["component"])))
     ids = whole["sample_id"].to_numpy()
@@ -209,6 +220,8 @@ def worst_case(
     labels = dict(zip(epsilons.tolist(), whole["epsilon_label"].to_pylist(), strict=True))
     broken = np.isin(outcomes, BROKEN)  # a reached target is a wrong class too
     known = np.isin(outcomes, KNOWN)
+    answers = known & np.isin(names, _with_gradients(whole, adapted))
+    blind = pc.fill_null(pc.equal(whole["reason"], NO_GRADIENT), False).to_numpy(zero_copy_only=False)
     everyone = set(ids.tolist())
     n = max(samples or 0, len(everyone))
     seen = tuple(dict.fromkeys(names.tolist()))
@@ -218,14 +231,20 @@ def worst_case(
         groups = [(group, count, len(group)) for count, group in parts]
     standing = everyone - set(ids[outcomes == "clean_wrong"].tolist())
     fallen: list[set[int]] = [set() for _ in groups]
-    complete = True
+    complete, without = True, set[str]()
     found = []
     for epsilon in sorted(labels):
         left, further = standing, []
         for place, (group, count, asked) in enumerate(groups):
             here = (epsilons == epsilon) & np.isin(names, group)
             fallen[place] |= set(ids[here & broken].tolist())
-            complete &= bool(known[here].all()) and int(here.sum()) == asked * count
+            unknown = here & ~known
+            if len(groups) == 1 and unknown.any():
+                instead = fallen[place] | set(ids[answers & (epsilons == epsilon)].tolist())
+                excused = unknown & blind & np.isin(ids, list(instead))
+                without |= set(names[excused].tolist())
+                unknown &= ~excused
+            complete &= not unknown.any() and int(here.sum()) == asked * count
             before = left if place == 0 else left & set(ids[here].tolist())
             left = before - fallen[place]
             if place:
@@ -242,9 +261,16 @@ def worst_case(
                 complete=complete,
                 full=full,
                 further=tuple(further),
+                without=tuple(name for name in seen if name in without) if complete else (),
             )
         )
     return _shown(found)
+
+
+def _with_gradients(whole: pa.Table, adapted: Collection[str]) -> list[str]:
+    """The adapted attacks that made backward passes."""
+    made = whole.filter(pc.greater(pc.fill_null(whole["backwards"], 0), 0))["attack"]
+    return [name for name in pc.unique(made).to_pylist() if name in adapted]
 
 
 def _shown(found: Sequence[WorstCase]) -> list[WorstCase]:

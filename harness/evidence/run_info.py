@@ -148,6 +148,11 @@ class SuiteInfo(Struct, frozen=True, kw_only=True):
     """Where patches lie; absent where that is drawn."""
 
     @property
+    def adapted(self) -> tuple[str, ...]:
+        """Ids of the adapted attacks."""
+        return tuple(attack.id for attack in self.attacks if attack.adapt)
+
+    @property
     def threat(self) -> Threat:
         """What may happen to an image."""
         return self.other_threat or "ball"
@@ -273,6 +278,8 @@ class Calibration(Struct, frozen=True, kw_only=True):
     """Why copies were not made."""
     cached: bool
     """Whether an earlier run on this machine measured it."""
+    cut: bool = False
+    """Whether a budget left no time to try all."""
 
 
 class CellCost(Struct, frozen=True, kw_only=True):

@@ -62,7 +62,8 @@ def _united(info: RunInfo, facts: pa.Table) -> dict[str, Any]:
     if info.suite.threat == "corruption":
         rows = means(info, facts)
         return {"worst_case": [], "means": rows, "mean": average([row["accuracy"] for row in rows])}
-    return {"worst_case": [_worst(worst) for worst in worst_case(facts, info.data.n, drawn=info.drawn)]}
+    union = worst_case(facts, info.data.n, drawn=info.drawn, adapted=info.suite.adapted)
+    return {"worst_case": [_worst(worst) for worst in union]}
 
 
 def _cell(info: RunInfo, cell: Cell, tools: Mapping[str, AttackInfo], parts: list[Cell]) -> dict[str, Any]:
@@ -106,6 +107,7 @@ def _worst(worst: WorstCase) -> dict[str, Any]:
         "epsilon_label": worst.epsilon_label,
         "robust_accuracy": worst.robust_accuracy,
         "ci95": _pair(worst.ci95),
+        **({"without": list(worst.without)} if worst.without else {}),
     }
     if not worst.further:
         return row

@@ -98,7 +98,7 @@ def stop(info: RunInfo, facts: pa.Table, order: NDArray[np.int64]) -> dict[str, 
             len(pc.unique(here.filter(pc.equal(here["attack"], name))["sample_id"])) < counts[name] for name in counts
         ):
             return None
-        rows = worst_case(here, info.data.n, drawn=counts)
+        rows = worst_case(here, info.data.n, drawn=counts, adapted=info.suite.adapted)
         if not all(row.complete for row in rows) or state(info, rows, counts):
             return counts
         counts = grow(info, counts)

@@ -14,6 +14,7 @@ from typing import Any, cast, get_args
 
 from harness.attack import BrokenAttack
 from harness.base.modes import MODES
+from harness.base.text import whole_number
 from harness.base.threat import Epsilon, check_norm, check_threat, parse_levels
 from harness.errors import BadSuite, HarnessError, MissingPackage, PluginError, UnknownName, UsageError
 from harness.inputs.adaptations import beside, spelled
@@ -168,7 +169,7 @@ def load_suite(name: str) -> Suite:
         return read_suite(Path(name))
     base, _, version = name.rpartition("@")
     known = Registry("suites")
-    if name in known or not (version.isascii() and version.isdigit()):
+    if name in known or whole_number(version) is None:
         base, version = name, ""
     entry = known.get(base)
     spec = find_spec(entry.module)

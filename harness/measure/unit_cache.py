@@ -32,6 +32,7 @@ from harness.errors import BadRun
 from harness.evidence import facts
 from harness.evidence import witnesses as codec
 from harness.evidence.costs import Cost, read_note
+from harness.evidence.facts import NO_GRADIENT
 from harness.evidence.run_info import RunInfo, as_json
 from harness.evidence.store import RunStore, Unit
 from harness.inputs.fingerprint import FILE as FINGERPRINT
@@ -42,7 +43,7 @@ from harness.measure.unit.outcome import INHERITED
 FOLDER = ".units"
 SCHEMA_VERSION = 2
 
-_FAILED = ("exception", "not_installed", "timeout")
+_FAILED = ("exception", "not_installed", "timeout", NO_GRADIENT)
 
 
 class UnitCache:

@@ -45,7 +45,9 @@ class Options:
     compile: str = "auto"
     """``on`` compiles the copy, ``off`` and ``auto`` do not."""
     budget: float | None = None
-    """Seconds after which the run stops; what is missing is said, and the same call goes on."""
+    """Seconds after which the run ends; what is missing is said, and the same call goes on."""
+    begun: float | None = field(default=None, compare=False)
+    """From when the budget counts, by `time.monotonic`; None for the call."""
     ids: IdSet | None = None
     """These samples of the data set, instead of the first `n` of its order."""
     transfer: Sequence[Path] = ()

@@ -50,7 +50,7 @@ class Rounds:
         dear = {attack.id: self._counts[attack.id] for attack in info.suite.attacks if attack.n is not None}
         self._session.described = msgspec.structs.replace(info, reached=dear)
         found = concat_facts(tables)
-        rows = worst_case(found, info.data.n, drawn=self._counts)
+        rows = worst_case(found, info.data.n, drawn=self._counts, adapted=info.suite.adapted)
         why = state(info, rows, self._counts) if rows and all(row.complete for row in rows) else MISSING
         if why:
             self._session.note(Finding("until", "info", words(info, rows, found, self._counts, why)))

@@ -16,6 +16,7 @@ COLUMNS = (
     "correct", "accuracy", "ci95_low", "ci95_high", "forwards", "backwards", "run_seconds", "grade", "findings",
     "verified", "versions", "device", "run", "finished", "errors", "factors", "slice_low", "slice_high", "joined_suite",
     "joined_n", "joined_slice", "threat", "kept", "kept_of", "relative_error",
+    "adapt", "adaptations",
 )  # fmt: skip
 
 
@@ -25,14 +26,15 @@ def render(tables: Sequence[Table]) -> str:
     `errors` names the checks with findings of level error: figures beside it are not what they look like. Text that a
     spreadsheet would take for a formula gets an apostrophe before it. Estimates have their `factors` (kept/drawn), the
     interval for the slice itself, and in a table of joined runs the second suite with its n and slice. Under
-    corruptions ``worst`` is the mean over kinds, whose `correct` counts a sample once for each.
+    corruptions ``worst`` is the mean over kinds, whose `correct` counts a sample once for each. `adapt` says of an
+    adapted attack what is changed, `adaptations` how many of them the model's run has, 0 if none was tried.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for table in tables:
         for row in table.rows:
-            for score in (row.clean, *row.cells, *row.worst):
+            for score in (row.clean, *row.cells, *row.adapted, *row.worst):
                 writer.writerow([_field(value) for value in _values(table, row, score)])
     return out.getvalue()
 
@@ -42,8 +44,14 @@ def _values(table: Table, row: Row, score: Score) -> Iterator[object]:
     yield from (table.data, table.slice, score.n, table.norm, table.suite, table.definition, table.mode)
     yield from (table.ranking.epsilon_label if table.ranking else None, low, high, row.model, row.label)
     yield from (row.weights, row.seed, row.defense, row.trained_for, score.attack)
-    tool = next((column.tool for column in table.attacks if column.attack == score.attack), None)
-    yield from (tool, row.tools.get(score.attack), repr(score.epsilon), score.epsilon_label, score.status)
+    column = next((column for column in table.columns if column.attack == score.attack), None)
+    yield from (
+        column and column.tool,
+        row.tools.get(score.attack),
+        repr(score.epsilon),
+        score.epsilon_label,
+        score.status,
+    )
     interval = score.ci95 or (None, None)
     yield from (None if value is None else repr(value) for value in (score.correct, score.accuracy, *interval))
     yield from (None, None) if score.attack == WORST else (score.forwards, score.backwards)
@@ -56,6 +64,7 @@ def _values(table: Table, row: Row, score: Score) -> Iterator[object]:
     yield from (repr(end) for end in estimate.of_slice) if estimate else (None, None)
     yield from (dear.suite, dear.n, dear.slice) if dear else (None, None, None)
     yield from (table.threat, *(score.kept or (None, None)), None if row.relative is None else repr(row.relative))
+    yield from (",".join(column.adapt) if column else None, None if row.tried is None else len(row.tried))
 
 
 def _field(value: object) -> object:

@@ -38,6 +38,7 @@ def _row(row: Row) -> dict[str, Any]:
         **content,
         "clean": score_data(row.clean),
         "cells": [score_data(score) for score in row.cells],
+        "adapted": [score_data(score) for score in row.adapted],
         "worst": [score_data(score) for score in row.worst],
         "complete": row.complete,
         "forwards": row.forwards,

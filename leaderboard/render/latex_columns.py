@@ -1,8 +1,8 @@
 """Which columns a table for a paper has, by name, and how wide they are.
 
-``rank``, ``model``, ``defense``, ``trained-for``, ``clean``, ``fwd``, ``bwd``, ``seconds``, ``grade``, ``findings`` and
-``verified``; ``attacks`` for all attacks, an attack's id or ``worst`` for its whole epsilon grid, ``ID@EPS`` for one
-epsilon of it (``pgd-20@8/255``); ``all`` for everything.
+``rank``, ``model``, ``defense``, ``trained-for``, ``clean``, ``fwd``, ``bwd``, ``seconds``, ``grade``, ``findings``,
+``adaptations`` and ``verified``; ``attacks`` for all attacks, an attack's id or ``worst`` for its whole epsilon grid,
+``ID@EPS`` for one epsilon of it (``pgd-20@8/255``); ``all`` for everything.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ _FACTS: dict[str, tuple[str, str, Callable[[Row], str]]] = {
     "seconds": ("s", "r", wording.seconds_text),
     "grade": ("grade", "l", lambda row: row.grade or "–"),
     "findings": ("findings", "l", wording.findings_text),
+    "adaptations": ("adaptations", "l", wording.adaptations_text),
     "verified": ("verified", "l", lambda row: row.verified),
 }
 """Name of a column to its title, its place in the cell (LaTeX's ``l`` or ``r``) and its text."""
 _EVERYTHING = (
     "rank", "model", "defense", "trained-for", CLEAN, ATTACKS, WORST, "fwd", "bwd", "seconds", "grade", "findings",
-    "verified",
+    "adaptations", "verified",
 )  # fmt: skip
 _SHOWN_EPSILONS = 3
 """Of the worst case, where nobody says which columns are wanted."""
@@ -74,7 +75,7 @@ def check_columns(names: Sequence[str], tables: Sequence[Table]) -> None:
     """
     for name in names if tables else ():
         if not any(_named(table, name) for table in tables):
-            cells = {attack: None for table in tables for attack in (*(c.attack for c in table.attacks), WORST)}
+            cells = {attack: None for table in tables for attack in _attacks(table)}
             raise UnknownName("column", name, [ALL, CLEAN, ATTACKS, *_FACTS, *cells], "(of one epsilon: NAME@EPSILON)")
 
 
@@ -111,7 +112,7 @@ def _named(table: Table, name: str) -> list[Column]:
     if name == CLEAN:
         return [Column("", CLEAN, "r", lambda row: row.clean)]
     if name == ATTACKS:
-        return [column for attack in table.attacks for column in _named(table, attack.attack)]
+        return [column for attack in table.columns for column in _named(table, attack.attack)]
     attack, _, at = name.rpartition("@")
     if attack and at in table.grid and attack in _attacks(table):
         return [_cell(table, attack, at)]
@@ -119,7 +120,7 @@ def _named(table: Table, name: str) -> list[Column]:
 
 
 def _attacks(table: Table) -> list[str]:
-    return [*(column.attack for column in table.attacks), WORST]
+    return [*(column.attack for column in table.columns), WORST]
 
 
 def _few(table: Table) -> list[Column]:
@@ -130,7 +131,7 @@ def _few(table: Table) -> list[Column]:
 
 
 def _cell(table: Table, attack: str, label: str) -> Column:
-    def score(row: Row) -> Score:
-        return next(s for s in (*row.cells, *row.worst) if (s.attack, s.epsilon_label) == (attack, label))
+    def score(row: Row) -> Score | str:
+        return row.score(attack, label) or "–"
 
     return Column(wording.column_name(table, attack), label, "r", score)

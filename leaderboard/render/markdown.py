@@ -127,17 +127,18 @@ def _scores(table: Table) -> str:
     header = ["rank", "model", "defense", "trained for", "grade", "clean"]
     header += [
         escape(f"{wording.column_name(table, attack.attack)} {label}")
-        for attack in table.attacks
+        for attack in table.columns
         for label in table.grid
     ]
     if not table.worst_is_attack:
         header += [escape(f"{wording.worst_name(table)} {label}") for label in table.grid]
     rows = []
     for row in table.rows:
-        shown = (row.clean, *row.cells, *(() if table.worst_is_attack else row.worst))
         named = [wording.rank_text(row), escape(row.label), escape(row.defense or "–")]
         named += [escape(row.trained_for or "–"), escape(row.grade or "–")]
-        rows.append(named + [wording.score_text(score) for score in shown])
+        tried = [row.score(column.attack, label) for column in table.adapted for label in table.grid]
+        shown = (row.clean, *row.cells, *tried, *(() if table.worst_is_attack else row.worst))
+        rows.append(named + [wording.score_text(score) if score else "–" for score in shown])
     return grid(header, rows, left=5)
 
 
@@ -179,7 +180,7 @@ def _twins(table: Table) -> list[str]:
 
 
 def _evidence(table: Table) -> str:
-    header = ["model", "weights", "run", "mode", "slice", "device", "versions", "findings", "verified"]
+    header = ["model", "weights", "run", "mode", "slice", "device", "versions", "findings", "adaptations", "verified"]
     header += ["seed", "n"]
     header += ["forwards", "backwards", "seconds"]
     rows = [
@@ -192,6 +193,7 @@ def _evidence(table: Table) -> str:
             escape(row.device),
             escape(wording.versions_text(table, row), _LONG),
             escape(wording.findings_text(row)),
+            escape(wording.adaptations_text(row)),
             escape(row.verified),
             str(row.seed),
             wording.n_text(table),
@@ -201,7 +203,7 @@ def _evidence(table: Table) -> str:
         ]
         for row in table.rows
     ]
-    return grid(header, rows, left=9)
+    return grid(header, rows, left=10)
 
 
 def _notes(table: Table) -> list[str]:

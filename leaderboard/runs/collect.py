@@ -194,7 +194,7 @@ def _scores(info: RunInfo, facts: pa.Table) -> dict[Place, Score]:
     unions = (
         {}
         if info.estimated or info.suite.threat == "corruption"
-        else {u.epsilon_label: u for u in worst_case(facts, n, len(attacks))}
+        else {u.epsilon_label: u for u in worst_case(facts, n, len(attacks), adapted=info.suite.adapted)}
     )
     for label, epsilon in grid.items():
         union = unions.get(label)
@@ -245,7 +245,7 @@ def _samples(
     broken, read_as = np.zeros(len(right), bool), np.full(len(right), -1)
     attacks, attacked = [attack for attack, _ in scores], dict[str, NDArray[np.bool_]]()
     for place, score in sorted(scores.items(), key=lambda item: (item[1].epsilon, attacks.index(item[0][0]))):
-        if score.status != "ok" or place == CLEAN_PLACE:
+        if place == CLEAN_PLACE or (score.status != "ok" and (corrupted or place[0] == WORST)):
             continue
         if place[0] == WORST:
             found[place] = right & ~broken
@@ -258,17 +258,24 @@ def _samples(
             misread = _mistakes(column.labels, column.adv_pred, ~found[place])
             mistakes[place[1]] = _summed(mistakes.get(place[1], ()), misread)
             continue
-        if given.sum() != len(column.ids) or not np.array_equal(column.outcomes != "clean_wrong", right[given]):
-            raise BadRun(f"run {folder}: {place[0]} at {place[1]} does not fit its clean pass; run it with --fresh")
-        if not given.all() and not np.array_equal(attacked.setdefault(place[0], given), given):
-            raise BadRun(f"run {folder}: {place[0]} attacks other samples at {place[1]} than at smaller epsilons")
         rows = np.flatnonzero(given)
-        found[place] = np.zeros(len(right), bool)
-        found[place][rows] = column.outcomes == "survived"
+        if len(rows) != len(column.ids) or not _fits(column, right[given], score.status):
+            raise BadRun(f"run {folder}: {place[0]} at {place[1]} does not fit its clean pass; run it with --fresh")
+        if score.status == "ok":
+            if not given.all() and not np.array_equal(attacked.setdefault(place[0], given), given):
+                raise BadRun(f"run {folder}: {place[0]} attacks other samples at {place[1]} than at smaller epsilons")
+            found[place] = np.zeros(len(right), bool)
+            found[place][rows] = column.outcomes == "survived"
+        # Also what an attack broke whose cell is not complete: the worst case may be, all the same.
         new = np.isin(column.outcomes, BROKEN) & ~broken[rows]
         read_as[rows[new]] = column.adv_pred[new]
         broken[rows] |= new
     return clean.ids, clean.labels, found, mistakes, attacked
+
+
+def _fits(column: _Column, right: np.ndarray, status: str) -> bool:
+    """Whether the samples that are wrong unperturbed are those of the clean pass; `right` is about the column's."""
+    return status != "ok" or np.array_equal(column.outcomes != "clean_wrong", right)
 
 
 def _mistakes(labels: np.ndarray, read_as: np.ndarray, wrong: np.ndarray) -> Mistakes:

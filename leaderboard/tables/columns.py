@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from harness.evidence.run_info import RunInfo
 from harness.evidence.suite_label import definition, shown_label
 from leaderboard.rows import CLEAN, WORST, Column, Score, Source, Sources
 from leaderboard.runs.record import JoinedRuns, Record
 
 
-def columns(info: RunInfo) -> tuple[Column, ...]:
-    """The attacks of a run's suite, in its order; adapted ones are each model's own, and told in its row."""
+def columns(info: RunInfo, adapted: bool = False) -> tuple[Column, ...]:
+    """The attacks of a run's suite, in its order, or the `adapted` ones behind them, which are each model's own."""
     return tuple(
         Column(
             attack=a.id,
@@ -19,10 +21,20 @@ def columns(info: RunInfo) -> tuple[Column, ...]:
             iterative=a.iterative,
             params=dict(a.params),
             n=None if info.samples_of(a) == info.data.n else info.samples_of(a),
+            adapt=a.adaptations,
         )
         for a in info.suite.attacks
-        if not a.adapt
+        if bool(a.adapt) == adapted
     )
+
+
+def adapted(records: Iterable[Record]) -> tuple[Column, ...]:
+    """The adapted attacks that any of these runs has, by their ids; a run's own stand in its order."""
+    found: dict[str, Column] = {}
+    for record in records:
+        for column in columns(record.info, adapted=True):
+            found.setdefault(column.attack, column)
+    return tuple(found.values())
 
 
 def sources(joined: JoinedRuns | None) -> Sources | None:
@@ -43,10 +55,9 @@ def sources(joined: JoinedRuns | None) -> Sources | None:
 
 
 def beside(record: Record) -> tuple[Score, ...]:
-    """Cells that do not stand in the table, for their cost: of adapted attacks, and of a joined row's two runs."""
+    """Cells of a joined row's two runs that do not stand in the table, for their cost."""
     if record.joined is None:
-        adapted = {attack.id for attack in record.info.suite.attacks if attack.adapt}
-        return tuple(score for place, score in record.scores.items() if place[0] in adapted)
+        return ()
     runs = (record.joined.cheap, record.joined.dear)
     cells = ((run, place, score) for run in runs for place, score in run.scores.items())
     return tuple(

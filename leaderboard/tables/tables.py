@@ -9,9 +9,9 @@ from typing import Any
 from harness.evidence.autoattack import is_verdict
 from harness.evidence.run_info import RunInfo
 from harness.evidence.suite_label import definition, shown_label
-from leaderboard.rows import WORST, Note, Other, Ranking, Row, Table
+from leaderboard.rows import WORST, Note, Other, Ranking, Row, Score, Table
 from leaderboard.runs.record import CLEAN_PLACE, Record, worst_is_attack
-from leaderboard.tables.columns import beside, columns, sources
+from leaderboard.tables.columns import adapted, beside, columns, sources
 from leaderboard.tables.corrupted import with_baseline
 from leaderboard.tables.detail import detail_of, seconds_of
 from leaderboard.tables.paired import pairs_of, worst_differences
@@ -82,6 +82,8 @@ def _reason(record: Record, best: Record) -> str:
     """Why `best` speaks for the row and not `record`."""
     if record.standing < min(best.standing, 2):
         return "refuted by verification" if record.refuted else "a claim"
+    if (record.info.key, record.info.finished) == (best.info.key, best.info.finished):
+        return "the same run again"
     if best.complete and not record.complete:
         return "incomplete"
     if best.info.randomness is not None and record.info.randomness is None:
@@ -139,14 +141,20 @@ def with_attacks(table: Table, attacks: Sequence[str]) -> Table:
     """
     if not attacks:
         return table
-    columns = tuple(column for column in table.attacks if column.attack in attacks)
+
+    def kept(scores: tuple[Score, ...]) -> tuple[Score, ...]:
+        return tuple(score for score in scores if score.attack in attacks)
+
+    columns, adapted = (
+        tuple(column for column in all_of if column.attack in attacks) for all_of in (table.attacks, table.adapted)
+    )
     rows = []
     for row in table.rows:
-        shown = tuple(score for score in row.cells if score.attack in attacks)
-        hidden = tuple(score for score in row.cells if score.attack not in attacks)
-        rows.append(replace(row, cells=shown, unshown=(*row.unshown, *hidden)))
+        hidden = tuple(score for score in (*row.cells, *row.adapted) if score.attack not in attacks)
+        unshown = (*row.unshown, *hidden)
+        rows.append(replace(row, cells=kept(row.cells), adapted=kept(row.adapted), unshown=unshown))
     same = table.worst_is_attack and bool(columns)
-    return replace(table, attacks=columns, rows=tuple(rows), worst_is_attack=same)
+    return replace(table, attacks=columns, adapted=adapted, rows=tuple(rows), worst_is_attack=same)
 
 
 def _table(group: Sequence[Record], claims: bool) -> Table:
@@ -172,6 +180,7 @@ def _table(group: Sequence[Record], claims: bool) -> Table:
         mode=info.mode,
         grid=tuple(suite.labels),
         attacks=columns(info),
+        adapted=adapted(record for _, record in rows),
         worst_is_attack=all(worst_is_attack(record) for record in believed),
         autoattack=_autoattack(believed[0]),
         joined=sources(believed[0].joined),
@@ -274,6 +283,8 @@ def _row(record: Record, label: str, rank: tuple[int, int] | None) -> Row:
         rank=rank,
         clean=record.scores[CLEAN_PLACE],
         cells=tuple(record.scores[a.id, e] for a in suite.attacks if not a.adapt for e in suite.labels),
+        tried=None if suite.threat == "corruption" else suite.adapted,
+        adapted=tuple(record.scores[name, e] for name in suite.adapted for e in suite.labels),
         worst=tuple(record.scores[WORST, e] for e in suite.labels),
         seconds=seconds_of(record),
         device="; ".join(dict.fromkeys(run.info.device.name for run in runs)),

@@ -103,8 +103,8 @@ def arrays(request: DataRequest) -> ArrayImages:
     where = f"images of {paths[0]}"
     layout = layout_of(images, where, choice(options, "layout", ("nchw", "nhwc")))
     numbers, count = as_labels(labels, len(images), f"labels of {paths[-1]}", first)
-    if not len(images):
-        raise BadData(f"{where} are {images.shape}: there is none")
+    if not images.size:
+        raise BadData(f"{where} are {images.shape}: there is {'no pixel in them' if len(images) else 'none'}")
     white, why = _white(images, where, options.get("range"))
     say(f"{where} are read as {images.dtype} {images.shape}, layout {layout}, white is {white:g} ({why})")
     classes = [str(k + first) for k in range(count)] if names is None else names

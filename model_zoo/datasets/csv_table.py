@@ -160,7 +160,9 @@ def numbered(texts: Sequence[str], where: str, first: int = 0) -> tuple[list[int
         return [position[text] for text in texts], names
     if not all(numbers):
         line = numbers.index(not numbers[0]) + 2
-        raise BadData(f"{where}: line {line} has the label {texts[line - 2]!r}, line 2 {texts[0]!r}; numbers or names?")
+        raise BadData(
+            f"{where}: line {line} has the label {texts[line - 2]!r:.40}, line 2 {texts[0]!r:.40}; numbers or names?"
+        )
     values = [int(text) - first for text in texts]
     if min(values) < 0 or max(values) >= MOST_CLASSES:
         low, high = min(values) + first, max(values) + first

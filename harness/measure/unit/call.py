@@ -20,6 +20,7 @@ from harness.base.randomness import derive, forked
 from harness.base.threat import Epsilon
 from harness.base.torch_state import Precision, arithmetic, kept_settings
 from harness.errors import AttackFailed, HarnessError, MissingPackage
+from harness.evidence import facts
 from harness.inputs.registry import stranger
 from harness.measure.unit.isolation import Guard, UnitTimeout, time_limit
 from harness.measure.unit.observer import ObservedModel
@@ -110,8 +111,9 @@ class Calls:
             error: What the tool raised.
             without_gradient: Whether the model gave the tool logits that cannot be differentiated.
         """
+        reason = "exception"
         if without_gradient and _of_autograd(error):
-            error = NO_GRADIENT
+            error, reason = NO_GRADIENT, facts.NO_GRADIENT
         if isinstance(error, UnitTimeout):
             done.lose(rows, "error", "timeout")
             limit = f"{self.limit:g} s of --unit-timeout"
@@ -121,7 +123,7 @@ class Calls:
             done.lose(rows, "not_run", "not_installed")
             self._finding("not_installed", "error", str(error))
             return
-        done.lose(rows, "error", "exception")
+        done.lose(rows, "error", reason)
         what = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
         self._finding("exception", "error", f"failed at epsilon {self.epsilon}: {' '.join(what.split())[:300]}")
         self.printed.write("\n" + "".join(traceback.format_exception(error)))

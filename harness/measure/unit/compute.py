@@ -13,6 +13,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from harness.attack import BaseAttack
 from harness.base.deadline import Halted
 from harness.base.modes import MODES, fixed_ball
 from harness.base.randomness import derive, forked, generators, put_back
@@ -225,6 +226,7 @@ class _Running:
             best = attempt.run(done, between)
         except Halted as halted:
             halted.component, halted.restart = component, attempt.next if attack.restarts > 1 else None
+            halted.whole = attempt.whole(attack.queries(component) if isinstance(attack, BaseAttack) else None)
             raise
         again = rows[(attempt.board.doubted & ~best.found).cpu().numpy()]
         self._account(best, attempt.observer)

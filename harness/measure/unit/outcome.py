@@ -15,7 +15,7 @@ from torch import Tensor
 from harness.base.masks import Masks
 from harness.base.threat import Epsilon, radius
 from harness.evidence import facts, witnesses
-from harness.evidence.facts import broken_rows, of_whole
+from harness.evidence.facts import NO_GRADIENT, broken_rows, of_whole
 from harness.measure.unit.board import SOURCES, WitnessBoard
 from harness.measure.unit.observer import ObservedModel
 from harness.measure.unit.shared import Offered, transferred
@@ -141,7 +141,9 @@ def union(passes: Sequence[ComponentOutcome]) -> ComponentOutcome:
         for name, values in whole.board.items():
             values[better] = later.board[name][better]
         whole.outcome[better], whole.reason[better] = "witness", None
-        failed = np.isin(later.outcome, ("error", "not_run")) & (whole.outcome == "survived")
+        # Of two reasons the one that nothing makes up for.
+        milder = (whole.outcome == "survived") | (whole.reason == NO_GRADIENT)
+        failed = np.isin(later.outcome, ("error", "not_run")) & milder
         whole.outcome[failed], whole.reason[failed] = later.outcome[failed], later.reason[failed]
     return whole
 

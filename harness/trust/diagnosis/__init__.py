@@ -56,4 +56,5 @@ def _findings(info: RunInfo, series: list[Series], facts: pa.Table) -> list[Find
         *within_attack.silent_success(series, info.mode),
         *between_attacks.tools(series),
         *proposals.adaptations(info, every),
+        *proposals.instead(info, facts),
     ]

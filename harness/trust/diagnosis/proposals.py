@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from harness.evidence.facts import NO_GRADIENT
 from harness.evidence.findings import found, percent
+from harness.evidence.metrics import worst_case
 from harness.evidence.run_info import AttackInfo, RunInfo
 from harness.trust.diagnosis.series import Series, down, on, whole
 from harness.types import Finding, Level
@@ -65,6 +69,18 @@ def adaptations(info: RunInfo, series: Sequence[Series]) -> list[Finding]:
         level: Level = "warn" if count >= FEWEST and share >= WORTHWHILE else "info"
         findings.append(found("P30", level, message, share, WORTHWHILE))
     return findings
+
+
+def instead(info: RunInfo, facts: pa.Table) -> list[Finding]:
+    """P30: the attacks to which the model gave no gradient, if adapted ones answer for them in the worst case."""
+    if not pc.any(pc.equal(facts["reason"], NO_GRADIENT)).as_py():
+        return []
+    rows = worst_case(facts, info.data.n, drawn=info.drawn, adapted=info.suite.adapted)
+    names = dict.fromkeys(name for row in rows for name in row.without)
+    if not names:
+        return []
+    words = f"the worst case is without {', '.join(names)}, for which the model has no gradient"
+    return [found("P30", "info", f"{words}; adapted attacks answer in their stead")]
 
 
 def _beyond(one: Series, earlier: Sequence[Series]) -> int:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.base.text import whole_number
 from leaderboard import wording
 from leaderboard.figures.curves import security_panels, step_panels
 from leaderboard.figures.plots import Panel
@@ -88,7 +89,7 @@ def _denominator(panel: Panel) -> int:
     if any(tick.endswith("%") for tick in panel.ticks.values()):
         return PERCENT
     _, found, below = panel.xlabel.rpartition("in 1/")
-    return int(below) if found and below.isdecimal() and below.isascii() else 1
+    return (whole_number(below) if found else None) or 1
 
 
 def _difference(table: Table, cell: Difference) -> list[Any]:

@@ -20,7 +20,7 @@ from leaderboard import wording
 from leaderboard.figures.gallery import caption
 from leaderboard.render.html import charts
 from leaderboard.render.html.data import DANGERS, DRAWN, ModelKey, model_keys, run_data, table_data, titles_and_tables
-from leaderboard.rows import WORST, Row, Score, Table
+from leaderboard.rows import WORST, Column, Row, Score, Table
 from leaderboard.tables.detail import class_name, top_confusions
 from leaderboard.text import one_line, short_hash
 
@@ -45,10 +45,16 @@ class Measured:
     """Place of its data among all rows of all tables."""
 
     @property
+    def columns(self) -> list[Column]:
+        """The attacks that this model was measured under."""
+        return [column for column in self.table.columns if column.attack in self.row.tools]
+
+    @property
     def lines(self) -> list[tuple[str, list[Score]]]:
         """Each attack, and the worst case, with its scores up the grid."""
-        names = [column.attack for column in self.table.attacks]
-        scores = {name: [score for score in self.row.cells if score.attack == name] for name in names}
+        names = [column.attack for column in self.columns]
+        cells = (*self.row.cells, *self.row.adapted)
+        scores = {name: [score for score in cells if score.attack == name] for name in names}
         found = [(wording.column_name(self.table, name), scores[name]) for name in names]
         return found if self.table.worst_is_attack else [*found, (wording.worst_name(self.table), list(self.row.worst))]
 
@@ -150,11 +156,10 @@ def columns(table: Table, row: Row | None = None, *, first: bool) -> list[tuple[
 
     The worst case comes first, so that a phone shows it; where one attack is the worst case, that attack does.
     """
-    scores = {(s.attack, s.epsilon_label): s for s in (*row.cells, *row.worst)} if row else {}
-    attacks = [(column.attack, column.tool) for column in table.attacks]
+    attacks = [(column.attack, column.tool) for column in table.columns]
     worst = attacks if table.worst_is_attack else [(WORST, "all")]
     attacks = worst if first else [attack for attack in attacks if attack not in worst]
-    return [(a, tool, label, scores.get((a, label))) for a, tool in attacks for label in table.grid]
+    return [(a, tool, label, row.score(a, label) if row else None) for a, tool in attacks for label in table.grid]
 
 
 def flat(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
