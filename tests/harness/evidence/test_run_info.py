@@ -22,7 +22,7 @@ BEFORE = [
 
 
 def test_there_are_runs_from_before():
-    assert (len(FOLDERS), len(PUBLISHED)) == (2, 21)
+    assert (len(FOLDERS), len(PUBLISHED)) == (2, 28)
 
 
 @pytest.mark.parametrize(("name", "content"), BEFORE, ids=[name for name, _ in BEFORE])
