@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from page_limits import ceilings, every_epsilon, limits, proposers
+from page_shapes import shapes
 from page_speed import bisections, faithful, sweeps, tools
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "docs" / "performance.md"
 
 Section = Callable[[list[dict[str, Any]]], list[str]]
-KINDS = ("sweep", "bisection", "faithful", "autoattack", "art-pgd", "art-pgd-batch", "limit", "proposer")
+KINDS = ("sweep", "bisection", "faithful", "autoattack", "art-pgd", "art-pgd-batch", "limit", "proposer", "shapes")
 HEAD = """# Performance
 
 Drawn by `python benchmarks/page.py` from the files in [`benchmarks/results`](../benchmarks/results); `make bench`
@@ -52,7 +53,7 @@ def load() -> list[dict[str, Any]]:
 
 def page(results: list[dict[str, Any]]) -> str:
     """The whole page: what a user decides by."""
-    return _joined([HEAD.rstrip()], results, (sweeps, bisections, tools, faithful, proposers))
+    return _joined([HEAD.rstrip()], results, (sweeps, shapes, bisections, tools, faithful, proposers))
 
 
 def rest(results: list[dict[str, Any]]) -> str:

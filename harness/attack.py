@@ -122,6 +122,16 @@ class BaseAttack:
         """Whether broken rows may be frozen while `component` runs; `freezable`, if it is the same for all."""
         return self.freezable
 
+    def queries(self, component: str | None) -> int | None:
+        """About how many queries one call of the tool asks of samples that do not break; None if that is not known.
+
+        Nothing depends on it but what a run says of a call that a budget cut off: by how much the budget was too small.
+        """
+        for name in ("queries", "steps"):
+            if isinstance(count := self.params.get(name), int):
+                return count
+        return None
+
     def tool_version(self) -> str:
         """Version of the installed tool.
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Norm = Literal["linf", "l2", "l1"]
+Norm = Literal["linf", "l2", "l1", "l0"]
 Threat = Literal["ball", "corruption", "patch"]
+Place = Literal["drawn", "center", "boxes"]
 Mode = Literal["observed", "watch", "faithful", "worst-case", "bisection"]
 Kind = Literal["budget", "minimum", "decision", "targeted"]
 Rule = Literal["majority", "mean"]
@@ -56,6 +57,17 @@ class Dataset(Protocol):
 
     def take(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Images float32 [n,C,H,W] in [0,1] and labels int64 [n], on the CPU, in the order asked."""
+
+
+@runtime_checkable
+class Boxed(Protocol):
+    """A data set that says where in each image its object lies; what a patch of ``place = "boxes"`` is laid by."""
+
+    def boxes(self, indices: Sequence[int]) -> Any:
+        """Numbers [n,4]: left, top, right and bottom edge in pixels of what `Dataset.take` gives; None for no boxes.
+
+        The box of a whole image is 0, 0, W, H.
+        """
 
 
 @dataclass(frozen=True)
@@ -185,7 +197,7 @@ class Problem:
     labels: Tensor
     """True labels, int64 [n]."""
     norm: Norm
-    """Of the ball: ``linf``, ``l2`` or ``l1``."""
+    """Of the ball: ``linf``, ``l2``, ``l1``, or ``l0``: the number of pixels that change, all channels of a place."""
     epsilon: float
     """Radius of the ball, of threat ``patch`` the share of the image that the mask covers at most; for attacks of kind
     ``minimum`` and ``decision`` the largest of the grid."""

@@ -280,7 +280,13 @@ class Table:
         return (*self.attacks, *self.adapted)
 
     @property
-    def prominence(self) -> tuple[bool, int, int, int]:
-        """What a visitor sees first: attacks, the most models, then the most tools, then the most images."""
+    def prominence(self) -> tuple[bool, int, bool, int, int]:
+        """What a visitor sees first: attacks, the most models, then linf, the most tools, the most images."""
         attacks = [*self.attacks, *(self.joined.dear.attacks if self.joined else ())]
-        return self.threat == "ball", len(self.rows), len({column.tool for column in attacks}), self.n
+        return (
+            self.threat == "ball",
+            len(self.rows),
+            self.norm == "linf",
+            len({column.tool for column in attacks}),
+            self.n,
+        )

@@ -102,8 +102,8 @@ def holds_text(table: Table) -> str:
 
 def threat_text(norm: str, grid: Sequence[str]) -> str:
     """``linf at epsilon 2/255, 8/255``, or the shares of the image that a patch covers."""
-    if norm == PATCH:
-        return f"patch: all pixels under a square that covers at most {', '.join(grid)} of the image"
+    if norm.startswith(PATCH):
+        return f"{norm}: all pixels under a square that covers at most {', '.join(grid)} of the image"
     return f"{norm} at epsilon {', '.join(grid)}"
 
 
@@ -111,7 +111,7 @@ def axis(table: Table, xlabel: str) -> str:
     """Name of the axis of epsilons, of which `xlabel` says the unit."""
     if table.threat == "corruption":
         return "severity"
-    return "covered share of the image" if table.norm == PATCH else f"{table.norm} {xlabel}"
+    return "covered share of the image" if table.threat == PATCH else f"{table.norm} {xlabel}"
 
 
 def worst_name(table: Table) -> str:

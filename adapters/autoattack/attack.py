@@ -75,6 +75,10 @@ class AutoAttack(BaseAttack):
         """Every parameter of every component."""
         return dict(sorted({**self.budget.as_dict(), **CONSTANTS, "individual": self.individual}.items()))
 
+    def queries(self, component: str | None) -> int | None:
+        """About how many queries `component` asks."""
+        return self.budget.asks(component or self.budget.components[0])
+
     def refusal(self, shape: Sequence[int]) -> str | None:
         """Square alone cannot run on images of some sizes; a cascade goes on without it."""
         return self._square_misfit(shape) if self.budget.components == ("square",) else None

@@ -31,6 +31,14 @@ class Budget:
     larger_radii: bool = False
     """Whether APGD starts at 3 and 2 epsilon before it goes on at epsilon, as it does in l1."""
 
+    def asks(self, component: str) -> int:
+        """About how many queries a component asks of samples that do not break; FAB asks twice a step."""
+        if component == "square":
+            return self.queries
+        if component.startswith("fab"):
+            return 2 * self.steps * (self.fab_targets if component == "fab-t" else self.fab_restarts)
+        return self.steps * self.eot * (self.apgd_targets if component == "apgd-t" else self.apgd_restarts)
+
     def as_dict(self) -> dict[str, Any]:
         """The budget as parameters of the record."""
         return {**asdict(self), "components": list(self.components)}

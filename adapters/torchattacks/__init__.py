@@ -6,6 +6,7 @@ from adapters.torchattacks.base import TorchAttack
 from adapters.torchattacks.ensemble import APGD, APGDT, FAB, FABT, SPSA, Cascade, Square
 from adapters.torchattacks.gradient import BIM, EOTPGD, FFGSM, FGSM, PGD, PGDL2, RFGSM, TPGD, UPGD, Jitter
 from adapters.torchattacks.minimum import CW, DeepFool
+from adapters.torchattacks.pixels import OnePixel
 from adapters.torchattacks.transfer import (
     DIFGSM,
     MIFGSM,
@@ -34,6 +35,7 @@ METHODS: dict[str, type[TorchAttack]] = {
     "torchattacks.jitter": Jitter,
     "torchattacks.mifgsm": MIFGSM,
     "torchattacks.nifgsm": NIFGSM,
+    "torchattacks.onepixel": OnePixel,
     "torchattacks.pgd": PGD,
     "torchattacks.pgdl2": PGDL2,
     "torchattacks.pifgsm": PIFGSM,
@@ -79,5 +81,6 @@ __all__ = [
     "Cascade",
     "DeepFool",
     "Jitter",
+    "OnePixel",
     "Square",
 ]

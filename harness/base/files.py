@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,16 @@ def sweep(folder: Path) -> None:
     with contextlib.suppress(OSError):
         for path in folder.glob(".*.tmp"):
             path.unlink(missing_ok=True)
+
+
+def no_file(folders: Iterable[Path]) -> Path | None:
+    """The first entry of `folders` that is neither a file nor a folder: reading a pipe or a device may never end."""
+    for folder in folders:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+            for entry in entries:
+                if not entry.is_dir() and not entry.is_file() and Path(entry.path).exists():
+                    return Path(entry.path)
+    return None
 
 
 def _sync_folder(folder: Path) -> None:

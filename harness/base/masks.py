@@ -1,9 +1,9 @@
-"""Where a patch may lie: nested square masks, one place for each sample, drawn from its id alone."""
+"""Where a patch may lie: nested square masks, drawn for each sample from its id alone, or about a given place."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,14 +20,16 @@ if TYPE_CHECKING:
 NEVER = np.iinfo(np.int16).max
 """Side of the square over a pixel that no square inside the image covers."""
 
+_First = Callable[[int, int], "NDArray[np.float64]"]
+"""From side and size of the axis to where the squares of that side begin, [n]."""
+
 
 @dataclass(frozen=True)
 class Masks:
     """The masks of some samples, at every share of the image.
 
-    A sample's squares of side 1, 2, 3, ... lie in each other, and each lies at every place of the image with the same
-    probability. How far an image is from its clean one is the share that the smallest square over all changed pixels
-    covers; so a mask is to a patch what a ball is to a norm.
+    A sample's squares of side 1, 2, 3, ... lie in each other. How far an image is from its clean one is the share that
+    the smallest square over all changed pixels covers; so a mask is to a patch what a ball is to a norm.
     """
 
     sides: Tensor
@@ -37,15 +39,27 @@ class Masks:
     def over(
         cls, ids: Sequence[int] | NDArray[np.int64], shape: Sequence[int], device: torch.device | str = "cpu"
     ) -> Masks:
-        """The masks of samples with these ids [n], of images [...,H,W] of this `shape`."""
+        """The masks of samples with these ids [n], of images [...,H,W] of this `shape`.
+
+        Each square lies at every place where it fits with the same probability.
+        """
+        whole = [int(one) for one in ids]
+        return cls._of(_anywhere(_draws("row", whole)), _anywhere(_draws("column", whole)), shape, device)
+
+    @classmethod
+    def around(cls, boxes: NDArray[np.float64], shape: Sequence[int], device: torch.device | str = "cpu") -> Masks:
+        """Squares about the middles of `boxes` [n,4] (left, top, right, bottom edge), as near as they fit."""
+        left, top, right, bottom = boxes.T
+        return cls._of(_about((top + bottom) / 2), _about((left + right) / 2), shape, device)
+
+    @classmethod
+    def _of(cls, down: _First, right: _First, shape: Sequence[int], device: torch.device | str) -> Masks:
         import torch
 
         height, width = shape[-2:]
-        whole = [int(one) for one in ids]
         largest = min(height, width)
-        down = _covers(_draws("row", whole), height, largest)
-        right = _covers(_draws("column", whole), width, largest)
-        sides = np.maximum(down[:, None, :, None], right[:, None, None, :])
+        rows, columns = _covers(down, height, largest), _covers(right, width, largest)
+        sides = np.maximum(rows[:, None, :, None], columns[:, None, None, :])
         return cls(torch.from_numpy(sides).to(device))
 
     def __getitem__(self, rows: Tensor | slice) -> Masks:
@@ -90,15 +104,24 @@ def _draws(axis: str, ids: Sequence[int]) -> NDArray[np.float64]:
     return np.array([derive(0, "patch", axis, one) for one in ids], dtype=np.float64) / 2**31
 
 
-def _covers(draws: NDArray[np.float64], size: int, largest: int) -> NDArray[np.int16]:
+def _anywhere(draws: NDArray[np.float64]) -> _First:
+    """Of samples with these draws u, floor(u (size - side + 1)): uniform over the places where the square fits."""
+    return lambda side, size: np.floor(draws * (size - side + 1))
+
+
+def _about(middles: NDArray[np.float64]) -> _First:
+    """Where the middle of the square is nearest to `middles` [n], in edges of pixels; of two, the lower place."""
+    return lambda side, size: np.clip(np.ceil(middles - side / 2 - 0.5), 0, size - side)
+
+
+def _covers(first: _First, size: int, largest: int) -> NDArray[np.int16]:
     """Along one axis, the side of the smallest square over each place, int16 [n,size].
 
-    The square of side s begins at floor(u (size - s + 1)), where u is the sample's draw: that is uniform over the
-    places where it fits, and as s grows by 1 it falls by 0 or 1, so that each square holds the smaller ones.
+    As the side grows by 1, `first` falls by 0 or 1, so that each square holds the smaller ones.
     """
-    found = np.full((len(draws), size), NEVER, dtype=np.int16)
     places = np.arange(size)
-    for side in range(largest, 0, -1):
-        first = np.floor(draws * (size - side + 1))[:, None]
-        found[(places >= first) & (places < first + side)] = side
+    begins = {side: first(side, size)[:, None] for side in range(largest, 0, -1)}
+    found = np.full((len(begins[1]), size), NEVER, dtype=np.int16)
+    for side, begin in begins.items():
+        found[(places >= begin) & (places < begin + side)] = side
     return found

@@ -51,6 +51,11 @@ def duration(option: str, text: str) -> float:
     return total
 
 
+def whole_number(text: str) -> int | None:
+    """The number that `text` spells in plain digits, ``7`` or ``007``; None for all else, and beyond 18 digits."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
 def now() -> str:
     """The time in UTC, to the second, as ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -46,7 +46,7 @@ def parse_epsilon(text: str | float, norm: Norm = "linf", threat: Threat = "ball
 
     Raises:
         BadEpsilon: not a finite number >= 0, or above 1 for linf (images are in [0,1]; ``8`` was meant as ``8/255``);
-            of threat ``patch`` no percentage up to 100.
+            of norm l0 no whole number of pixels; of threat ``patch`` no percentage up to 100.
     """
     given = str(text).strip()
     if threat == "patch":
@@ -63,6 +63,8 @@ def parse_epsilon(text: str | float, norm: Norm = "linf", threat: Threat = "ball
         raise BadEpsilon(f"epsilon {given!r} is not a number; write for instance 8/255 or 0.5") from None
     if not math.isfinite(value) or value < 0:
         raise BadEpsilon(f"epsilon {given!r} must be finite and not negative; write for instance 8/255")
+    if norm == "l0" and value != math.floor(value):
+        raise BadEpsilon(f"epsilon {given!r} is no whole number of pixels, which norm l0 counts; write for instance 3")
     if norm == "linf" and value > 1:
         raise BadEpsilon(f"epsilon {given!r} is above 1, but images are in [0,1]; did you mean {value:g}/255?")
     return Epsilon(value, label)
@@ -76,7 +78,7 @@ def parse_grid(texts: Sequence[str | float], norm: Norm = "linf", threat: Threat
     """
     grid = sorted(parse_epsilon(text, norm, threat) for text in texts)
     if not grid:
-        example = "2%,5%,10%" if threat == "patch" else "1/255,2/255,4/255,8/255"
+        example = "2%,5%,10%" if threat == "patch" else "1,3,5" if norm == "l0" else "1/255,2/255,4/255,8/255"
         raise BadEpsilon(f"no epsilon given; write for instance --eps {example}")
     for first, second in pairwise(grid):
         if first.value == second.value:
@@ -152,15 +154,24 @@ def check_threat(threat: str) -> Threat:
 def distance(images: Tensor, clean: Tensor, norm: Norm, masks: Masks | None = None) -> Tensor:
     """Distances between rows, float64 [n], computed in float64; NaN where a row holds NaN.
 
-    With `masks`, which are those of the rows, it is the share of the image that a patch must cover.
+    In l0 it is the number of pixels of which any channel is another number, by whatever little. With `masks`, which
+    are those of the rows, it is the share of the image that a patch must cover.
     """
     if masks is not None:
         return masks.distance(images, clean)
+    if norm == "l0":
+        return _changed(images.detach(), clean.detach())
     delta = (images.detach().double() - clean.detach().double()).flatten(1)
     if norm == "linf":
         return delta.abs().amax(1)
     reach: Tensor = delta.norm(p=2 if norm == "l2" else 1, dim=1)
     return reach
+
+
+def _changed(images: Tensor, clean: Tensor) -> Tensor:
+    """How many pixels of each row changed, float64 [n]; NaN where a row holds NaN."""
+    count: Tensor = (images != clean).any(1).flatten(1).sum(1).double()
+    return count.masked_fill(images.isnan().flatten(1).any(1), float("nan"))
 
 
 def radius(epsilon: float, norm: Norm) -> float:

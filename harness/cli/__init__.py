@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any
 
 import typer
 
+from harness.base.deadline import process_began
 from harness.base.text import printable
 from harness.errors import HarnessError
 from harness.inputs.registry import Registry
@@ -70,8 +73,13 @@ def _command(registry: Registry, name: str) -> Callable[..., Any]:
         return broken
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit code."""
+def main(arguments: list[str] | None = None, begun: float | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        arguments: The words behind ``harness``; None takes the process's.
+        begun: When the command began, by `time.monotonic`, for those who have a time to keep; None for now.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     printable(sys.stdout, sys.stderr)
     debug = "--debug" in arguments
@@ -81,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
     # --debug may stand anywhere; click would only take it before the command's name.
     arguments = (["--debug"] if debug else []) + [word for word in arguments if word != "--debug"]
     try:
-        code = build()(arguments, standalone_mode=False)
+        code = build()(arguments, standalone_mode=False, obj=time.monotonic() if begun is None else begun)
     except typer.Exit as done:
         code = done.exit_code
     except (KeyboardInterrupt, typer.Abort):
@@ -118,4 +126,6 @@ def _say(message: str) -> None:
 def run() -> None:
     """Entry point of the ``harness`` script; models that read `sys.argv` do not see the harness's own options."""
     arguments, sys.argv[1:] = sys.argv[1:], []
-    sys.exit(main(arguments))
+    code = main(arguments, process_began())
+    gc.freeze()  # else Python looks for cycles in all of torch on the way out, longer than a small command takes
+    sys.exit(code)

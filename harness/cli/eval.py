@@ -19,6 +19,7 @@ from harness.errors import HarnessError, UsageError
 
 
 def evaluate_models(
+    context: typer.Context,
     model: Annotated[
         list[str], typer.Option(help="Zoo name, training folder, torchvision:NAME, file.py:function; repeatable.")
     ],
@@ -86,7 +87,9 @@ def evaluate_models(
     compile_: Annotated[str, typer.Option("--compile", help="Compile the copy: on, off or auto (off).")] = "auto",
     budget: Annotated[
         str | None,
-        typer.Option(help="Stop after 90s, 10m or 1h30m, all models together, and say what is missing (exit code 3)."),
+        typer.Option(
+            help="End 90s, 10m or 1h30m after the command began, all models together, and say what is missing (exit 3)."
+        ),
     ] = None,
     executor: Annotated[str, typer.Option(help="Who computes: local, or ray (several GPUs or machines).")] = "local",
     workers: Annotated[int | None, typer.Option(help="ray: workers (default: as many as fit).")] = None,
@@ -106,7 +109,7 @@ def evaluate_models(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> int:
     """Attack models with a suite and report robust accuracy at every epsilon."""
-    begun = time.monotonic()
+    begun: float = context.obj
     shorts = {"--faithful": "faithful"} if faithful else {}
     shorts |= {"--worst-case-only": "worst-case"} if worst_case_only else {}
     shorts |= {"--bisect": "bisection"} if bisect else {}
@@ -175,6 +178,8 @@ def evaluate_models(
         draws=draws,
         rule=rule,
         adapt=tuple(adapt or ()),
+        budget=seconds,
+        begun=begun,
     )
     given = Given(
         name=called,
@@ -194,10 +199,9 @@ def evaluate_models(
         try:
             # What a model prints is no result.
             with redirect_stdout(sys.stderr), LiveReport(quiet=False) as report, interrupts(report):
-                left = None if ends is None else max(ends - time.monotonic(), 1e-3)
                 found = find_model(where)
                 found = found if called is None else replace(found, name=called)
-                here = replace(options, budget=left, given=structs.replace(given, model=where))
+                here = replace(options, given=structs.replace(given, model=where))
                 run = evaluate(found, chosen, samples, here, report)
         except HarnessError as error:
             if len(model) == 1:

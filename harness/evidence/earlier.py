@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.base.text import whole_number
 from harness.errors import BadRun
 from harness.evidence import lock
 
@@ -45,7 +46,7 @@ def take_back(folder: Path, place: Path, last: str) -> None:
 def kept(folder: Path) -> list[Path]:
     """Where earlier runs of this folder are, the newest first."""
     every = (folder.parent / FOLDER).glob(f"{folder.name}-*")
-    found = [path for path in every if path.name.removeprefix(f"{folder.name}-").isdigit()]
+    found = [path for path in every if whole_number(path.name.removeprefix(f"{folder.name}-")) is not None]
     return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
 
 

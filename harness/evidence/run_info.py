@@ -22,7 +22,7 @@ from harness.base.votes import AVERAGED, LEVEL, checked
 from harness.errors import BadRun, HarnessError
 from harness.evidence.facts import CLEAN
 from harness.evidence.given import Given
-from harness.types import Finding, Kind, Mode, Norm, Rule, Threat
+from harness.types import Finding, Kind, Mode, Norm, Place, Rule, Threat
 
 SCHEMA_VERSION: Literal[1] = 1
 """Of run.json and plan.json, and of a summary.json without estimates."""
@@ -144,6 +144,8 @@ class SuiteInfo(Struct, frozen=True, kw_only=True):
     """Attacks whose n was given with the command and is not the suite file's."""
     other_threat: Literal["corruption", "patch"] | None = msgspec.field(name="threat", default=None)
     """What may happen to an image; absent where it is a ball."""
+    other_place: Literal["center", "boxes"] | None = msgspec.field(name="place", default=None)
+    """Where patches lie; absent where that is drawn."""
 
     @property
     def adapted(self) -> tuple[str, ...]:
@@ -156,9 +158,16 @@ class SuiteInfo(Struct, frozen=True, kw_only=True):
         return self.other_threat or "ball"
 
     @property
+    def place(self) -> Place:
+        """Where patches lie."""
+        return self.other_place or "drawn"
+
+    @property
     def ruler(self) -> str:
         """What distances are measured by, and tables say: the norm of the ball, or what else threatens."""
-        return self.norm if self.threat == "ball" else self.threat
+        if self.threat == "ball":
+            return self.norm
+        return self.threat if self.other_place is None else f"{self.threat} at {self.other_place}"
 
     @property
     def grid(self) -> tuple[Epsilon, ...]:
@@ -186,6 +195,8 @@ class DataInfo(Struct, frozen=True, kw_only=True):
     """How many."""
     ids: IdsInfo | None = None
     """The set of ids, where they are not the first n of the data set's order."""
+    boxes: str | None = None
+    """Hash of the samples' boxes, where patches lie by them."""
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -267,6 +278,8 @@ class Calibration(Struct, frozen=True, kw_only=True):
     """Why copies were not made."""
     cached: bool
     """Whether an earlier run on this machine measured it."""
+    cut: bool = False
+    """Whether a budget left no time to try all."""
 
 
 class CellCost(Struct, frozen=True, kw_only=True):
@@ -507,6 +520,10 @@ def contradiction(info: RunInfo) -> str:
             checked(info.randomness.draws, info.randomness.rule, "randomness.draws")
         except HarnessError as error:
             return str(error)
+    if (suite.other_place == "boxes") != (info.data.boxes is not None) or (
+        suite.other_place and suite.threat != "patch"
+    ):
+        return f"suite.place {suite.other_place!r}, suite.threat {suite.threat!r} and data.boxes do not fit together"
     if not ids or len(set(ids)) != len(ids) or CLEAN in ids:
         return f"suite.attacks are {ids!r:.80}, expected different names"
     return _prefixes(info)

@@ -28,7 +28,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from harness.base.files import strict_json, sweep, write_atomically
+from harness.base.files import no_file, strict_json, sweep, write_atomically
 from harness.errors import BadRun, TornFile
 from harness.evidence import costs, facts, lock, parquet, unfinished
 from harness.evidence import witnesses as codec
@@ -122,6 +122,11 @@ class RunStore:
         for part in PARTS:
             (self.folder / part).mkdir()
         self.events.clear()
+
+    @property
+    def begun(self) -> bool:
+        """Whether there are facts of any unit."""
+        return any((self.folder / "facts").glob("*.parquet"))
 
     def facts_of(self, unit: Unit) -> pa.Table | None:
         """Facts of a finished unit, or None; a shard that cannot be read is set aside and its unit counts as undone.
@@ -235,9 +240,11 @@ class RunStore:
         """Read ``run.json``.
 
         Raises:
-            BadRun: missing, of another schema, or not the form of a run.
+            BadRun: missing, of another schema, or not the form of a run; or something in the folder is no file.
             TornFile: not JSON.
         """
+        if (stray := no_file((self.folder, *(self.folder / part for part in PARTS)))) is not None:
+            raise BadRun(f"{stray} is no file but a pipe, socket or device; remove it")
         return parse(self.read_json("run.json"), self.folder / "run.json")
 
     def write_plan(self, info: RunInfo) -> None:

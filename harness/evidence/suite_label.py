@@ -57,8 +57,8 @@ def difference(suite: SuiteInfo) -> str | None:
     built_in = versions_of(known).get(suite.version)
     if built_in is None:
         return f"this harness has no such version of suite {known!r}"
-    told = content_of(suite.norm, suite.chunk, suite.attacks, suite.threat)
-    if told != content_of(built_in.norm, built_in.chunk, built_in.attacks, built_in.threat):
+    told = content_of(suite.norm, suite.chunk, suite.attacks, suite.threat, suite.place)
+    if told != content_of(built_in.norm, built_in.chunk, built_in.attacks, built_in.threat, built_in.place):
         return "its attacks are not those of the built-in suite of that name"
     return None
 

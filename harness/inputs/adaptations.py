@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from harness.base.text import whole_number
 from harness.errors import HarnessError, PluginError, UsageError
 from harness.inputs.registry import Registry, stranger
 from harness.types import Adaptation, AdaptationRequest, AttackSpec, LoadedModel
@@ -55,9 +56,9 @@ def auto_budget(text: str, usual: float) -> float:
     number = text.partition(":")[2]
     if not number and text in (AUTO, CARD):
         return usual
-    if not (number.isascii() and number.isdigit() and int(number[:9]) > 0):
+    if not (passes := whole_number(number)):
         raise UsageError(f"--adapt {text!r:.80}: the budget is a number of passes for each survivor, for instance 1000")
-    return float(number)
+    return float(passes)
 
 
 def check_adapt(wanted: Iterable[str], attacks: Sequence[AttackSpec]) -> None:

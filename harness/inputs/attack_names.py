@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from harness.base.installing import OURS
+from harness.base.text import whole_number
 from harness.inputs.registry import Registry
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+/@-]{0,79}")
@@ -86,7 +87,8 @@ def _wrong_number(behind: Sequence[str], params: Mapping[str, Any]) -> str | Non
     told = {key: params[key] for key in ("steps", "queries") if key in params}
     if told and behind[0].lstrip("0") not in map(str, told.values()):
         return f"{behind[0]}, and its {' and '.join(f'{key} are {value!r:.20}' for key, value in told.items())}"
-    if behind[1:2] == ["x"] and len(behind) > 2 and behind[2].isdigit() and params.get("restarts", 1) != int(behind[2]):
+    times = behind[2] if behind[1:2] == ["x"] and len(behind) > 2 else ""
+    if times.isdigit() and params.get("restarts", 1) != whole_number(times):
         return f"{behind[2]} restarts, and it has {params.get('restarts', 1)!r:.20}"
     return None
 

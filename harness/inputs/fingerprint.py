@@ -148,9 +148,9 @@ def _signs(count: int) -> np.ndarray:
 
 
 def _step(signs: Tensor, norm: Norm, epsilon: float) -> Tensor:
-    """A step of length epsilon; in l1 along as few pixels of each image as take it."""
+    """A step of length epsilon; in l1 and l0 along as few pixels of each image as take it."""
     size = signs[0].numel()
-    if norm != "l1":
+    if norm in ("linf", "l2"):
         return signs * (epsilon if norm == "linf" else epsilon / size**0.5)
     few = min(size, int(np.ceil(epsilon)))
     chosen = torch.arange(size) % max(1, size // few) == 0

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.base.arrays import read_array
+from harness.base.text import whole_number
 from harness.errors import BadData, UsageError
 
 
@@ -76,9 +77,9 @@ def read_ids(path: Path) -> IdSet:
         word = line.partition("#")[0].strip()
         if not word:
             continue
-        if not (word.isascii() and word.isdigit() and len(word) < 19):
+        if (sample := whole_number(word)) is None:
             raise UsageError(
                 f"--ids {path}, line {number}: {word[:40]!r} is no id; write one whole number from 0 a line"
             )
-        found.append(int(word))
+        found.append(sample)
     return id_set(path.stem, found)

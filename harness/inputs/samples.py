@@ -116,6 +116,8 @@ def checked(data: Dataset, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
             f"data set {data.name!r} gave {tuple(images.shape)} {images.dtype} for {len(indices)} samples;"
             " expected float32 [n,C,H,W]"
         )
+    if 0 in images.shape[1:]:
+        raise BadData(f"data set {data.name!r} gave images of {tuple(images.shape[1:])}: there is no pixel in them")
     if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex():
         raise BadData(
             f"data set {data.name!r} gave labels {tuple(labels.shape)} {labels.dtype}; expected int64 [{len(indices)}]"

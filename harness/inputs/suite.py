@@ -10,10 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from harness.attack import BrokenAttack
 from harness.base.modes import MODES
+from harness.base.text import whole_number
 from harness.base.threat import Epsilon, check_norm, check_threat, parse_levels
 from harness.errors import BadSuite, HarnessError, MissingPackage, PluginError, UnknownName, UsageError
 from harness.inputs.adaptations import beside, spelled
@@ -21,7 +22,7 @@ from harness.inputs.attack_names import ID, misnamed
 from harness.inputs.corruptions.entries import REQUIRED, read_entries
 from harness.inputs.prefixes import counts, edited, fault
 from harness.inputs.registry import Registry, is_plain_name
-from harness.types import Attack, AttackSpec, Mode, Norm, Threat
+from harness.types import Attack, AttackSpec, Mode, Norm, Place, Threat
 
 DEFAULT_CHUNK = 512
 _Types = Mapping[str, tuple[type | tuple[type, ...], str]]
@@ -29,6 +30,7 @@ _TYPES: _Types = {
     "name": (str, "text"),
     "version": (int, "a whole number"),
     "threat": (str, "text"),
+    "place": (str, "text"),
     "norm": (str, "text"),
     "epsilons": (list, "a list"),
     "mode": (str, "text"),
@@ -68,6 +70,8 @@ class Suite:
     """Attacks whose n is not the file's."""
     threat: Threat = "ball"
     """What may happen to an image."""
+    place: Place = "drawn"
+    """Where patches lie."""
 
     @property
     def label(self) -> str:
@@ -165,7 +169,7 @@ def load_suite(name: str) -> Suite:
         return read_suite(Path(name))
     base, _, version = name.rpartition("@")
     known = Registry("suites")
-    if name in known or not (version.isascii() and version.isdigit()):
+    if name in known or whole_number(version) is None:
         base, version = name, ""
     entry = known.get(base)
     spec = find_spec(entry.module)
@@ -243,6 +247,11 @@ class _Reader:
             raise self.fail(str(error), "epsilons") from None
         if threat == "patch" and norm != "linf":
             raise self.fail(f"threat 'patch' has norm 'linf', not {norm!r}: under a patch pixels change freely", "norm")
+        lies = raw.get("place", "drawn")
+        if "place" in raw and threat != "patch":
+            raise self.fail('place is for threat = "patch"; leave it out', "place")
+        if lies not in get_args(Place):
+            raise self.fail(f"place must be one of {', '.join(get_args(Place))}, not {lies!r}", "place")
         mode = raw.get("mode", "observed")
         if mode not in MODES:
             raise self.fail(f"mode must be one of {', '.join(MODES)}, not {mode!r}", "mode")
@@ -269,6 +278,7 @@ class _Reader:
             attacks=attacks,
             mode_is_set="mode" in raw,
             threat=threat,
+            place=lies,
         )
 
     def corruptions(self, raw: dict[str, Any]) -> Suite:

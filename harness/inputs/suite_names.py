@@ -47,7 +47,7 @@ class Told(Protocol):
         """Its adaptations; empty or None for an attack on the model as it is."""
 
 
-def content_of(norm: str, chunk: int, attacks: Iterable[Told], threat: str = "ball") -> str:
+def content_of(norm: str, chunk: int, attacks: Iterable[Told], threat: str = "ball", place: str = "drawn") -> str:
     """Hash of a suite's attacks as a file spells them; grid and mode are told beside the name, n hangs on the slice.
 
     Adapted attacks are left out: they stand beside the suite's own and can only lower the worst case.
@@ -57,7 +57,8 @@ def content_of(norm: str, chunk: int, attacks: Iterable[Told], threat: str = "ba
         for attack in attacks
         if not attack.adapt
     ]
-    other = {} if threat == "ball" else {"threat": threat}
+    usual = {"threat": "ball", "place": "drawn"}
+    other = {key: value for key, value in {"threat": threat, "place": place}.items() if value != usual[key]}
     return key_of({"norm": norm, "chunk": chunk, "attacks": told} | other)
 
 

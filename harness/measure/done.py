@@ -27,12 +27,18 @@ class GivenUp:
     component: str | None
     restart: int | None
     seconds: float
+    whole: float | None = None
+    """Seconds that the call would have taken, if that can be told."""
+
+    @property
+    def what(self) -> str:
+        """What was under way, beside the attack; nothing if that is all."""
+        names = [] if self.component is None else [self.component]
+        return ", ".join(names + ([] if self.restart is None else [f"restart {self.restart + 1}"]))
 
     def __str__(self) -> str:
-        names = [] if self.component is None else [self.component]
-        names += [] if self.restart is None else [f"restart {self.restart + 1}"]
-        of = f" of {', '.join(names)}" if names else ""
+        of = f" of {self.what}" if self.what else ""
         return (
             f"{self.unit.attack} at {self.unit.epsilon}, chunk {self.unit.chunk}: {self.seconds:.1f} s{of} are thrown"
-            " away, as the time was over within; a budget has to leave it longer than that"
+            " away, as the time was over within"
         )

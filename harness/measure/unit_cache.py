@@ -64,7 +64,7 @@ class UnitCache:
         read: Container[str] | None = None,
     ) -> None:
         self.folder, self.read, self._fingerprint = results.resolve() / FOLDER, read, fingerprint
-        self._witnesses = info.witnesses != "none"
+        self._witnesses, self._placed = info.witnesses != "none", info.suite.place != "drawn"
         self._same = {
             "schema": SCHEMA_VERSION,
             "facts_schema": facts.SCHEMA_VERSION,
@@ -184,6 +184,8 @@ class UnitCache:
             total = hashlib.sha256(ids)
             for tensor in (job.chunk.images, job.chunk.labels):
                 total.update(tensor.cpu().contiguous().numpy().tobytes())
+            if self._placed and job.chunk.masks is not None:
+                total.update(job.chunk.masks.sides.cpu().numpy().tobytes())
             total.update(clean["margin"].to_numpy().tobytes())
             self._chunk = ids, total.hexdigest()
         return self._chunk[1]

@@ -7,69 +7,46 @@ on who does what.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from torch import Tensor
 
 from harness.base.deadline import Halted
-from harness.base.memory import tidy
 from harness.base.modes import MODES
-from harness.base.randomness import derive, forked
 from harness.base.text import now
 from harness.base.threat import Epsilon
 from harness.errors import BadRun
 from harness.evidence import facts
 from harness.evidence.costs import Cost, write_cost
-from harness.evidence.facts import broken_rows, of_whole
+from harness.evidence.facts import of_whole
 from harness.evidence.store import RunStore, Unit
 from harness.inputs.corruptions.attack import Corruption
-from harness.inputs.reference import margins, usual_range
 from harness.inputs.samples import Slice
 from harness.inputs.suite import Suite
 from harness.measure.bisection import Bisection
+from harness.measure.chunks import Chunks, clean_pass
 from harness.measure.done import Done, GivenUp
-from harness.measure.lanes import CLEAN_UNIT, Lane, bisects, lane_units, needs, rows_of, size_of
+from harness.measure.lanes import CLEAN_UNIT, Lane, bisects, lane_units, needs, rows_of
 from harness.measure.meter import Meter
+from harness.measure.trail import Trail
 from harness.measure.unit.compute import run_unit
 from harness.measure.unit.corrupt import run_corruption
 from harness.measure.unit.interim import Interim
 from harness.measure.unit.job import Job, Setting, UnitResult
-from harness.measure.unit.outcome import Chunk
 from harness.measure.unit.shared import Offered
 from harness.measure.unit_cache import UnitCache
 from harness.types import Attack
 
-HEAVY = 2**20
-"""Bytes of a chunk's images from which those of the chunk before are looked for."""
 NOTHING = 0.01
 """Seconds of work that are not worth a word when they are thrown away."""
-RANGED = 64
-"""Images of a chunk from which the model's usual logit range is taken."""
 
 
 def never() -> bool:
     """A run that nobody stops."""
     return False
-
-
-@dataclass(kw_only=True)
-class Trail:
-    """What the first `place` units of a lane hand to the next one."""
-
-    lane: Lane
-    place: int = 0
-    before: pa.Table | None = None
-    """Facts whose witnesses are inherited."""
-    stored: np.ndarray | None = None
-    """Chunk rows, bool [n], whose witness is on disk."""
-    offered: Offered | None = None
-    """Witnesses of the attacks before, if this one is spared what they broke."""
-    halves: Bisection | None = None
-    """What is known of each sample, in mode ``bisection``."""
 
 
 class Worker:
@@ -98,8 +75,7 @@ class Worker:
         self.cache = cache
         self.setting, self.suite, self.attacks, self.part, self.store = setting, suite, attacks, part, store
         self.keep_witnesses = keep_witnesses
-        self._chunk: Chunk | None = None
-        self._piece: tuple[Lane, Chunk] | None = None
+        self._chunks = Chunks(setting, suite, part, self._clean_facts)
         self._trail: Trail | None = None
         self._interim: Interim | None = None
         self.given_up: list[GivenUp] = []
@@ -126,9 +102,16 @@ class Worker:
             return self.compute(lane, place, stop)
         except Halted as halted:
             unit, seconds = self.units(lane)[place][0], self._interim.unsaved if self._interim is not None else 0.0
-            return GivenUp(unit, halted.component, halted.restart, seconds)
+            return GivenUp(unit, halted.component, halted.restart, seconds, halted.whole)
         finally:
             self._interim = None
+
+    def on_disk(self, lanes: Iterable[Lane], there: Collection[Unit]) -> Iterator[Done]:
+        """The units of `lanes` that are on disk and not `there`, as after an executor that was stopped early."""
+        for lane in lanes:
+            for place, (unit, _) in enumerate(self.units(lane)):
+                if unit not in there and (done := self.known(lane, place)) is not None:
+                    yield done
 
     def note(self, given_up: GivenUp) -> None:
         """Say, and keep for run.json, what is thrown away."""
@@ -138,7 +121,8 @@ class Worker:
 
     def forget(self) -> None:
         """Drop what is kept of the last chunk and lane; it is loaded again when it is needed."""
-        self._chunk, self._piece, self._trail = None, None, None
+        self._chunks.forget()
+        self._trail = None
 
     def units(self, lane: Lane) -> list[tuple[Unit, tuple[Epsilon, ...]]]:
         """The lane's units, in order, each with the epsilons it covers."""
@@ -162,7 +146,7 @@ class Worker:
             self.store.set_aside(unit, "holds other samples or epsilons")
             return None
         done = Done(unit, found, None)
-        if self._trail is not None and (self._trail.lane, self._trail.place) == (lane, place):
+        if self._trail is not None and self._trail.leads_to(lane, place):
             self._follow(self._trail, done, grid)
         return done
 
@@ -178,7 +162,7 @@ class Worker:
                 return self._clean(lane.chunk)
             trail = self._trail_to(lane, place)
             attack, spec = self.attacks[lane.attack], self.suite.attacks[lane.attack]
-            chunk = self._load(lane)
+            chunk = self._chunks.of(lane, unit.chunk)
             job = Job(
                 setting=self.setting,
                 attack=attack,
@@ -249,7 +233,7 @@ class Worker:
 
     def _trail_to(self, lane: Lane, place: int) -> Trail:
         """What the units before `place` hand on: remembered, or read from the disk if another worker computed them."""
-        if self._trail is None or (self._trail.lane, self._trail.place) != (lane, place):
+        if self._trail is None or not self._trail.leads_to(lane, place):
             halves = bisects(self.suite, self.attacks, lane)
             known = Bisection.over(len(self.ids(lane)), len(self.suite.grid)) if halves else None
             self._trail = Trail(lane=lane, offered=self._offered(lane), halves=known)
@@ -280,91 +264,19 @@ class Worker:
     def _follow(self, trail: Trail, done: Done, grid: Sequence[Epsilon]) -> None:
         """Take a unit's outcome into the trail of its lane."""
         lane = trail.lane
-        if lane.attack is None:
-            return
-        trail.place += 1
-        if trail.halves is not None:
-            trail.halves.take(self.suite.grid.index(grid[-1]), done.facts)
-            return
-        n = len(self.ids(lane))
-        if MODES[self.setting.mode].inherits_of(self.attacks[lane.attack]):
-            trail.before = done.facts
-        broken = broken_rows(done.facts, n, grid[-1].value)
-        trail.stored = broken if trail.stored is None else trail.stored | broken
+        if lane.attack is not None:
+            inherits = MODES[self.setting.mode].inherits_of(self.attacks[lane.attack])
+            at = self.suite.grid.index(grid[-1])
+            trail.take(done.facts, len(self.ids(lane)), grid[-1].value, at, inherits)
 
     def _clean(self, index: int) -> Done:
+        found = clean_pass(self.setting, self.part, index)
         unit = Unit(facts.CLEAN, CLEAN_UNIT, index)
-        images, labels = self.part.take(index)
-        reference = self.setting.reference
-        labels = labels.to(reference.device)
-        if (draws := self.setting.draws) is None:
-            with forked(derive(self.setting.seed, facts.CLEAN, index)):  # a randomized model draws
-                logits = reference.logits(images, self.setting.deadline)
-            predictions, margin, forwards = logits.argmax(1), margins(logits, labels), 1
-        else:
-            poll = draws.poll(reference, images, self.part.ids(index).tolist())
-            predictions, margin, forwards = poll.answers(labels), poll.margins(labels), draws.count
-        right = (predictions == labels).cpu().numpy()
-        found = facts.table(
-            len(right),
-            {
-                "sample_id": self.part.ids(index),
-                "label": labels.cpu().numpy(),
-                "attack": facts.CLEAN,
-                "epsilon": 0.0,
-                "epsilon_label": "0",
-                "outcome": np.where(right, "survived", "clean_wrong").tolist(),
-                "margin": margin.double().cpu().numpy(),
-                "clean_pred": predictions.cpu().numpy(),
-                "forwards": np.full(len(right), forwards, np.int64),
-                "backwards": np.zeros(len(right), np.int64),
-            },
-        )
         self.store.write(unit, found, None)
         return Done(unit, found, UnitResult(facts=found, witnesses=pa.table({})))
 
-    def _load(self, lane: Lane) -> Chunk:
-        """The lane's samples as the unit gets them: as if the suite's chunk were the attack's."""
-        whole, rows = self._whole(lane.chunk), rows_of(self.suite, lane)
-        if size_of(self.suite, lane) == self.suite.chunk:
-            return whole
-        if self._piece is None or self._piece[0] != lane:
-            images = whole.images[rows]
-            ranged = self._usual_range(images)
-            piece = Chunk(
-                index=self.units(lane)[0][0].chunk,
-                sample_ids=whole.sample_ids[rows],
-                images=images,
-                labels=whole.labels[rows],
-                clean_pred=whole.clean_pred[rows],
-                usual_range=ranged,
-            )
-            self._piece = lane, piece
-        return self._piece[1]
-
-    def _whole(self, index: int) -> Chunk:
-        """The chunk's images on the device, with the stored clean predictions; the last one stays loaded."""
-        if self._chunk is None or self._chunk.index != index:
-            self._chunk, self._piece = None, None
-            images, labels = self.part.take(index)
-            if images.nbytes > HEAVY:
-                tidy()
-            known = (self.known(Lane(None, index), 0) or self._clean(index)).facts
-            device = self.setting.reference.device
-            predictions = labels.new_tensor(known["clean_pred"].to_pylist())
-            self._chunk = Chunk(
-                index=index,
-                sample_ids=self.part.ids(index),
-                images=images.to(device),
-                labels=labels.to(device),
-                clean_pred=predictions.to(device),
-                usual_range=self._usual_range(images),
-            )
-        return self._chunk
-
-    def _usual_range(self, images: Tensor) -> float:
-        with forked(self.setting.seed):  # a randomized model draws
-            return usual_range(self.setting.reference.logits(images[:RANGED]))
+    def _clean_facts(self, index: int) -> pa.Table:
+        return (self.known(Lane(None, index), 0) or self._clean(index)).facts
 
 
 def _fits(found: pa.Table, unit: Unit, grid: Sequence[Epsilon], ids: np.ndarray) -> bool:

@@ -43,8 +43,9 @@ def evaluate(
         UsageError: the model's card names no adaptation, and it was asked for.
         HarnessError: as `harness.run.job.evaluate`.
     """
-    begun = time.monotonic()
     options, reporter = options or Options(), reporter or Silent()
+    if options.begun is None:
+        options = replace(options, begun=time.monotonic())  # of both runs together
     named = [text for text in options.adapt if text != CARD and not is_auto(text)]
     if CARD in options.adapt:
         named += of_card(model)
@@ -59,8 +60,7 @@ def evaluate(
     if not plan.attacks:
         return run
     known = Known(_report(run), [spec.id for spec in suite.attacks], plan.notes)
-    left = None if options.budget is None else max(options.budget - (time.monotonic() - begun), 1e-3)
-    return measure(model, suite.with_adapted(plan.attacks), data, replace(options, budget=left), reporter, known)
+    return measure(model, suite.with_adapted(plan.attacks), data, options, reporter, known)
 
 
 def of_card(model: LoadedModel, needed: bool = True) -> list[str]:

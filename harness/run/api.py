@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -95,8 +96,8 @@ def evaluate(
         precision: What attacks differentiate: ``auto`` the fastest float32 copy, ``exact`` the model itself, or a copy
             in ``float32``, ``tf32`` or ``bf16``. The float32 model confirms every witness.
         compile: ``on`` compiles the copy; ``off`` and ``auto`` do not.
-        budget: Seconds, or text such as ``"1h30m"``, after which the run stops; the result says what is missing, the
-            same call goes on.
+        budget: Seconds from the call, or text such as ``"1h30m"``, after which it returns; the result says what is
+            missing, the same call goes on.
         transfer: Runs, or folders of runs, of other models on the same samples, whose witnesses are offered to this
             model afterwards; what they break is a finding.
         unit_timeout: Give up an attack on a chunk of samples at an epsilon after this many seconds; None never.
@@ -117,6 +118,7 @@ def evaluate(
             it cannot be continued here; says why. A run of another model is set aside, which a line tells.
         KeyboardInterrupt: interrupted; what was finished is on disk.
     """
+    begun = time.monotonic()
     chosen = suite if isinstance(suite, Suite) else load_suite(str(suite))
     if eps is not None:
         chosen = chosen.with_grid(_grid(eps))
@@ -147,6 +149,7 @@ def evaluate(
         precision=precision,
         compile=compile,
         budget=seconds,
+        begun=begun,
         transfer=tuple(map(Path, others)),
         unit_timeout=unit_timeout,
         until=until,

@@ -2,19 +2,53 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from harness.base.text import in_words
 from harness.evidence import unfinished
 from harness.evidence.facts import CLEAN
 from harness.evidence.run_info import CellCost, RunInfo
 from harness.evidence.store import RunStore, Unit
+from harness.measure.done import GivenUp
 from harness.types import Finding
 
+LEAVING = 0.1
+"""What writing, showing and leaving takes, as a share of what importing and loading took: both grow with the load."""
+ROOM = 1.25
+"""How much longer than by what was seen a call may take within the budget that is advised for it."""
 
-def missing(store: RunStore, info: RunInfo, units: Collection[Unit], there: Collection[Unit]) -> Finding:
-    """What is missing, attack by attack, what is begun of it, and how much longer it would take by what was seen."""
+
+@dataclass(frozen=True)
+class Around:
+    """Seconds of a start in which nothing is attacked."""
+
+    before: float
+    """From where the budget counts until the first unit could begin."""
+    after: float
+    """From the last unit to the end, by what the like took at the start; attacks leave it alone."""
+
+
+def missing(
+    store: RunStore,
+    info: RunInfo,
+    units: Collection[Unit],
+    there: Collection[Unit],
+    around: Around,
+    given_up: Sequence[GivenUp],
+) -> Finding:
+    """What is missing, attack by attack, what is begun of it, and how much longer it would take by what was seen.
+
+    Args:
+        store: The run.
+        info: Its run.json so far.
+        units: All of it.
+        there: Those on disk.
+        around: What this start took beside the attacks.
+        given_up: What this start threw away.
+    """
     gone = Counter((unit.attack, unit.epsilon) for unit in units if unit not in there)
     total = Counter((unit.attack, unit.epsilon) for unit in units)
     parts = []
@@ -26,9 +60,30 @@ def missing(store: RunStore, info: RunInfo, units: Collection[Unit], there: Coll
     more = f"; about {in_words(seconds)} more by what was measured" if seconds is not None else ""
     shown = ", ".join(parts[:6]) + (f" and {len(parts) - 6} more" if len(parts) > 6 else "")
     begun = "".join(f"; {words}" for unit in units if unit not in there and (words := _begun(store, info, unit)))
-    return Finding(
-        "budget", "warn", f"the budget ran out; missing: {shown}{begun}{more}. The same command goes on from here"
-    )
+    ran = "the budget ran out"
+    if not given_up and not begun and all(unit.attack == CLEAN for unit in there):
+        ran = (
+            "the budget is too small for anything but loading and the clean pass:"
+            f" {around.before:.1f} s were gone before them, and {around.after:.1f} s are for the end"
+        )
+    advice = "".join(_advice(one, around) for one in given_up[:1])
+    message = f"{ran}; missing: {shown}{begun}{more}. The same command goes on from here{advice}"
+    return Finding("budget", "warn", message)
+
+
+def _advice(cut: GivenUp, around: Around) -> str:
+    """Which budget the call that was cut off would fit into."""
+    what = cut.what or f"a call of {cut.unit.attack}"
+    if cut.whole is None:
+        return f", with more time: {what} was not done after {cut.seconds:.0f} s, of which nothing can be kept"
+    needed = around.before + ROOM * cut.whole + around.after
+    took = f"{what} takes about {in_words(cut.whole)}, of which nothing can be kept before it is done"
+    return f", with a budget of {_rounded(needed)} or more: {took}"
+
+
+def _rounded(seconds: float) -> str:
+    """A budget as one types it, rounded up."""
+    return f"{math.ceil(seconds / 10) * 10}s" if seconds < 90 else f"{math.ceil(seconds / 60)}m"
 
 
 def _left(compute: Sequence[CellCost], missing: Mapping[tuple[str, str], int]) -> float | None:

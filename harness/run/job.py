@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ from harness.measure.unit.isolation import Guard
 from harness.measure.unit.job import GRID, Setting
 from harness.measure.unit_cache import UnitCache
 from harness.measure.worker import Worker
-from harness.run.budget import missing
+from harness.run.budget import LEAVING, Around, missing
 from harness.run.manifest import describe
 from harness.run.options import Options, check, check_draws
 from harness.run.plan import make_plan
@@ -53,7 +54,7 @@ from harness.run.rounds import Rounds, guarded
 from harness.run.session import Known, Session
 from harness.trust.diagnosis import verdict
 from harness.trust.diagnosis.transfer import find_runs, transfer
-from harness.types import Dataset, Finding, LoadedModel, Scale
+from harness.types import Dataset, Finding, LoadedModel
 
 __all__ = ["Options", "Reporter", "Run", "Silent", "evaluate"]
 
@@ -99,8 +100,10 @@ def evaluate(
             it cannot be continued here; what was finished is on disk.
         ModelRefused: the doctor finds the model mis-wired; ``options.force`` overrules it where it can be overruled.
     """
-    begun = time.monotonic()
+    entered = time.monotonic()
     options, reporter = options or Options(), reporter or Silent()
+    begun = entered if options.begun is None else options.begun
+    deadline = Deadline(options.budget, begun)
     check(options, suite)
     execute: Executor = Registry("executors").load(options.executor)
     model = fitted(model, data)
@@ -141,15 +144,16 @@ def evaluate(
         if read(store.folder / FILE) is None:
             print_.save(store.folder / FILE)
         copies = adapted_copies(reference, suite.attacks, adapted, part.take(0)[0])
-        plan, copy = make_plan(session, reference, part, suite, options)
+        plan, copy = make_plan(session, reference, part, suite, options, deadline)
         reference.batch_size = plan.batch_size
         looking = time.monotonic()
-        constancy = Constancy(reference, *part.take(0))
-        now = time.monotonic()  # the look at the end takes as long again
-        deadline = Deadline(None if options.budget is None else options.budget - (now - begun) - (now - looking))
+        constancy = None if deadline.over else Constancy(reference, *part.take(0))
+        ready = time.monotonic()
+        around = Around(before=ready - begun, after=(ready - looking) + LEAVING * (entered - begun))
+        deadline.reserve(around.after)
         attacked = [reference.module, *([copy] if copy is not None else []), *(one.network for one in copies.values())]
         setting = Setting(
-            reference=reference, norm=suite.norm, threat=suite.threat, mode=suite.mode, seed=options.seed,
+            reference=reference, norm=suite.norm, mode=suite.mode, seed=options.seed,
             batch_size=plan.batch_size, unit_timeout=options.unit_timeout, deadline=deadline, copy=copy, draws=draws,
             adapted=copies, guard=Guard(*attacked),
         )  # fmt: skip
@@ -159,7 +163,7 @@ def evaluate(
         cache = UnitCache(options.results, local, print_, reusable)
         worker = Worker(setting, suite, attacks, part, store, info.witnesses != "none", cache)
         with little_to_search():
-            return _run(worker, session, reporter, execute, options.scale, others, earlier, constancy)
+            return _run(worker, session, reporter, execute, options, others, earlier, constancy, around)
 
 
 def _run(
@@ -167,10 +171,11 @@ def _run(
     session: Session,
     reporter: Reporter,
     execute: Executor,
-    scale: Scale,
+    options: Options,
     others: Sequence[Path],
     before: Earlier,
-    constancy: Constancy,
+    constancy: Constancy | None,
+    around: Around,
 ) -> Run:
     store, suite = worker.store, worker.suite
     rounds = Rounds(worker, session)
@@ -191,7 +196,8 @@ def _run(
     deadline = worker.setting.deadline
     try:
         while True:
-            for done in guarded(execute(worker, rounds.lanes, lambda: reporter.stop() or deadline.over, scale)):
+            running = execute(worker, rounds.lanes, lambda: reporter.stop() or deadline.over, options.scale)
+            for done in chain(guarded(running), worker.on_disk(rounds.lanes, there)):
                 there.add(done.unit)
                 tables.append(done.facts)
                 if done.result is not None:
@@ -220,12 +226,12 @@ def _run(
         reporter.say(f"read from disk: {len(there) - measured} of {len(units)} units of {store.folder}; {rest}")
     session.compute = fold_costs(store.folder, _places(suite, [unit for unit in units if unit in there]))
     if len(there) < len(units) and late:
-        session.findings.append(missing(store, session.info, units, there))
+        session.findings.append(missing(store, session.info, units, there, around, worker.given_up))
     found = rounds.kept(tables)
     if others and session.status == "complete":
-        told = transfer(worker.setting.reference, worker.part, session.info, found, others)
+        told = transfer(worker.setting.reference, worker.part, session.info, found, others, deadline)
         session.findings = [old for old in session.findings if old.check != "P26"] + told
-    if (changed := constancy.finding()) is not None:
+    if constancy is not None and (changed := constancy.finding()) is not None:
         session.findings.append(changed)
     _end(session, worker, buffers, there, earlier + time.monotonic() - begun)
     info = session.info

@@ -31,6 +31,7 @@ from harness.evidence.run_info import (
     run_name,
 )
 from harness.inputs.adaptations import Adapted
+from harness.inputs.boxes import boxes_digest
 from harness.inputs.corruptions.attack import LIBRARY
 from harness.inputs.draws import Draws
 from harness.inputs.find import data_name
@@ -102,6 +103,7 @@ def describe(
         until=None if options.until is None else options.until / 100,
         edited=suite.edited or None,
         other_threat=None if suite.threat == "ball" else suite.threat,
+        other_place=None if suite.place == "drawn" else suite.place,
     )
     asked = Asked(
         device=device.type,
@@ -118,6 +120,7 @@ def describe(
             slice=part.digest(),
             n=len(part.indices),
             ids=None if options.ids is None else IdsInfo(name=options.ids.name, sha256=options.ids.sha256),
+            boxes=boxes_digest(part) if suite.place == "boxes" else None,
         ),
         mode=suite.mode,
         seed=options.seed,

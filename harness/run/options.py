@@ -45,7 +45,9 @@ class Options:
     compile: str = "auto"
     """``on`` compiles the copy, ``off`` and ``auto`` do not."""
     budget: float | None = None
-    """Seconds after which the run stops; what is missing is said, and the same call goes on."""
+    """Seconds after which the run ends; what is missing is said, and the same call goes on."""
+    begun: float | None = field(default=None, compare=False)
+    """From when the budget counts, by `time.monotonic`; None for the call."""
     ids: IdSet | None = None
     """These samples of the data set, instead of the first `n` of its order."""
     transfer: Sequence[Path] = ()
@@ -104,9 +106,11 @@ def check(options: Options, suite: Suite) -> None:
         raise UsageError(
             f"--adapt {options.adapt[0]}: nothing is differentiated in a suite of corruptions; leave it out"
         )
-    if suite.threat == "patch" and (autos := [text for text in options.adapt if is_auto(text)]):
+    no_ball = suite.threat if suite.threat != "ball" else suite.norm if suite.norm == "l0" else None
+    if no_ball and (autos := [text for text in options.adapt if is_auto(text)]):
         raise UsageError(
-            f"--adapt {autos[0]} tries attacks in a ball; of a suite of threat 'patch' adapt its own, as ATTACK=NAME"
+            f"--adapt {autos[0]} steps through a ball of linf, l2 or l1; of a suite of {no_ball} adapt its own attacks,"
+            " as ATTACK=NAME"
         )
     if options.batch_size is not None and options.batch_size < 1:
         raise UsageError(f"--batch-size {options.batch_size} must be at least 1, or auto")

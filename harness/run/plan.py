@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from harness.base.deadline import Deadline
 from harness.base.modes import MODES
 from harness.base.randomness import forked
 from harness.errors import BadRun
@@ -17,6 +18,9 @@ from harness.run.options import Options
 from harness.run.session import Session
 from harness.types import Finding
 
+SHARE = 0.25
+"""Of the time that a budget leaves, what may go into finding the fastest copy."""
+
 
 def recipe_of(plan: Plan) -> CopyRecipe:
     """The recipe of the attacked copy; the exact one attacks the reference itself."""
@@ -24,9 +28,11 @@ def recipe_of(plan: Plan) -> CopyRecipe:
 
 
 def make_plan(
-    session: Session, reference: ReferenceModel, part: Slice, suite: Suite, options: Options
+    session: Session, reference: ReferenceModel, part: Slice, suite: Suite, options: Options, deadline: Deadline
 ) -> tuple[Plan, FastCopy | None]:
     """The run's plan, kept from an earlier start or resolved now, and the copy it attacks (None: the model itself).
+
+    Of what is left until the `deadline`, measuring what is fastest takes a `SHARE` at most.
 
     Raises:
         BadRun: an earlier start attacked a copy that cannot be made here.
@@ -51,8 +57,9 @@ def make_plan(
     )
     machine = {"model": as_json(info.model), "threads": info.threads, "device": info.device.name}
     identity = machine | {"torch": info.versions.get("torch"), "shape": list(images.shape[1:])}
+    anew = options.fresh and options.budget is None  # what a budget cut short is not asked for again
     with forked(0):
-        answer = calibrate(reference, images, question, identity)
+        answer = calibrate(reference, images, question, identity, deadline.share(SHARE), "" if anew else info.key)
     recipe, unfit = answer.recipe, answer.unfit
     try:
         copy = make_copy(reference, recipe, images)
@@ -67,8 +74,14 @@ def make_plan(
         channels_last=recipe.channels_last,
         compiled=recipe.compiled,
     )
-    calibration = Calibration(measured=dict(answer.measured), unfit=tuple(unfit), cached=answer.cached)
+    calibration = Calibration(measured=dict(answer.measured), unfit=tuple(unfit), cached=answer.cached, cut=answer.cut)
     session.described = msgspec.structs.replace(info, plan=plan, calibration=calibration)
+    if answer.cut:
+        message = (
+            f"the budget left no time to try all that might be faster: {recipe} is attacked, in batches of"
+            f" {answer.batch_size}; this run keeps to it"
+        )
+        session.findings.append(Finding("copy", "info", message))
     if unfit and recipe.exact:
         message = f"no copy was made, the model is attacked as it is: {unfit[0]}"
         session.findings.append(Finding("copy", "info", message))

@@ -189,7 +189,10 @@ class Result:
 
     @property
     def _axis(self) -> str:
-        return "severity" if self._corrupts else _axis(self.run.info.suite.ruler)
+        suite = self.run.info.suite
+        if suite.threat == "patch":
+            return "covered share of the image"
+        return "severity" if self._corrupts else f"{suite.ruler} epsilon"
 
     def _together(self) -> list[dict[str, Any]]:
         """The worst case up the grid, or under corruptions the mean, in the same form."""
@@ -260,10 +263,6 @@ class Result:
 
 def _text(cell: dict[str, Any]) -> str:
     return percent(cell["robust_accuracy"], cell["ci95"]) if cell["status"] == "ok" else str(cell["status"])
-
-
-def _axis(ruler: str) -> str:
-    return "covered share of the image" if ruler == "patch" else f"{ruler} epsilon"
 
 
 def _share(row: dict[str, Any], name: str) -> dict[str, Any]:

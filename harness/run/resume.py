@@ -52,10 +52,11 @@ def take_over(store: RunStore, session: Session) -> Earlier:
     limit = None if here.unit_timeout is UNSET else here.unit_timeout
     known = None if before.unit_timeout is UNSET else before.unit_timeout
     patient = known is not None and (limit is None or limit > known)
+    bare = before.calibration is not None and before.calibration.cut and not store.begun
     session.described = msgspec.structs.replace(
         here,
-        plan=before.plan,
-        calibration=before.calibration,
+        plan=None if bare else before.plan,  # made in haste, and nothing was computed by it
+        calibration=None if bare else before.calibration,
         witnesses=before.witnesses,
         started=before.started,
         versions=before.versions,
@@ -65,7 +66,7 @@ def take_over(store: RunStore, session: Session) -> Earlier:
         unit_timeout=limit if known is None or limit is None else max(limit, known),
     )
     session.seconds, session.sessions, session.thrown_away = before.seconds, before.sessions, before.thrown_away
-    past = (*_ASKED_ANEW, *(("timeout",) if patient else ()))
+    past = (*_ASKED_ANEW, *(("timeout",) if patient else ()), *(("copy",) if bare else ()))
     old = [finding for finding in before.findings if finding.check not in past]
     session.findings = old + [finding for finding in session.findings if finding not in old]
     return Earlier(patient, " and ".join(_differences(before, here)))
@@ -123,7 +124,7 @@ def _before(store: RunStore) -> tuple[str, RunInfo | Plan | None]:
     try:
         return store.read_plan()
     except BadRun:
-        if any((store.folder / "facts").glob("*.parquet")):
+        if store.begun:
             raise BadRun(
                 f"{store.folder}: run.json and plan.json are both torn, so that the rest cannot be computed like what"
                 " is there; start over with --fresh"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from harness.errors import UsageError
 from harness.types import Norm
 
 SHAPE = (3, 8, 8)
@@ -21,6 +22,8 @@ class Plane(nn.Module):
 
     def __init__(self, norm: Norm) -> None:
         super().__init__()
+        if norm not in REACH:
+            raise UsageError(f"the kit has no task in {norm}; it has {', '.join(REACH)}")
         generator = torch.Generator().manual_seed(0)
         weight = torch.linspace(0.5, 1, 192) * (torch.randint(0, 2, (192,), generator=generator) * 2 - 1)
         dual = {"linf": weight.abs().sum(), "l2": weight.norm(), "l1": weight.abs().max()}[norm]

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 
 from harness.errors import HarnessError
+from harness.inputs.boxes import boxes_of
 from harness.inputs.find import find_data
 from harness.inputs.samples import checked, make_slice
 from harness.testing.faults import Faults, generators
-from harness.types import DataRequest, Dataset
+from harness.types import Boxed, DataRequest, Dataset
 
 LOOKED = 512
 """Samples of each split that are looked at, drawn like those of a run."""
@@ -49,9 +51,23 @@ def check_dataset(dataset: str | Callable[[DataRequest], Any], argument: str | N
         with faults.running("samples", "take must give images float32 [n,C,H,W] in [0,1] and labels int64 [n]"):
             part = make_slice(test, min(LOOKED, len(test)), LOOKED)
             images, labels = part.take(0)
+        _boxes(faults, test, part.indices, images)
         _always_the_same(faults, test, make)
         _splits(faults, make, images)
         _learnable(faults, test, labels)
+
+
+def _boxes(faults: Faults, test: Dataset, ids: np.ndarray, images: torch.Tensor) -> None:
+    with faults.running("boxes", "boxes, where a set has them, are numbers [n,4] inside each image"):
+        if not isinstance(test, Boxed) or test.boxes([0]) is None:
+            return
+        found = boxes_of(test, ids, images.shape)
+        turned = boxes_of(test, ids[::-1], images.shape)
+    faults.expect(
+        np.array_equal(found, turned[::-1]),
+        "boxes",
+        "a box depends on its neighbors; boxes(indices)[i] is sample indices[i]",
+    )
 
 
 def _always_the_same(faults: Faults, test: Dataset, make: Callable[[str], Any]) -> None:

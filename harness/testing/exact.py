@@ -43,8 +43,12 @@ def linear_worst(
         if min(pixels.min(), 1 - pixels.max()) < epsilon:
             raise UsageError(f"a ball of {epsilon} reaches out of the box; use images further inside or a smaller one")
         gain = epsilon * np.linalg.norm(slopes, axis=2)
+    elif norm == "l0":  # each channel of a pixel goes to the end of the box that its slope points to
+        best = np.where(slopes > 0, slopes * (1 - pixels[:, None]), -slopes * pixels[:, None])
+        whole = best.reshape(*slopes.shape[:2], images.shape[1], -1).sum(2)
+        gain = np.sort(whole, axis=2)[:, :, ::-1][:, :, : int(epsilon)].sum(2)
     else:
-        raise UsageError(f"no closed form for {norm}; use linf or l2")
+        raise UsageError(f"no closed form for {norm}; use linf, l2 or l0")
     here[np.arange(len(truth)), truth] = -np.inf
     worst: Floats = (here + gain).max(1)
     return worst

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from msgspec import ValidationError, convert
+
 from harness.errors import UsageError
 from leaderboard.compare.gate import Ruling
 from leaderboard.text import one_line
@@ -48,11 +50,11 @@ def read(path: Path, runs: Collection[str]) -> list[Ruling]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        verdicts = [Ruling(**verdict) for verdict in content["data"]["verdicts"]]
-        known = content["command"] == "gate" and all(isinstance(v.passed, bool) for v in verdicts)
+        verdicts = convert(content["data"]["verdicts"], list[Ruling])
+        known = content["command"] == "gate"
     except OSError as error:
         raise UsageError(f"{str(path)!r} cannot be read: {error.strerror or error}") from None
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, ValidationError):
         known = False
     if not known:
         raise UsageError(f"{str(path)!r} is not what harness gate --json prints")

@@ -35,6 +35,8 @@ from leaderboard.runs.record import CLEAN_PLACE, Mistakes, Place, Record, Surviv
 
 ENDING = ".run.json"
 KIND = "published run"
+MOST = 2**24
+"""Samples of a published file: as many bits unpacked for every cell are no strain on a machine."""
 STATUSES = ("ok", ESTIMATED, "partial", "missing", "refused")
 _IMAGES = ("clean", "perturbation", "adversarial")
 
@@ -87,12 +89,14 @@ def read_published(path: Path, listed: Mapping[str, Listed] | None = None) -> Re
         return _judged(record, (listed or {}).get(hash_of(raw)), path)
     except OSError as error:
         raise BadRun(f"{path} cannot be read: {error.strerror or error}") from None
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, zlib.error) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, zlib.error) as error:
         said = f"key {error} is missing" if isinstance(error, KeyError) else str(error)
         raise BadRun(f"{path} is no published run of this version ({said:.200}); publish it again") from None
 
 
 def _record(path: Path, content: Mapping[str, Any], info: RunInfo) -> Record:
+    if info.data.n > MOST:
+        raise ValueError(f"its n is {info.data.n:,}, more than {MOST:,}")
     n, grid = info.data.n, {epsilon.label: epsilon.value for epsilon in info.suite.grid}
     steps, labels = (_unpack(content[name], 4 * n).view("<i4").astype(np.int64) for name in ("ids", "labels"))
     ids = np.cumsum(steps)
@@ -206,7 +210,10 @@ def _attacked(content: Mapping[str, Any], info: RunInfo) -> dict[str, NDArray[np
 
 
 def _mask(packed: str, n: int) -> NDArray[np.bool_]:
-    return np.unpackbits(_unpack(packed, n), count=n).astype(bool)
+    bits = _unpack(packed, -(-n // 8))
+    if len(bits) != -(-n // 8):
+        raise ValueError("its packed bits are not as many as its n")
+    return np.unpackbits(bits, count=n).astype(bool)
 
 
 def _score(

@@ -73,7 +73,7 @@ def _registered(info: RunInfo) -> Given:
 
 def _region(suite: SuiteInfo) -> str:
     if suite.threat == "patch":
-        return wording.threat_text(suite.threat, suite.labels)
+        return wording.threat_text(suite.ruler, suite.labels)
     return f"{suite.norm} ball of epsilon {', '.join(suite.labels)} in pixels of [0, 1]"
 
 

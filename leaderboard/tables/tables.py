@@ -82,6 +82,8 @@ def _reason(record: Record, best: Record) -> str:
     """Why `best` speaks for the row and not `record`."""
     if record.standing < min(best.standing, 2):
         return "refuted by verification" if record.refuted else "a claim"
+    if (record.info.key, record.info.finished) == (best.info.key, best.info.finished):
+        return "the same run again"
     if best.complete and not record.complete:
         return "incomplete"
     if best.info.randomness is not None and record.info.randomness is None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from harness.base.text import whole_number
 from harness.errors import UsageError
+
+LARGEST_SIDE = 99_999
 
 
 def path_and_options(
@@ -53,9 +56,10 @@ def whole(options: Mapping[str, str], key: str, low: int, high: int) -> int | No
     value = options.get(key)
     if value is None:
         return None
-    if not (value.isascii() and value.isdigit() and len(value) < 10 and low <= int(value) <= high):
+    number = whole_number(value)
+    if number is None or not low <= number <= high:
         raise UsageError(f"option {key}={value} is no whole number from {low} to {high}")
-    return int(value)
+    return number
 
 
 def size(options: Mapping[str, str]) -> tuple[int, int] | None:
@@ -67,7 +71,7 @@ def size(options: Mapping[str, str]) -> tuple[int, int] | None:
     value = options.get("size")
     if value is None:
         return None
-    parts = value.split("x")
-    if len(parts) > 2 or not all(p.isascii() and p.isdigit() and len(p) < 6 and int(p) > 0 for p in parts):
+    sides = [whole_number(part) or 0 for part in value.split("x")]
+    if len(sides) > 2 or not all(0 < side <= LARGEST_SIDE for side in sides):
         raise UsageError(f"option size={value} is no size; write for instance size=32 or size=48x32")
-    return int(parts[-1]), int(parts[0])
+    return sides[-1], sides[0]

@@ -25,7 +25,8 @@ from model_zoo.datasets.pictures import say
 IMAGES = ("images", "x_{split}", "{split}_images", "X", "x", "data", "arr_0")
 LABELS = ("labels", "y_{split}", "{split}_labels", "y", "targets", "arr_1")
 """Names of arrays in an npz file, the likelier ones first."""
-OPTIONS = ("images", "labels", "layout", "range", "first", "severity")
+BOXES = ("boxes", "boxes_{split}", "{split}_boxes")
+OPTIONS = ("images", "labels", "boxes", "layout", "range", "first", "severity")
 SEVERITIES = 5
 """Equal parts of a file of corrupted images, the mildest first, as the field's sets have them."""
 LOOKED = 512
@@ -46,6 +47,8 @@ class ArrayImages:
     """The value that becomes 1."""
     rows: NDArray[np.int64]
     """Which rows of `images` and `labels` the data set is."""
+    edges: NDArray[Any] | None = None
+    """A box for each image, [N,4], in pixels: left, top, right, bottom."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -55,6 +58,22 @@ class ArrayImages:
         rows = self.rows[np.asarray(list(indices), dtype=np.int64)]
         return as_floats(self.images[rows], self.layout, self.white), torch.from_numpy(self.labels[rows])
 
+    def boxes(self, indices: Sequence[int]) -> NDArray[Any] | None:
+        """See `harness.types.Boxed`.
+
+        Raises:
+            BadData: the file's boxes are no numbers [N,4].
+        """
+        edges = self.edges
+        if edges is None:
+            return None
+        if edges.shape != (len(self.images), 4) or edges.dtype.kind not in "iuf":
+            raise BadData(
+                f"boxes of {self.name} are {edges.dtype} {edges.shape}; expected numbers [{len(self.images)},4]: left,"
+                " top, right, bottom"
+            )
+        return edges[self.rows[np.asarray(list(indices), dtype=np.int64)]]
+
 
 def arrays(request: DataRequest) -> ArrayImages:
     """The images of one npz file, or of two npy files with a comma between them.
@@ -62,9 +81,9 @@ def arrays(request: DataRequest) -> ArrayImages:
     A tenth of the rows, always the same, is ``val``, ``train`` is the rest, and ``test`` is everything; an npz file
     with arrays such as ``x_test`` and ``x_train`` has ``test`` and, split so, training images of its own.
 
-    Options behind a question mark: ``images=NAME`` and ``labels=NAME`` in an npz file, ``layout=nchw`` or ``nhwc``,
-    ``range=255`` (or 1, 65535, ...): the value of white, ``first=1``: labels count from 1, ``severity=3``: the third
-    fifth of the rows.
+    Options behind a question mark: ``images=NAME``, ``labels=NAME`` and ``boxes=NAME`` in an npz file,
+    ``layout=nchw`` or ``nhwc``, ``range=255`` (or 1, 65535, ...): the value of white, ``first=1``: labels count from 1,
+    ``severity=3``: the third fifth of the rows.
 
     Raises:
         UsageError: no file is named, or an option is wrong.
@@ -76,16 +95,16 @@ def arrays(request: DataRequest) -> ArrayImages:
     first = whole(options, "first", 0, 1) or 0
     paths = [Path(name) for name in text.split(",")]
     if len(paths) == 1 and paths[0].suffix == ".npz":
-        images, labels, names = _from_npz(paths[0], part, options)
+        images, labels, names, edges = _from_npz(paths[0], part, options)
     elif len(paths) == 2 and all(path.suffix == ".npy" for path in paths):
-        (images, labels), names = [_from_npy(path) for path in paths], None
+        (images, labels), names, edges = [_from_npy(path) for path in paths], None, None
     else:
         raise UsageError(f"arrays {text!r} are neither images.npz nor images.npy,labels.npy; write one of them")
     where = f"images of {paths[0]}"
     layout = layout_of(images, where, choice(options, "layout", ("nchw", "nhwc")))
     numbers, count = as_labels(labels, len(images), f"labels of {paths[-1]}", first)
-    if not len(images):
-        raise BadData(f"{where} are {images.shape}: there is none")
+    if not images.size:
+        raise BadData(f"{where} are {images.shape}: there is {'no pixel in them' if len(images) else 'none'}")
     white, why = _white(images, where, options.get("range"))
     say(f"{where} are read as {images.dtype} {images.shape}, layout {layout}, white is {white:g} ({why})")
     classes = [str(k + first) for k in range(count)] if names is None else names
@@ -102,18 +121,30 @@ def arrays(request: DataRequest) -> ArrayImages:
     level = "" if severity is None else f"-severity-{severity}"
     name = f"arrays-{paths[0].stem}{level}-{request.split}"
     return ArrayImages(
-        name=name, images=images, labels=numbers, classes=tuple(classes), layout=layout, white=white, rows=rows
+        name=name,
+        images=images,
+        labels=numbers,
+        classes=tuple(classes),
+        layout=layout,
+        white=white,
+        rows=rows,
+        edges=edges,
     )
 
 
-def _from_npz(path: Path, part: str, options: dict[str, str]) -> tuple[NDArray[Any], NDArray[Any], list[str] | None]:
+def _from_npz(
+    path: Path, part: str, options: dict[str, str]
+) -> tuple[NDArray[Any], NDArray[Any], list[str] | None, NDArray[Any] | None]:
+    """Images, labels, names of the classes and boxes; the last two None where the file has none."""
     try:
         have = array_names(path)
         keys = [
             _key(path, have, kind, usual, part, options) for kind, usual in (("images", IMAGES), ("labels", LABELS))
         ]
         named = "classes" if "classes" in have else "class_names" if "class_names" in have else None
-        found = read_arrays(path, [*keys, *([named] if named else [])])
+        known = (form.format(split=part) for form in BOXES)
+        boxed = options.get("boxes") or next((name for name in known if name in have), None)
+        found = read_arrays(path, [*keys, *(name for name in (named, boxed) if name)])
     except FileNotFoundError:
         raise BadData(f"there is no file {path}") from None
     names = None
@@ -121,7 +152,7 @@ def _from_npz(path: Path, part: str, options: dict[str, str]) -> tuple[NDArray[A
         if found[named].dtype.kind != "U" or found[named].ndim != 1:
             raise BadData(f"{path}: {named} is {found[named].dtype} {found[named].shape}; expected a list of texts")
         names = [str(name) for name in found[named]]
-    return found[keys[0]], found[keys[1]], names
+    return found[keys[0]], found[keys[1]], names, found[boxed] if boxed else None
 
 
 def _key(path: Path, have: Sequence[str], kind: str, usual: Sequence[str], part: str, options: dict[str, str]) -> str:

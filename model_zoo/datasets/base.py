@@ -53,6 +53,7 @@ class ArrayDataset:
         labels: NDArray[np.integer],
         classes: Sequence[str],
         sources: Mapping[str, int] | None = None,
+        edges: NDArray[np.number] | None = None,
     ) -> None:
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
             raise BadData(
@@ -68,6 +69,9 @@ class ArrayDataset:
         self.labels = torch.from_numpy(labels.astype(np.int64))
         self.sources = dict(sources or {})
         """The sets that the images were drawn from, where they have names of their own, with the number of images."""
+        if edges is not None and edges.shape != (len(images), 4):
+            raise BadData(f"{name}: boxes are {edges.dtype} {edges.shape}; expected [{len(images)},4]")
+        self._edges = edges
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -76,6 +80,10 @@ class ArrayDataset:
         """Images float32 [n,C,H,W] in [0,1] and labels int64 [n], in the order asked."""
         rows = torch.as_tensor(indices, dtype=torch.int64)
         return self.images[rows].permute(0, 3, 1, 2).float().div_(255).contiguous(), self.labels[rows]
+
+    def boxes(self, indices: Sequence[int]) -> NDArray[np.number] | None:
+        """See `harness.types.Boxed`."""
+        return None if self._edges is None else self._edges[np.asarray(list(indices), dtype=np.int64)]
 
     @cached_property
     def sha256(self) -> str:

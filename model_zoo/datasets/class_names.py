@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from harness.base.text import whole_number
+
 MOST_EMPTY = 0.5
 """Share of absent numbers up to which numbers are taken for labels."""
 
 
 def is_number(name: str) -> bool:
     """Whether a class name is a plain whole number, such as ``7`` or ``00007``."""
-    return name.isascii() and name.isdigit()
+    return whole_number(name) is not None
 
 
 def in_order(names: Collection[str]) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.errors import BadData
+from harness.errors import BadData, UsageError
 from harness.types import DataRequest
 from model_zoo.datasets.argument import choice, path_and_options, size, whole
 from model_zoo.datasets.base import held_out_rows
@@ -17,9 +18,16 @@ from model_zoo.datasets.image_files import ImageFiles
 PATHS = ("path", "filename", "file", "file_name", "image_path", "image", "filepath")
 LABELS = ("classid", "label", "class_id", "class", "target", "labels", "category")
 """Names of columns, in any case, the likelier ones first."""
+BOXES = (
+    ("roi.x1", "roi.y1", "roi.x2", "roi.y2"),
+    ("left", "top", "right", "bottom"),
+    ("xmin", "ymin", "xmax", "ymax"),
+    ("x1", "y1", "x2", "y2"),
+)
+"""The same of the edges of a box."""
 DELIMITERS = (";", "\t", ",")
 MOST_CLASSES = 100_000
-OPTIONS = ("path", "label", "size", "channels", "bits", "first")
+OPTIONS = ("path", "label", "box", "size", "channels", "bits", "first")
 
 Row = dict[str, str]
 
@@ -28,9 +36,11 @@ def table(request: DataRequest) -> ImageFiles:
     """The images of the table in the file `request.argument`; paths are relative to its folder.
 
     Labels are whole numbers, or names, which are numbered in their order. A tenth of the lines, always the same, is
-    ``val``, ``train`` is the rest, and ``test`` is everything. Regions of interest are not cut out.
+    ``val``, ``train`` is the rest, and ``test`` is everything. Boxes, such as GTSRB's regions of interest, are not cut
+    out; they tell where a patch of ``place = "boxes"`` lies.
 
-    Options behind a question mark: ``path=COLUMN`` and ``label=COLUMN`` name the columns, ``first=1`` says that labels
+    Options behind a question mark: ``path=COLUMN``, ``label=COLUMN`` and ``box=LEFT,TOP,RIGHT,BOTTOM`` name the
+    columns, ``first=1`` says that labels
     count from 1; ``size``, ``channels`` and ``bits`` as in `folder`.
 
     Raises:
@@ -48,9 +58,10 @@ def table(request: DataRequest) -> ImageFiles:
             raise BadData(f"table {path}, line {line}: there is no image {file}")
     numbers, classes = numbered([row[label] for row in rows], f"table {path}, column {label}", first)
     samples = [(str(file), number) for file, number in zip(files, numbers, strict=True)]
+    edges = box_edges(path, columns, rows, options)
     if request.split != "test":
-        chosen = held_out_rows(len(samples))
-        samples = [s for s, val in zip(samples, chosen, strict=True) if val == (request.split == "val")]
+        mine = [place for place, val in enumerate(held_out_rows(len(samples))) if val == (request.split == "val")]
+        samples, edges = [samples[place] for place in mine], edges and [edges[place] for place in mine]
         if not samples:
             raise BadData(f"table {path} has too few lines to hold out a validation split; give it ten or more")
     return ImageFiles(
@@ -60,6 +71,7 @@ def table(request: DataRequest) -> ImageFiles:
         size=size(options),
         channels=1 if choice(options, "channels", ("1", "3")) == "1" else 3,
         bits=whole(options, "bits", 9, 16),
+        edges=edges,
     )
 
 
@@ -106,6 +118,32 @@ def column(path: Path, columns: Sequence[str], kind: str, usual: Sequence[str], 
     return found
 
 
+def box_edges(path: Path, columns: Sequence[str], rows: Sequence[Row], options: Row) -> list[list[float]] | None:
+    """A box for each line: its left, top, right and bottom edge; NaN for what is no number. None if there are none.
+
+    Raises:
+        UsageError: the option ``box`` does not name four columns.
+        BadData: it names one that is not there.
+    """
+    if "box" in options:
+        named = options["box"].split(",")
+        if len(named) != 4:
+            raise UsageError(f"option box={options['box']} is not four columns; write box=LEFT,TOP,RIGHT,BOTTOM")
+        edges = [column(path, columns, "box", (), {"box": name}) for name in named]
+    else:
+        lower = {name.lower(): name for name in reversed(columns)}
+        edges = next(([lower[name] for name in four] for four in BOXES if all(name in lower for name in four)), [])
+    return [[_edge(row[name]) for name in edges] for row in rows] if edges else None
+
+
+def _edge(text: str) -> float:
+    """A number of pixels; what is none spoils its own box alone."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def numbered(texts: Sequence[str], where: str, first: int = 0) -> tuple[list[int], list[str]]:
     """Labels and class names of labels as text: numbers mean themselves (less `first`), names are numbered in order.
 
@@ -122,7 +160,9 @@ def numbered(texts: Sequence[str], where: str, first: int = 0) -> tuple[list[int
         return [position[text] for text in texts], names
     if not all(numbers):
         line = numbers.index(not numbers[0]) + 2
-        raise BadData(f"{where}: line {line} has the label {texts[line - 2]!r}, line 2 {texts[0]!r}; numbers or names?")
+        raise BadData(
+            f"{where}: line {line} has the label {texts[line - 2]!r:.40}, line 2 {texts[0]!r:.40}; numbers or names?"
+        )
     values = [int(text) - first for text in texts]
     if min(values) < 0 or max(values) >= MOST_CLASSES:
         low, high = min(values) + first, max(values) + first

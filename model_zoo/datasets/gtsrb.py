@@ -8,11 +8,12 @@ Frames of one *track* (one sign filmed up to 30 times) look alike, so the valida
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.base.arrays import read_arrays
+from harness.base.arrays import array_names, read_arrays
 from harness.errors import BadData
 from harness.types import DataRequest
 from model_zoo.datasets.base import SPLIT_SEED, ArrayDataset, refuse_argument
@@ -23,7 +24,7 @@ VALIDATION_SHARE = 0.1
 TRAIN_FILES = ("train-0.npz", "train-1.npz", "train-2.npz")
 TEST_FILE = "test.npz"
 
-Arrays = dict[str, NDArray[np.integer]]
+Arrays = dict[str, NDArray[Any]]
 
 
 def gtsrb(request: DataRequest) -> ArrayDataset:
@@ -39,7 +40,8 @@ def gtsrb(request: DataRequest) -> ArrayDataset:
     folder = _local_folder(request.root)
     if request.split == "test":
         arrays = read_npz(folder / TEST_FILE, ("images", "labels")) if folder else _official("test", request.root)
-        return ArrayDataset("gtsrb-test", arrays["images"].astype(np.uint8), arrays["labels"], TRAFFIC_SIGNS)
+        images = arrays["images"].astype(np.uint8)
+        return ArrayDataset("gtsrb-test", images, arrays["labels"], TRAFFIC_SIGNS, edges=arrays.get("boxes"))
     if folder:
         keys = ("images", "labels", "track")
         files = [read_npz(folder / name, keys) for name in TRAIN_FILES]
@@ -80,13 +82,14 @@ def _local_folder(root: Path | None) -> Path | None:
 
 
 def read_npz(path: Path, keys: tuple[str, ...]) -> Arrays:
-    """The arrays `keys` of one npz file, checked.
+    """The arrays `keys` of one npz file, checked, and ``boxes`` if it has them.
 
     Raises:
         BadData: missing, not an npz file, truncated, or arrays of another shape or type; names the file.
     """
     try:
-        arrays: Arrays = read_arrays(path, keys)
+        optional = {"boxes"} & set(array_names(path))
+        arrays: Arrays = read_arrays(path, [*keys, *optional])
     except FileNotFoundError:
         raise BadData(f"{path} is missing; the folder needs {', '.join((*TRAIN_FILES, TEST_FILE))}") from None
     images, labels = arrays["images"], arrays["labels"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from harness.errors import BadData
 from model_zoo.datasets.class_names import is_number
 from model_zoo.datasets.classes import TRAFFIC_SIGNS
-from model_zoo.datasets.csv_table import LABELS, PATHS, column, read_table
+from model_zoo.datasets.csv_table import LABELS, PATHS, box_edges, column, read_table
 from model_zoo.datasets.pictures import read_pixels, resize
 
 SIZE = 32
@@ -23,7 +25,15 @@ TRAINING = ("Final_Training/Images", "Training", "Train")
 TESTING = ("Final_Test/Images", "Test")
 TABLES = ("GT-final_test.csv", "Test.csv")
 
-Sample = tuple[Path, int]
+
+@dataclass(frozen=True)
+class Sample:
+    """An image of the archive."""
+
+    path: Path
+    label: int
+    box: Sequence[float] | None = None
+    """Region of interest: left, top, right, bottom in pixels of the file."""
 
 
 def find_archive(root: Path, split: str) -> list[Sample] | None:
@@ -47,18 +57,27 @@ def find_archive(root: Path, split: str) -> list[Sample] | None:
     return None
 
 
-def as_arrays(samples: Sequence[Sample], split: str) -> dict[str, NDArray[np.integer]]:
-    """Arrays ``images`` uint8 [N,32,32,3], ``labels`` and ``track`` (which means something in ``train`` only)."""
-    images, labels, tracks = [], [], []
-    for path, label in samples:
+def as_arrays(samples: Sequence[Sample], split: str) -> dict[str, NDArray[Any]]:
+    """Arrays ``images`` uint8 [N,32,32,3], ``labels`` and ``track`` (which means something in ``train`` only).
+
+    Where all samples have a box, ``boxes`` float64 [N,4] are these in pixels of the resized images.
+    """
+    images, labels, tracks, boxes = [], [], [], []
+    for sample in samples:
+        path, label = sample.path, sample.label
         # Training files are named <track within the class>_<frame>, Kaggle's <class>_<track>_<frame>.
         within = int(path.stem.split("_")[-2]) if split == "train" else 0
         if split == "train" and (label, within) == DUPLICATED_TRACK:
             continue
-        images.append(resize(read_pixels(path), SIZE, SIZE).astype(np.uint8, copy=False))
+        pixels = read_pixels(path)
+        images.append(resize(pixels, SIZE, SIZE).astype(np.uint8, copy=False))
+        if sample.box is not None:
+            height, width = pixels.shape[:2]
+            boxes.append(np.array(sample.box) * SIZE / np.array([width, height] * 2))
         labels.append(label)
         tracks.append(label * 1000 + within)
-    return {
+    found = {"boxes": np.stack(boxes)} if len(boxes) == len(images) else {}
+    return found | {
         "images": np.stack(images),
         "labels": np.array(labels, dtype=np.int64),
         "track": np.array(tracks, dtype=np.int64),
@@ -75,7 +94,7 @@ def _training(place: Path) -> list[Sample]:
             parts = path.stem.split("_")
             if len(parts) < 2 or not all(map(is_number, parts)):
                 raise BadData(f"{path} is not named TRACK_FRAME as in GTSRB; validation holds out whole tracks")
-            samples.append((path, int(folder.name)))
+            samples.append(Sample(path, int(folder.name)))
     return samples
 
 
@@ -91,6 +110,7 @@ def _testing(place: Path, root: Path) -> list[Sample]:
         )
     columns, rows = read_table(tables[0])
     name, label = column(tables[0], columns, "path", PATHS, {}), column(tables[0], columns, "label", LABELS, {})
+    edges = box_edges(tables[0], columns, rows, {})
     samples = []
     for line, row in enumerate(rows, 2):
         path = place / Path(row[name]).name
@@ -100,5 +120,5 @@ def _testing(place: Path, root: Path) -> list[Sample]:
             )
         if not os.path.isfile(path):  # unlike Path.is_file, which raises where a name is too long
             raise BadData(f"{tables[0]}, line {line}: there is no image {path}")
-        samples.append((path, int(row[label])))
+        samples.append(Sample(path, int(row[label]), None if edges is None else edges[line - 2]))
     return samples

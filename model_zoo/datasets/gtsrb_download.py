@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from harness.base.folders import cache_folder
 from harness.errors import BadData
 from model_zoo.datasets.downloads import no_empty_folders
-from model_zoo.datasets.gtsrb_archive import SIZE, as_arrays
+from model_zoo.datasets.gtsrb_archive import SIZE, Sample, as_arrays
 from model_zoo.datasets.pictures import resize as resize_to
 
 
-def download(split: str, root: Path | None) -> dict[str, NDArray[np.integer]]:
+def download(split: str, root: Path | None) -> dict[str, NDArray[Any]]:
     """Arrays ``images`` uint8 [N,32,32,3], ``labels`` and ``track`` (which means something in ``train`` only).
 
     Args:
@@ -37,7 +37,7 @@ def download(split: str, root: Path | None) -> dict[str, NDArray[np.integer]]:
             f"GTSRB is not under {folder} and cannot be downloaded ({type(error).__name__}: {error});"
             " give --data-root or HARNESS_DATA a folder with its npz files or its unpacked archive, or use --data signs"
         ) from error
-    return as_arrays([(Path(path), label) for path, label in official._samples], split)
+    return as_arrays([Sample(Path(path), label) for path, label in official._samples], split)
 
 
 def resize(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

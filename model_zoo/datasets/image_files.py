@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.errors import BadData
@@ -26,6 +27,7 @@ class ImageFiles:
         size: Height and width that every image is resized to; None refuses images of another size than the first one's.
         channels: 3, or 1 for gray images.
         bits: Depth of the content of 16-bit pixels; None takes 16, if the images reach beyond half of that.
+        edges: A box for each image: left, top, right, bottom in pixels of its file, before any resizing; or None.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class ImageFiles:
         size: tuple[int, int] | None = None,
         channels: int = 3,
         bits: int | None = None,
+        edges: Sequence[Sequence[float]] | None = None,
     ) -> None:
         self.name = name
         self.classes = tuple(classes)
@@ -45,6 +48,7 @@ class ImageFiles:
         self._channels = channels
         self._white = None if bits is None else 2**bits - 1
         self._shape: tuple[int, ...] | None = None
+        self._edges = edges
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -61,6 +65,18 @@ class ImageFiles:
         if not rows:
             return torch.empty(0, self._channels, *self._first_shape()[:2]), labels
         return torch.stack([self._scaled(self._pixels(i), i) for i in rows]).permute(0, 3, 1, 2).contiguous(), labels
+
+    def boxes(self, indices: Sequence[int]) -> NDArray[np.float64] | None:
+        """See `harness.types.Boxed`; boxes grow and shrink with their images. Raises as `take`."""
+        if self._edges is None:
+            return None
+        found = np.array([self._edges[int(i)] for i in indices], dtype=np.float64).reshape(-1, 4)
+        if self._size is not None:
+            height, width = self._size
+            for box, i in zip(found, indices, strict=True):
+                rows, columns = read_pixels(Path(self._samples[int(i)][0]), self._channels).shape[:2]
+                box *= np.array([width / columns, height / rows] * 2)
+        return found
 
     def _first_shape(self) -> tuple[int, ...]:
         if self._shape is None:

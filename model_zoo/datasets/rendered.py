@@ -11,6 +11,7 @@ import PIL
 from numpy.typing import NDArray
 
 from harness.base.folders import cache_folder
+from harness.base.text import whole_number
 from harness.errors import UsageError
 from harness.types import DataRequest
 from model_zoo.datasets.base import ArrayDataset
@@ -50,9 +51,9 @@ def signs(request: DataRequest) -> ArrayDataset:
 def _number(argument: str | None) -> int | None:
     if argument is None:
         return None
-    if not argument.isascii() or not argument.isdigit() or int(argument) < 1:
+    if not (number := whole_number(argument)):
         raise UsageError(f"signs:{argument} is no number of images; write for instance signs:34000")
-    return int(argument)
+    return number
 
 
 def _render_once(drawn: NDArray[np.int64], seed: int, split: str) -> NDArray[np.uint8]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from harness.base.text import whole_number
 from harness.errors import UsageError
 from harness.types import DataRequest
 from model_zoo.datasets.base import SPLIT_SEED, ArrayDataset
@@ -33,7 +34,7 @@ def study(request: DataRequest) -> ArrayDataset:
         BadData: GTSRB is not there; as `model_zoo.datasets.gtsrb.gtsrb`.
     """
     argument = request.argument
-    if argument is not None and not (argument.isascii() and argument.isdigit() and 0 < int(argument) < TOTAL):
+    if argument is not None and not 0 < (whole_number(argument) or 0) < TOTAL:
         raise UsageError(f"study:{argument} is no number of rendered signs; write study, or for instance study:1000")
     parts = [gtsrb(replace(request, split=split, argument=None)) for split in ("train", "val", "test")]
     rendered = argument or str(max(1, TOTAL - sum(len(part) for part in parts)))

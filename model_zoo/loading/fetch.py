@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from harness.base.folders import cache_folder
+from harness.base.text import whole_number
 from harness.errors import BadWeights
 from model_zoo.loading.weights_file import sha256_of
 
@@ -63,7 +64,7 @@ def _download(url: str, digest: str, name: str, stream: IO[bytes], console: Cons
     found, size, first = hashlib.sha256(), 0, b""
     with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer, Progress(*columns, console=console) as bar:
         length = answer.headers.get("Content-Length")
-        total = int(length) if length and length.isdigit() else None
+        total = whole_number(length or "")
         task = bar.add_task(f"weights of {name}", total=total)
         try:
             while block := answer.read(1 << 18):

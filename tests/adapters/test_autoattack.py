@@ -231,3 +231,35 @@ def test_a_single_component_has_its_own_parameters_and_no_parts():
         make("autoattack.fab", "l2", steps=0)
     with pytest.raises(BadSuite, match="steps must be at least 3, not 2"):
         make("autoattack.apgd-ce", "l1", steps=2)
+
+
+class Asked(nn.Module):
+    """Linear, and counts its queries."""
+
+    def __init__(self):
+        super().__init__()
+        self.weights = torch.randn(10, 3 * 8 * 8, generator=torch.Generator().manual_seed(0))
+        self.queries = 0
+
+    def forward(self, images):
+        self.queries += 1
+        return images.flatten(1) @ self.weights.T
+
+
+@pytest.mark.parametrize("eot", [1, 2])
+@pytest.mark.parametrize("component", ["apgd-ce", "apgd-dlr", "apgd-t", "fab", "fab-t", "square"])
+def test_it_is_known_about_how_often_a_component_asks(component, eot):
+    counts = {"steps": 40, "apgd_targets": 3, "fab_targets": 5, "fab_restarts": 2, "queries": 300, "eot": eot}
+    attack = make("autoattack.custom", "linf", components=[component], **counts)
+    model = Asked()
+    images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    labels = model(images).argmax(1)
+    model.queries = 0
+    attack.perturb(model, Problem(images, labels, "linf", 1e-5, 0, 10, 2, component))
+    assert model.queries * 0.75 < attack.queries(component) <= model.queries
+
+
+def test_a_single_component_knows_how_often_it_asks():
+    assert make("autoattack.square", "linf").queries(None) == 800
+    assert make("torchattacks.pgd", "linf").queries(None) == make("torchattacks.pgd", "linf").params["steps"]
+    assert make("torchattacks.fgsm", "linf").queries(None) is None

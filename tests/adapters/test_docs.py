@@ -47,7 +47,7 @@ def test_the_example_suites_are_suites(tmp_path):
 def test_the_built_in_suites_are_in_the_table():
     text = (ROOT / "docs" / "suites.md").read_text(encoding="utf-8")
     table = text.partition("## Built-in suites")[2]
-    for name in ("fgsm", "pgd", "autoattack", "standard", "crosstool", "blackbox", "l2", "l1", "patch"):
+    for name in ("fgsm", "pgd", "autoattack", "standard", "crosstool", "blackbox", "l2", "l1", "l0", "patch"):
         assert f"| `{name}` |" in table
 
 

@@ -25,7 +25,10 @@ def test_the_page_is_up_to_date(monkeypatch):
     assert page.PAGE.read_text(encoding="utf-8") == wanted, "run: python benchmarks/page.py"
     for one in page.load():
         assert one["device"] in wanted
-        assert f"`{one['model']}`" in wanted
+        names = (
+            {f"| {row['shape']} |" for row in one["rows"]} if one["benchmark"] == "shapes" else {f"`{one['model']}`"}
+        )
+        assert all(name in wanted for name in names)
 
 
 def test_the_page_gives_the_largest_difference_over_the_grid_with_its_sign(monkeypatch):
@@ -35,6 +38,27 @@ def test_the_page_gives_the_largest_difference_over_the_grid_with_its_sign(monke
         cell = {"harness": 0.5, "bare": 0.49, "only_harness_breaks": 1, "only_bare_breaks": 2}
         one["rows"].append({"cells": {"1/255": cell, "2/255": {**cell, "bare": 0.5 + lost}}})
     assert speed.strength("x", one, ("harness", "bare")) == ("x", "-3.0 at 2/255", 4, 8, 200)
+
+
+def test_the_page_tells_the_worst_case_of_each_shape_and_the_mean(monkeypatch):
+    shapes = script("page_shapes", monkeypatch)
+    plan = {"speedups": ["fold"], "channels_last": False, "precision": "float32"}
+    row = {"tool": "torchattacks", "n": 8, "robust": {"harness": 0.5, "bare": 0.25}, "plan": plan}
+    speeds = {("A", "survive"): 0.5, ("A", "break"): 3.0, ("B", "survive"): 2.0, ("B", "break"): 4.0}
+    rows = [{**row, "shape": name, "state": state, "speedup": fast} for (name, state), fast in speeds.items()]
+    one = {
+        "benchmark": "shapes",
+        "rows": rows,
+        "device": "D",
+        "threads": 1,
+        "clock": "processor",
+        "load": 1,
+        "versions": {},
+    }
+    told = "\n".join(shapes.shapes([one]))
+    assert "| A | torchattacks.PGD | 8 | **0.50** | **3.00** | 50.0 / 25.0 | fold, float32 |" in told
+    assert "geometric mean 1.00" in told
+    assert not shapes.shapes([])
 
 
 def test_what_the_page_leaves_out_is_printed(monkeypatch):

@@ -68,6 +68,7 @@ USUAL: Mapping[str, Any] = {
     "optimizer": "pgd",
     "overshoot": 0.02,
     "p_init": 0.8,
+    "population": 20,
     "project_factor": 0.8,
     "queries": 3000,
     "random_start": True,
@@ -124,7 +125,10 @@ CASCADES = (
 
 
 def cases(wanted: Callable[[type[BaseAttack]], bool]) -> list[Any]:
-    """Test cases (name, norm): each attack in a ball that is `wanted`, in each of its norms, marked with its tool."""
+    """Test cases (name, norm): each attack in a ball that is `wanted`, in each of its norms, marked with its tool.
+
+    Not in l0, where no plane has a closed form in all norms; see `test_pixels.py`.
+    """
     found = []
     for name, kind in METHODS.items():
         if name in CASCADES or "ball" not in kind.threats or not wanted(kind):
@@ -132,7 +136,7 @@ def cases(wanted: Callable[[type[BaseAttack]], bool]) -> list[Any]:
         tool = name.partition(".")[0]
         missing = find_spec(DISTRIBUTIONS[tool]) is None
         marks = [getattr(pytest.mark, tool), pytest.mark.skipif(missing, reason=f"{tool} is not installed")]
-        found += [pytest.param(name, norm, marks=marks, id=f"{name}-{norm}") for norm in kind.norms]
+        found += [pytest.param(name, norm, marks=marks, id=f"{name}-{norm}") for norm in kind.norms if norm != "l0"]
     return found
 
 

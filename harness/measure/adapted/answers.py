@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.adaptation import Answers, BaseAdaptation
+from harness.base.text import whole_number
 from harness.errors import BadSuite
 from harness.measure.adapted.modules import positive
 
@@ -96,7 +97,7 @@ class Average(BaseAdaptation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (self.argument.isascii() and self.argument.isdigit() and 2 <= int(self.argument[:5]) <= MOST_DRAWS):
+        if not 2 <= (whole_number(self.argument) or 0) <= MOST_DRAWS:
             raise BadSuite(f"adaptation {self.text!r:.120} needs a number of draws from 2 to {MOST_DRAWS}")
 
     def apply(self, network: nn.Module) -> nn.Module:

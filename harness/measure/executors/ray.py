@@ -8,6 +8,7 @@ Ray, its unit is given to whoever asks next.
 from __future__ import annotations
 
 import os
+import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,8 @@ from harness.measure.lanes import Lane
 from harness.measure.worker import Worker
 from harness.types import Finding, Scale
 
+LEAVING = 0.1
+"""What taking a cluster down takes of what starting it took, and more than that."""
 POLL = 0.2
 """Seconds between two looks at Ctrl-C."""
 ATTEMPTS = 3
@@ -67,6 +70,8 @@ def _import() -> Any:
 
 
 def _run(ray: Any, worker: Worker, lanes: Sequence[Lane], stop: Callable[[], bool], scale: Scale) -> Iterator[Done]:
+    if stop():
+        return  # no cluster for nothing
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Ray's, about itself
         with _cluster(ray, worker, scale) as crew:
@@ -83,7 +88,9 @@ def _cluster(ray: Any, worker: Worker, scale: Scale) -> Iterator[list[_Hand]]:
     cpus = 1 if gpu else torch.get_num_threads()
     ours = not ray.is_initialized()
     if ours:
+        begun = time.monotonic()
         _connect(ray, scale, cpus)
+        worker.setting.deadline.reserve(LEAVING * (time.monotonic() - begun))
     crew: list[_Hand] = []
     try:
         count = scale.workers or _room(ray, cpus, gpus)

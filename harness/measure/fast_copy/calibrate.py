@@ -1,7 +1,8 @@
 """A short measured calibration: which copy of a model is fastest here, and at which batch size.
 
 What it finds is kept in the user's cache folder by model, device, threads, torch and question, so that the same command
-on the same machine gives the same plan, and with it the same facts, bit for bit.
+on the same machine gives the same plan, and with it the same facts, bit for bit. One that a budget cut short is kept
+for that run alone.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from harness.base.deadline import Deadline
 from harness.base.files import key_of
 from harness.base.folders import cache_folder
 from harness.base.memory import is_out_of_memory, release
 from harness.base.torch_state import Precision, arithmetic
 from harness.inputs.reference import ReferenceModel
-from harness.measure.fast_copy.copies import CopyRecipe, FastCopy, Unfit, prepare, useful_speedups
-from harness.measure.fast_copy.race import race, seconds_per_gradient
+from harness.measure.fast_copy.copies import CopyRecipe, FastCopy, prepare
+from harness.measure.fast_copy.ladder import Ladder, Time
+from harness.measure.fast_copy.race import seconds_per_gradient
 
 SCHEMA_VERSION = 3
 WORTH = 1.05
@@ -64,9 +67,18 @@ class Answer:
     """Recipes that this model cannot be prepared by, and why."""
     cached: bool = False
     """Whether an earlier run on this machine measured it."""
+    cut: bool = False
+    """Whether the time was over before all was tried."""
 
 
-def calibrate(reference: ReferenceModel, images: Tensor, question: Question, identity: dict[str, Any]) -> Answer:
+def calibrate(
+    reference: ReferenceModel,
+    images: Tensor,
+    question: Question,
+    identity: dict[str, Any],
+    deadline: Deadline | None = None,
+    run: str = "",
+) -> Answer:
     """Choose recipe and batch size, from the cache if this was asked before.
 
     Args:
@@ -74,16 +86,23 @@ def calibrate(reference: ReferenceModel, images: Tensor, question: Question, ide
         images: Some images [n,C,H,W] of the data, on any device.
         question: What may be chosen.
         identity: What names model and machine, JSON-able; with `question` the cache's key.
+        deadline: When to take the best of what was tried; None tries all.
+        run: Key of the run. It alone is given again what was found for it in too little time.
     """
     names = sorted(entry.name for entry in _speedups())
     asked = {"schema": SCHEMA_VERSION, "question": asdict(question), "speedups": names, **identity}
-    path = cache_folder() / "calibration" / f"{key_of(asked)}.json"
-    known = _read(path)
+    folder, of_run = cache_folder() / "calibration", asked | {"run": run}
+    path, path_of_run = (folder / f"{key_of(one)}.json" for one in (asked, of_run))
+    known = (_read(path_of_run) if run else None) or _read(path)
     if known is not None:
         return known
-    most = images[: question.largest].to(reference.device)
-    answer = _with_less(most, lambda rows: _measure(reference, rows, question))
-    _write(path, answer, asked)
+    most, limit = images[: question.largest].to(reference.device), Time(deadline or Deadline())
+    hasty = limit.over
+    answer = replace(_with_less(most, lambda rows: _measure(reference, rows, question, limit)), cut=limit.cut)
+    if not answer.cut:
+        _write(path, answer, asked)
+    elif run and not hasty:
+        _write(path_of_run, answer, of_run)
     return answer
 
 
@@ -112,20 +131,20 @@ def _speedups() -> Sequence[Any]:
     return Registry("speedups").entries()
 
 
-def _measure(reference: ReferenceModel, images: Tensor, question: Question) -> Answer:
+def _measure(reference: ReferenceModel, images: Tensor, question: Question, limit: Time) -> Answer:
     device = reference.device
     exact = CopyRecipe()
     rows = images[:PROBE]
     if question.precision != "exact" and not _differentiable(reference.module, rows[:1]):
-        return Answer(exact, _size(reference.module, rows, device, question), {}, ("it has no input gradient",))
-    if question.precision == "exact":
-        return Answer(exact, _size(reference.module, rows, device, question), {})
+        return Answer(exact, _size(reference.module, rows, device, question, limit), {}, ("it has no input gradient",))
+    if question.precision == "exact" or (question.precision == "auto" and question.compile != "on" and limit.over):
+        return Answer(exact, _size(reference.module, rows, device, question, limit), {})
     start = min(seconds_per_gradient(reference.module, rows, device) for _ in range(2))  # the first one warms up
     if question.precision == "auto" and start < TRIVIAL:
-        return Answer(exact, _size(reference.module, rows, device, question), {str(exact): round(1 / start, 1)})
+        return Answer(exact, _size(reference.module, rows, device, question, limit), {str(exact): round(1 / start, 1)})
     precision: Precision = "float32" if question.precision == "auto" else question.precision  # type: ignore[assignment]
     rows = images[: max(PROBE, min(int(MOMENT / start), question.batch_size or question.largest))]
-    ladder = _Ladder(reference, rows, start)
+    ladder = Ladder(reference, rows, start, limit)
     fastest = ladder.climb(CopyRecipe(precision=precision), compiled=question.compile == "on")
     if question.precision != "auto" or question.compile == "on":
         copies = [recipe for recipe in ladder.speeds if not recipe.exact]
@@ -134,94 +153,32 @@ def _measure(reference: ReferenceModel, images: Tensor, question: Question) -> A
     elif ladder.speeds[fastest] < WORTH * ladder.speeds[exact]:
         fastest = exact
     with arithmetic(fastest.precision):
-        size = _size(ladder.copies[fastest], rows, device, question)
+        size = _size(ladder.copies[fastest], rows, device, question, limit)
     measured = {str(recipe): round(speed, 1) for recipe, speed in ladder.speeds.items()}
     return Answer(fastest, size, measured, tuple(ladder.unfit))
 
 
-class _Ladder:
-    """Prepares a copy one step at a time; each is kept if it pays by more than the noise of the measurement.
-
-    Args:
-        reference: The entered reference.
-        rows: What copies are compared and timed on, [n,C,H,W].
-        seconds: What an input gradient of one row takes the reference.
-    """
-
-    def __init__(self, reference: ReferenceModel, rows: Tensor, seconds: float) -> None:
-        self.reference, self.rows = reference, rows
-        self.copies: dict[CopyRecipe, nn.Module] = {CopyRecipe(): reference.module}
-        self.speeds = {CopyRecipe(): 1 / seconds}
-        """Input gradients per second by recipe that was timed: the reference's, times what each step gained."""
-        self.unfit: list[str] = []
-        """Why steps could not be taken."""
-
-    def climb(self, plain: CopyRecipe, compiled: bool) -> CopyRecipe:
-        """The best recipe found from `plain` on, `compiled` if that is asked; the exact one if there can be no copy.
-
-        What did not pay is tried once more after the order of memory has changed, on which much depends.
-        """
-        at = CopyRecipe()
-        if plain != at:
-            if not self._prepared(plain):
-                return at
-            self._pays(at, plain)
-            at = plain
-        left = list(useful_speedups(self.reference, self.rows[:2]))
-        for _ in range(2):
-            for name in tuple(left):
-                step = replace(at, speedups=(*at.speedups, name))
-                if not self._prepared(step):
-                    left.remove(name)
-                elif self._pays(at, step):
-                    left.remove(name)
-                    at = step
-            turned = replace(at, channels_last=True)
-            if at.channels_last or not self._prepared(turned) or not self._pays(at, turned):
-                break
-            at = turned
-        if compiled and self._prepared(done := replace(at, compiled=True)):
-            self._pays(at, done)
-            return done
-        return at
-
-    def _prepared(self, recipe: CopyRecipe) -> bool:
-        """Whether there is a copy by `recipe`; where not, it is noted why."""
-        if recipe not in self.copies:
-            try:
-                self.copies[recipe] = prepare(self.reference, recipe, self.rows)
-            except Unfit as error:
-                self.unfit.append(str(error))
-        return recipe in self.copies
-
-    def _pays(self, at: CopyRecipe, step: CopyRecipe) -> bool:
-        """Whether the copy by `step` is faster than the one by `at`."""
-        run = race(self._timed(at), self._timed(step))
-        self.speeds[step] = self.speeds[at] * run.ratio
-        return run.won
-
-    def _timed(self, recipe: CopyRecipe) -> Callable[[], float]:
-        def seconds() -> float:
-            with arithmetic(recipe.precision):
-                return len(self.rows) * seconds_per_gradient(self.copies[recipe], self.rows, self.reference.device)
-
-        return seconds
-
-
-def _size(network: nn.Module, rows: Tensor, device: torch.device, question: Question) -> int:
+def _size(network: nn.Module, rows: Tensor, device: torch.device, question: Question, limit: Time) -> int:
     if question.batch_size is not None:
         return question.batch_size
-    return find_batch_size(network, tuple(rows.shape[1:]), device, question.largest)
+    return find_batch_size(network, tuple(rows.shape[1:]), device, question.largest, lambda: limit.over)
 
 
-def find_batch_size(network: nn.Module, shape: tuple[int, ...], device: torch.device, largest: int) -> int:
+def find_batch_size(
+    network: nn.Module,
+    shape: tuple[int, ...],
+    device: torch.device,
+    largest: int,
+    over: Callable[[], bool] = lambda: False,
+) -> int:
     """Rows at a time where forward and input gradient stop getting faster by 5 %, at most `largest`.
 
-    Doubles from 32 until two sizes in a row bring nothing (one may be noise); memory running out ends the search, too.
+    Doubles from 32 until two sizes in a row bring nothing (one may be noise); memory running out ends the search, too,
+    and so does the time: `over` is asked before each size.
     """
     size = best = min(32, largest)
     fastest, idle = 0.0, 0
-    while idle < 2:
+    while idle < 2 and not over():
         try:
             rows = torch.full((size, *shape), 0.5, device=device)
             speed = 1 / min(seconds_per_gradient(network, rows, device) for _ in range(3))  # the first one warms up
@@ -252,7 +209,8 @@ def _read(path: Path) -> Answer | None:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))["answer"]
         recipe = CopyRecipe(**{**value["recipe"], "speedups": tuple(value["recipe"]["speedups"])})
-        return Answer(recipe, int(value["batch_size"]), dict(value["measured"]), tuple(value["unfit"]), cached=True)
+        measured, unfit, cut = dict(value["measured"]), tuple(value["unfit"]), bool(value.get("cut", False))
+        return Answer(recipe, int(value["batch_size"]), measured, unfit, cached=True, cut=cut)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -59,6 +60,14 @@ class Attempt:
         self.next = 0
         """The restart that is running, or comes next."""
         self.error: BaseException | None = None
+        self._begun, self._asked = time.monotonic(), 0
+
+    def whole(self, queries: int | None) -> float | None:
+        """Seconds that the call that is running would take if it asks `queries` in all; None if that is not known."""
+        asked = self.observer.queries - self._asked
+        if queries is None or not 0 < asked <= queries:
+            return None
+        return (time.monotonic() - self._begun) * queries / asked
 
     def state(self) -> dict[str, Any]:
         """Everything found so far, between two restarts."""
@@ -112,6 +121,7 @@ class Attempt:
         """Call the tool; whether there is any use in calling it again."""
         restart, board = self.next, self.board
         self.observer.restart = restart
+        self._begun, self._asked = time.monotonic(), self.observer.queries
         try:
             back = self._calls.perturb(self.observer, self._target.precision, self._problem(restart))
             # Observed mode asks only whether there is a witness; the others keep what was returned apart.

@@ -13,8 +13,8 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from harness.attack import BaseAttack
 from harness.base.deadline import Halted
-from harness.base.masks import Masks
 from harness.base.modes import MODES, fixed_ball
 from harness.base.randomness import derive, forked, generators, put_back
 from harness.base.targets import resolve_targets
@@ -50,9 +50,6 @@ class _Running:
         self.shrunk = job.setting.reference.out_of_memory
         self.passes: list[ComponentOutcome] = []
         """Of the components that are finished."""
-        images = job.chunk.images
-        patched = job.setting.threat == "patch"
-        self.masks = Masks.over(job.chunk.sample_ids, images.shape, images.device) if patched else None
         kept = job.interim.taken() if job.interim is not None else None
         self.calls = Calls(
             attack=job.attack, spec=job.spec, epsilon=job.grid[-1], chunk=job.chunk.index,
@@ -188,7 +185,7 @@ class _Running:
         pick = torch.from_numpy(rows).to(self.chunk.images.device)
         images, labels = self.chunk.images[pick], self.chunk.labels[pick]
         mine = None if targets is None else targets[pick]
-        masks = None if self.masks is None else self.masks[pick]
+        masks = None if self.chunk.masks is None else self.chunk.masks[pick]
 
         def boards() -> WitnessBoard:
             usual, draws, samples = self.chunk.usual_range, setting.draws, self.chunk.sample_ids[rows].tolist()
@@ -229,6 +226,7 @@ class _Running:
             best = attempt.run(done, between)
         except Halted as halted:
             halted.component, halted.restart = component, attempt.next if attack.restarts > 1 else None
+            halted.whole = attempt.whole(attack.queries(component) if isinstance(attack, BaseAttack) else None)
             raise
         again = rows[(attempt.board.doubted & ~best.found).cpu().numpy()]
         self._account(best, attempt.observer)

@@ -19,7 +19,7 @@ from harness.measure.unit.interim import Interim
 from harness.measure.unit.isolation import Guard
 from harness.measure.unit.outcome import Chunk
 from harness.measure.unit.shared import Offered
-from harness.types import Attack, AttackSpec, Finding, Mode, Norm, Threat
+from harness.types import Attack, AttackSpec, Finding, Mode, Norm
 
 EXACT: Precision = "float32"
 GRID = "grid"
@@ -37,7 +37,6 @@ class Setting:
     mode: Mode
     seed: int
     batch_size: int
-    threat: Threat = "ball"
     keep_rows: bool = False
     """Keep frozen rows in the network's batch, see `harness.measure.unit.observer.ObservedModel`."""
     deadline: Deadline = field(default_factory=Deadline)

@@ -86,6 +86,8 @@ class Matcher:
             rows = (row.expand(len(images)) for row in self.all)
             own = [distance(images, self.clean[row], self.norm, self.masks[row]) for row in rows]
             return torch.stack(own, dim=1)
+        if self.norm == "l0":
+            return torch.stack([distance(images, one[None], self.norm) for one in others], dim=1)
         p = {"linf": torch.inf, "l2": 2.0, "l1": 1.0}[self.norm]
         flat = images.detach().flatten(1), others.flatten(1)
         return torch.cdist(*flat, p=p, compute_mode="donot_use_mm_for_euclid_dist")

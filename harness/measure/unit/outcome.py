@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
+from harness.base.masks import Masks
 from harness.base.threat import Epsilon, radius
 from harness.evidence import facts, witnesses
 from harness.evidence.facts import NO_GRADIENT, broken_rows, of_whole
@@ -46,6 +47,8 @@ class Chunk:
     clean_pred: Tensor
     usual_range: float = 0.0
     """The model's, see `harness.inputs.reference.usual_range`."""
+    masks: Masks | None = None
+    """Where a patch may lie; None for a ball."""
 
     @property
     def correct(self) -> np.ndarray:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
-from harness.base.masks import Masks
+from harness.base.deadline import Deadline, Halted
 from harness.base.threat import distance, inside_ball, inside_box
 from harness.errors import BadRun, UsageError
 from harness.evidence import witnesses
@@ -24,6 +24,7 @@ from harness.evidence.facts import BROKEN, CLEAN
 from harness.evidence.findings import NOTHING_MORE, found, percent
 from harness.evidence.run_info import RunInfo
 from harness.evidence.store import RunStore
+from harness.inputs.boxes import masks_of
 from harness.inputs.draws import recorded_draws
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.samples import Slice, checked
@@ -49,7 +50,12 @@ def find_runs(places: Sequence[Path]) -> list[Path]:
 
 
 def transfer(
-    reference: ReferenceModel, part: Slice, info: RunInfo, facts: pa.Table, folders: Sequence[Path]
+    reference: ReferenceModel,
+    part: Slice,
+    info: RunInfo,
+    facts: pa.Table,
+    folders: Sequence[Path],
+    deadline: Deadline | None = None,
 ) -> list[Finding]:
     """One finding for each other run on the same samples and norm: which survivors of `run` its witnesses break.
 
@@ -61,15 +67,24 @@ def transfer(
         info: The content of its run.json.
         facts: All its facts.
         folders: Other runs, see `find_runs`.
+        deadline: When no more is offered; what was left out is a finding, too.
     """
     standing = _standing(info, facts)
     findings = []
-    for folder in folders:
+    for place, folder in enumerate(folders):
         try:
             other = RunStore(folder).read_info()
             if not _fits(info, other):
                 continue
-            findings.append(_offer(reference, part, info, other, RunStore(folder).all_witnesses(), standing))
+            findings.append(
+                _offer(reference, part, info, other, RunStore(folder).all_witnesses(), standing, deadline or Deadline())
+            )
+        except Halted:
+            more = f" and {len(folders) - place - 1} more" if place < len(folders) - 1 else ""
+            message = (
+                f"the budget ran out before the witnesses of {folder}{more} were offered; the same command offers them"
+            )
+            return [*findings, Finding("budget", "warn", message)]
         except (BadRun, KeyError, TypeError, ValueError) as error:
             findings.append(found("P26", "info", f"the witnesses of {folder} could not be offered: {error}"))
     return findings
@@ -120,18 +135,21 @@ def _offer(
     other: RunInfo,
     tables: Iterator[pa.Table],
     standing: Mapping[str, set[int]],
+    deadline: Deadline,
 ) -> Finding:
     judge = _Judge(reference, info)
     fallen: dict[str, set[int]] = {label: set() for label in info.suite.labels}
     known, offered = set(part.indices.tolist()), 0
     for table in tables:
         for block in table.to_batches(BLOCK):
+            deadline.check()
             ids = block["sample_id"].to_pylist()
             if not set(ids) <= known:
                 raise ValueError("a witness belongs to no sample of this run")
             clean, labels = checked(part.data, ids)
             images = witnesses.decode(block["image"].to_pylist(), clean)
-            masks = Masks.over(ids, clean.shape) if info.suite.threat == "patch" else None
+            patched = info.suite.threat == "patch"
+            masks = masks_of(info.suite.place, part.data, ids, clean.shape) if patched else None
             reach = distance(images, clean, info.suite.norm, masks)
             inside = inside_box(images)
             images[~inside] = 0.5  # what is no image is not shown to the model

@@ -38,6 +38,7 @@ def recorded_attacks(
             chunk=suite.chunk,
             attacks=specs,
             threat=suite.threat,
+            place=suite.place,
         ).resolve()
     except UnknownName as error:
         missing = [f"{a.tool}.{a.method}{gone(info, f'attack {a.id}')}" for a in told if not _is_here(a)]

@@ -17,6 +17,7 @@ from harness.errors import BadRun, HarnessError
 from harness.evidence.facts import BROKEN, CLEAN
 from harness.evidence.run_info import AttackInfo
 from harness.evidence.store import RunStore
+from harness.inputs.boxes import masks_of
 from harness.inputs.draws import Draws, Poll, recorded_draws
 from harness.inputs.reference import ReferenceModel, margins
 from harness.inputs.samples import Slice
@@ -78,12 +79,15 @@ def remeasure(
         if "target" in attack.params:
             _targets(records, attack, logits, labels, tau, problems)
     seen: set[tuple[Any, ...]] = set()
+    suite = records.info.suite
     try:
         for table in store.all_witnesses():
             table.validate(full=True)
             for place, block in known_blocks(table, records, seen, problems):
-                clean, truth = part.data.take(block["sample_id"].to_pylist())
-                judged = judge(block, place, records, clean, truth, reference, tau, problems)
+                ids = block["sample_id"].to_pylist()
+                clean, truth = part.data.take(ids)
+                masks = masks_of(suite.place, part.data, ids, clean.shape) if suite.threat == "patch" else None
+                judged = judge(block, place, records, clean, truth, reference, tau, problems, masks)
                 for owner in {(place[0], None), place[:2]}:
                     stored[owner][judged.at] = np.minimum(stored[owner][judged.at], place[2])
                 good = judged.at[judged.holds]

@@ -13,6 +13,7 @@ from harness.base.randomness import derive
 from harness.base.statistics import exact_upper_bound
 from harness.base.threat import Epsilon
 from harness.evidence.facts import BROKEN, CLEAN, IMPLIED, KNOWN
+from harness.inputs.boxes import masks_of
 from harness.inputs.draws import recorded_draws
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.samples import Slice
@@ -208,11 +209,12 @@ class _Again:
         info, (spec, attack) = self.records.info, self.attacks[name]
         ids, device = self.records.ids[at], self.reference.device
         images, labels = (tensor.to(device) for tensor in self.part.data.take(ids.tolist()))
+        patched = info.suite.threat == "patch"
+        masks = masks_of(info.suite.place, self.part.data, ids, images.shape, device) if patched else None
         seed = derive(self.seed, "replay", info.key, attempt, int(at[0]))
         setting = Setting(
             reference=self.reference,
             norm=info.suite.norm,
-            threat=info.suite.threat,
             mode=info.mode,
             seed=seed,
             draws=recorded_draws(info.randomness, seed),
@@ -225,7 +227,7 @@ class _Again:
                 attack=attack,
                 spec=spec,
                 grid=grid,
-                chunk=Chunk(index=0, sample_ids=ids, images=images, labels=labels, clean_pred=labels),
+                chunk=Chunk(index=0, sample_ids=ids, images=images, labels=labels, clean_pred=labels, masks=masks),
             )
         )
         whole = result.facts.filter(pc.is_null(result.facts["component"])).select(

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from harness.base.machine import device_name, pick_device
-from harness.errors import BadRun, BadSuite, TornFile, UnknownName, UsageError
+from harness.errors import BadData, BadRun, BadSuite, TornFile, UnknownName, UsageError
 from harness.evidence.facts import CLEAN
 from harness.evidence.run_info import RunInfo, parse
 from harness.evidence.store import RunStore
+from harness.inputs.boxes import boxes_digest
 from harness.inputs.identity import is_model, subject, weights_of
 from harness.inputs.ids import IdSet
 from harness.inputs.reference import ReferenceModel
@@ -226,10 +227,23 @@ class _Work:
         if (digest := part.digest()) != told.slice:
             self.problems.add("data", f"{where}; here those of {data.name!r:.60} are {digest:.19}")
             return None
+        if told.boxes is not None and not self._boxes(told.boxes, part):
+            return None
         if told.name != data.name:
             text = f"the run's data {told.name!r:.60} are these by their hash, but here {data.name!r:.60}"
             self.notes.append(Finding("data", "warn", text))
         return part
+
+    def _boxes(self, told: str, part: Slice) -> bool:
+        """Whether the samples' boxes are those that the run's patches lay by."""
+        try:
+            here = boxes_digest(part)
+        except BadData as error:
+            self.problems.add("data", f"the run's patches lie by boxes: {error}")
+            return False
+        if here != told:
+            self.problems.add("data", f"the run's patches lie by boxes {told:.19}; here they are {here:.19}")
+        return here == told
 
     def _suite(self) -> None:
         """Note if a registered suite of this name and version has other attacks."""
@@ -245,7 +259,7 @@ class _Work:
         here = [(a.id, a.tool, a.method, dict(a.params), a.chunk, a.after) for a in known.attacks]
         own = [attack for attack in told.attacks if not attack.adapt]  # adapted ones stand beside the suite's
         there = [(a.id, a.tool, a.method, a.params, a.chunk, a.after) for a in own]
-        if here != there or (known.norm, known.threat) != (told.norm, told.threat):
+        if here != there or (known.norm, known.threat, known.place) != (told.norm, told.threat, told.place):
             text = f"the run's attacks are not those of suite {known.label} as it is installed here"
             self.notes.append(Finding("suite", "warn", text))
             return

@@ -115,6 +115,7 @@ def judge(
     reference: ReferenceModel,
     tau: Tau,
     problems: Contradictions,
+    masks: Masks | None = None,
 ) -> Judged:
     """Judge witnesses of one place; names those that do not show what they claim.
 
@@ -127,6 +128,7 @@ def judge(
         reference: Predicts.
         tau: Says what is marginal.
         problems: Takes what is wrong.
+        masks: Where a patch may lie in each of them; None for a ball.
     """
     ids, epsilon, norm = block["sample_id"].to_numpy(), records.grid[place[2]], records.info.suite.norm
     at = np.searchsorted(records.ids, ids)
@@ -148,9 +150,8 @@ def judge(
     refuse("witness", ~sized, "the image has another size")
     boxed = inside_box(images).numpy()
     refuse("box", ~boxed, "a pixel is outside [0,1]")
-    patched = records.info.suite.threat == "patch"
-    reach = distance(images, clean, norm, Masks.over(ids, clean.shape) if patched else None)
-    region = "a pixel outside the mask changed, at" if patched else "the image is outside the ball of"
+    reach = distance(images, clean, norm, masks)
+    region = "a pixel outside the mask changed, at" if masks is not None else "the image is outside the ball of"
     refuse("ball", ~inside_ball(reach, epsilon.value, norm).numpy(), f"{region} {epsilon}")
     near = np.isclose(reach.numpy(), told["distance"], rtol=EXACT, atol=EXACT)
     refuse("ball", ~near, "the recorded distance is not the image's")

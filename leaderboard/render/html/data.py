@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.base.text import whole_number
 from leaderboard import wording
 from leaderboard.figures.curves import security_panels, step_panels
 from leaderboard.figures.plots import Panel
@@ -84,7 +85,7 @@ def _panel(panel: Panel, places: Mapping[str, int]) -> dict[str, Any]:
 def _denominator(panel: Panel) -> int:
     """255 if the axis counts in 1/255."""
     _, found, below = panel.xlabel.rpartition("in 1/")
-    return int(below) if found and below.isdecimal() and below.isascii() else 1
+    return (whole_number(below) if found else None) or 1
 
 
 def _difference(cell: Any) -> list[Any]:

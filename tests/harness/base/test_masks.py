@@ -4,6 +4,7 @@ import hashlib
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 
@@ -90,3 +91,23 @@ def test_shares_are_percentages():
             parse_epsilon(text, "linf", "patch")
     with pytest.raises(BadEpsilon, match="'5%' is a share of the image, which suites of threat 'patch' take"):
         parse_epsilon("5%")
+
+
+def test_a_square_lies_about_the_middle_of_its_box_as_near_as_it_fits():
+    boxes = np.array([[0, 0, 9, 8], [5, 2, 7, 6], [0, 0, 1, 1], [8, 7, 9, 8], [4.5, 1, 8, 7]])
+    masks = Masks.around(boxes, (1, 8, 9))
+    for side in range(1, 9):
+        inside = masks.within(side**2 / 72)[:, 0]
+        assert (inside.sum((1, 2)) == side**2).all()
+        for (left, top, right, bottom), mask in zip(boxes, inside, strict=True):
+            begin = mask.nonzero()[0].tolist()
+            for at, middle, size in ((begin[0], (top + bottom) / 2, 8), (begin[1], (left + right) / 2, 9)):
+                off = [abs(place + side / 2 - middle) for place in range(size - side + 1)]
+                assert at == off.index(min(off))
+    for side in range(1, 8):
+        assert not (masks.within(side**2 / 72) & ~masks.within((side + 1) ** 2 / 72)).any()
+
+
+def test_the_middle_of_an_image_is_covered_first():
+    mask = Masks.around(np.array([[0, 0, 8, 8.0]]), (3, 8, 8)).within(4 / 64)[0, 0]
+    assert mask.nonzero().tolist() == [[3, 3], [3, 4], [4, 3], [4, 4]]

@@ -54,8 +54,8 @@ def test_what_somebody_else_has_frozen_stays_frozen():
 
 def test_a_run_searches_little_and_leaves_nothing_frozen(tmp_path, monkeypatch):
     counts = []
-    monkeypatch.setattr("harness.measure.worker.HEAVY", 0)
-    monkeypatch.setattr("harness.measure.worker.tidy", lambda: counts.append(gc.get_freeze_count()))
+    monkeypatch.setattr("harness.measure.chunks.HEAVY", 0)
+    monkeypatch.setattr("harness.measure.chunks.tidy", lambda: counts.append(gc.get_freeze_count()))
     model = Linear()
     grid = parse_grid(["1/255"])
     fgsm = AttackSpec("fgsm", "torchattacks", "fgsm", {})

@@ -91,3 +91,23 @@ def test_nan_is_never_inside():
 def test_the_box_has_no_slack():
     assert not threat.inside_box(torch.full((1, 1, 1, 1), 1.0 + 1e-6)).any()
     assert not threat.inside_box(torch.full((1, 1, 1, 1), -1e-9)).any()
+
+
+def test_l0_counts_pixels_and_not_channels():
+    clean = torch.full((4, 3, 5, 4), 0.5)
+    moved = clean.clone()
+    moved[1, 0, 2, 3] += 2**-24  # the next float32, in one channel
+    moved[2, :, 2, 3] = 1.0
+    moved[2, 1, 0, 0] = 0.0
+    moved[3, 0, 0, 0] = float("nan")
+    reach = threat.distance(moved, clean, "l0")
+    assert reach[:3].tolist() == [0, 1, 2]
+    assert threat.inside_ball(reach, 1, "l0").tolist() == [True, True, False, False]
+    assert threat.inside_ball(reach, 2, "l0").tolist() == [True, True, True, False]
+
+
+def test_epsilons_of_l0_are_whole_numbers_of_pixels():
+    assert [(e.value, e.label) for e in threat.parse_grid(["5", 1, "3.0"], "l0")] == [(1, "1"), (3, "3"), (5, "5")]
+    for text, why in (("1.5", "is no whole number of pixels"), ("8/255", "is no whole"), ("inf", "must be finite")):
+        with pytest.raises(BadEpsilon, match=why):
+            threat.parse_epsilon(text, "l0")

@@ -141,3 +141,23 @@ def test_an_older_version_is_read_from_its_own_file(tmp_path, monkeypatch) -> No
     assert load_suite("fgsm@1") == read_suite(BUILT_IN / "fgsm.toml")
     with pytest.raises(UnknownName, match="fgsm@3"):
         load_suite("fgsm@3")
+
+
+@pytest.mark.parametrize(
+    ("name", "letter"),
+    [("tr\u0430des", "U+0430 (Cyrillic)"), ("s\u03bfund-8", "U+03BF (Greek)"), ("\uff53tandard", "U+FF53 (Fullwidth)")],
+)
+def test_a_models_name_that_may_pass_for_anothers_is_a_warning(name, letter) -> None:
+    info = of(told("pgd"))
+    (finding,) = names(structs.replace(info, model=structs.replace(info.model, name=name)))
+    assert (finding.check, finding.level) == ("P27", "warn")
+    assert f"the model's name has {letter} among Latin letters" in finding.message
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["trades", "\u03b2-vae", "\u043c\u043e\u0434\u0435\u043b\u044c-v2", "\u6a21\u578bA", "\u00b5net", "na\u00efve"],
+)
+def test_names_in_other_alphabets_are_names(name) -> None:
+    info = of(told("pgd"))
+    assert names(structs.replace(info, model=structs.replace(info.model, name=name))) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 import sys
@@ -16,6 +17,7 @@ from users_source import fresh, source
 import harness
 from harness.base.files import key_of
 from harness.base.threat import parse_grid
+from harness.inputs import identity
 from harness.inputs.find import find_model
 from harness.inputs.identity import class_definition, model_definition, weights_of
 from harness.inputs.suite import Suite
@@ -125,6 +127,23 @@ def test_packages_are_known_by_version():
     assert class_definition(SmallNet) is not None
     zoo = find_model("standard")
     assert model_definition(zoo) is None
+
+
+def test_what_is_installed_is_looked_at_once_for_all_classes_of_a_model(tmp_path, monkeypatch):
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    layers = "".join(f"class Layer{k}(nn.Identity):\n    pass\n\n\n" for k in range(5))
+    (folder / "stranger.py").write_text(f"from torch import nn\n\n\n{layers}__version__ = '7'\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(folder))
+    stranger = importlib.import_module("stranger")
+    looks, look = [], identity.metadata.packages_distributions
+    monkeypatch.setattr(identity.metadata, "packages_distributions", lambda: looks.append(1) or look())
+    parts = [getattr(stranger, f"Layer{k}")() for k in range(5)]
+    before = model_definition(loaded(nn.Sequential(*parts), 2))
+    assert len(looks) == 1
+    stranger.__version__ = "8"
+    assert model_definition(loaded(nn.Sequential(*parts), 2)) != before
+    sys.modules.pop("stranger")
 
 
 PUBLISHED = sorted((ROOT / "leaderboard" / "published").glob("*.run.json"))

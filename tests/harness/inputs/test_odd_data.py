@@ -110,3 +110,8 @@ def test_models_of_other_channels_are_told_how_to_read_gray_images(channels, tak
     (one,) = examine_model(LoadedModel("m", smaller, 5, None), data).findings
     assert one.check == "P0"
     assert "channel" not in one.message
+
+
+def test_images_without_a_pixel_are_refused():
+    with pytest.raises(BadData, match=r"gave images of \(3, 0, 8\): there is no pixel in them"):
+        checked(Toy(torch.rand(40, 3, 0, 8), LABELS, list("abcde")), range(40))

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, EntryPoints
 from types import SimpleNamespace
 
 import pytest
@@ -27,7 +27,7 @@ def plugins(monkeypatch):
         point("absent", "no_such_module_here:model", "gamma"),
         point("broken", "json:no_such_function", "gamma"),
     ]
-    monkeypatch.setattr(module, "entry_points", lambda group: points)
+    monkeypatch.setattr(module, "points", lambda group: points)
     return Registry("models")
 
 
@@ -60,7 +60,7 @@ def test_a_failing_import_names_its_package(plugins, name):
 
 def test_the_same_package_seen_twice_is_no_conflict(monkeypatch):
     twice = [point("robust", "json:loads", "alpha")] * 2
-    monkeypatch.setattr(module, "entry_points", lambda group: twice)
+    monkeypatch.setattr(module, "points", lambda group: twice)
     assert Registry("models").get("robust").package == "alpha"
 
 
@@ -79,7 +79,7 @@ def test_metadata_of_a_package_are_read_once_however_many_names_it_has(monkeypat
     package = Package()
     for made in points:
         vars(made)["dist"] = package
-    monkeypatch.setattr(module, "entry_points", lambda group: points)
+    monkeypatch.setattr(module, "points", lambda group: points)
     assert {entry.package for entry in Registry("models").entries()} == {"alpha"}
     assert Package.asked == 1
 
@@ -106,3 +106,23 @@ def test_every_builtin_can_be_loaded():
         for name in registry.names():
             if kind != "suites":
                 assert registry.load(name) is not None
+
+
+def test_a_package_that_comes_while_the_process_runs_is_found(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert "latecomer" not in Registry("models")
+    about = tmp_path / "late-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: late\nVersion: 1.0\n", encoding="utf-8")
+    (about / "entry_points.txt").write_text("[harness.models]\nlatecomer = json:loads\n", encoding="utf-8")
+    assert Registry("models").get("latecomer").package == "late"
+
+
+def test_packages_are_looked_at_once_for_all_kinds(monkeypatch):
+    module._read.cache_clear()
+    looks = []
+    monkeypatch.setattr(module, "entry_points", lambda: looks.append(1) or EntryPoints([]))
+    for kind in module.GROUPS:
+        assert not Registry(kind).names()
+    assert len(looks) == 1
+    module._read.cache_clear()

@@ -239,3 +239,15 @@ def test_threat_is_a_ball_unless_the_suite_says_otherwise(tmp_path):
     assert told[0] == content_of("linf", ball.chunk, ball.attacks) != told[1]
     with pytest.raises(BadSuite, match="line 1: unknown threat 'fog'; use one of ball, corruption, patch"):
         suite_of(tmp_path, 'threat = "fog"\n' + GOOD)
+
+
+def test_a_patch_lies_where_the_suite_says(tmp_path):
+    plain = suite_of(tmp_path, 'threat = "patch"\n' + PATCHED)
+    boxed = suite_of(tmp_path, 'threat = "patch"\nplace = "boxes"\n' + PATCHED)
+    assert (plain.place, boxed.place) == ("drawn", "boxes")
+    told = [content_of(s.norm, s.chunk, s.attacks, s.threat, s.place) for s in (plain, boxed)]
+    assert told[0] == content_of("linf", plain.chunk, plain.attacks, "patch") != told[1]
+    with pytest.raises(BadSuite, match="line 2: place must be one of drawn, center, boxes, not 'left'"):
+        suite_of(tmp_path, 'threat = "patch"\nplace = "left"\n' + PATCHED)
+    with pytest.raises(BadSuite, match='line 1: place is for threat = "patch"; leave it out'):
+        suite_of(tmp_path, 'place = "center"\n' + GOOD)

@@ -92,7 +92,7 @@ class Strange(BaseAttack):
 @pytest.fixture
 def strange(monkeypatch):
     """Registers attacks as package ``weird``'s, next to the real ones."""
-    real = registry.entry_points
+    real = registry.points
 
     def register(**attacks):
         points = []
@@ -105,7 +105,7 @@ def strange(monkeypatch):
             vars(point)["dist"] = SimpleNamespace(name="weird", version="1.0")
             points.append(point)
         monkeypatch.setattr(
-            registry, "entry_points", lambda group: [*real(group=group), *(p for p in points if p.group == group)]
+            registry, "points", lambda group: [*real(group=group), *(p for p in points if p.group == group)]
         )
 
     return register

@@ -52,3 +52,13 @@ def test_rows_of_attacks_that_leave_the_ball_are_not_guessed():
     assert matcher.rows_of(CLEAN[:3]) is None
     assert matcher.rows_of(CLEAN) is matcher.all
     assert Matcher(CLEAN[:1], "linf", 0.1, True).rows_of(CLEAN[:3]).tolist() == [0, 0, 0]
+
+
+def test_rows_are_told_apart_by_the_pixels_that_changed():
+    matcher = Matcher(CLEAN, "l0", 3, False)
+    images = CLEAN.clone()
+    images[:, :, 0, :3] = 0
+    found = [matcher.rows_of(images[torch.tensor(rows)]) for rows in ([2, 5], [2, 5], [3, 6])]
+    assert [rows.tolist() for rows in found] == [[2, 5], [2, 5], [3, 6]]
+    images[:, 1, 0, 3] = 0
+    assert matcher.rows_of(images[torch.tensor([2, 5])]) is None

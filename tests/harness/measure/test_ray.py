@@ -8,15 +8,18 @@ import sys
 import threading
 import time
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from clusters import NICENESS, TWO
 from toys import SmallNet, StopAfter, labeled, loaded
 
+from harness.base.deadline import Deadline
 from harness.base.threat import parse_grid
 from harness.errors import BadRun, MissingPackage, UsageError
 from harness.evidence.store import RunStore
 from harness.inputs.suite import Suite
+from harness.measure.done import Done, GivenUp
 from harness.measure.executors import local, ray
 from harness.measure.executors.remote import Failed, Remote, homeless, pack
 from harness.run.job import Options, evaluate
@@ -131,6 +134,57 @@ def test_stopping_finishes_what_runs_and_any_executor_goes_on(cluster, case, who
     assert not list(first.folder.glob(".running-*"))
     run = evaluate(case[0], suite(), case[1], options(tmp_path, "local"))
     assert both(run)[0].equals(whole[0])
+
+
+class Patient(SmallNet):
+    """Every query takes a while."""
+
+    def forward(self, images):
+        time.sleep(0.03)
+        return super().forward(images)
+
+
+@pytest.mark.slow
+@pytest.mark.torchattacks
+def test_a_budget_ends_within_a_unit_elsewhere_and_the_next_start_finds_the_same_facts(
+    cluster, case, whole, tmp_path, monkeypatch
+):
+    handed, left = [], Deadline.left.fget
+
+    def soon(deadline):
+        """Of the driver: asked with every unit that is handed out; the tenth is not finished in time."""
+        if deadline.known:
+            handed.append(0)
+            if len(handed) == 10:
+                deadline.set(0.05)
+        return left(deadline)
+
+    late = loaded(Patient(), 5)
+    monkeypatch.setattr(Deadline, "share", lambda deadline, part: Deadline())
+    monkeypatch.setattr(Deadline, "left", property(soon))
+    begun = evaluate(late, suite(PGD), case[1], dataclasses.replace(options(tmp_path), budget=1e6))
+    monkeypatch.undo()
+    assert begun.info.status == "interrupted"
+    assert len(handed) == 10
+    lost = begun.summary["thrown_away"]
+    assert all(one["attack"] == "pgd" for one in lost)
+    assert 0.03 <= sum(one["seconds"] for one in lost) < begun.info.seconds
+    said = {finding.level: finding.message for finding in begun.info.findings if finding.check == "budget"}
+    assert "are thrown away, as the time was over within" in said["info"]
+    assert "missing: pgd at " in said["warn"]
+    run = evaluate(late, suite(PGD), case[1], options(tmp_path, "local"))
+    assert run.complete
+    alone = whole[0].filter(pc.is_in(whole[0]["attack"], pa.array(["clean", "pgd"])))
+    assert both(run)[0].equals(alone)
+
+
+@pytest.mark.slow
+def test_where_the_time_is_over_no_cluster_is_started_and_what_is_on_disk_counts(case, whole, tmp_path, monkeypatch):
+    run = evaluate(case[0], suite(), case[1], options(tmp_path, "local"))
+    monkeypatch.setattr(ray, "_cluster", None)
+    late = evaluate(case[0], suite(), case[1], dataclasses.replace(options(tmp_path), budget=1e-6))
+    assert late.complete
+    assert late.summary["cells"] == run.summary["cells"]
 
 
 @pytest.mark.slow
@@ -262,6 +316,26 @@ def test_a_worker_elsewhere_says_what_is_wrong(case, tmp_path, monkeypatch):
     answer = Remote(broken).hello()
     assert "ModuleNotFoundError: No module named 'mine'" in answer.message
     assert answer.trace
+
+
+@pytest.mark.torchattacks
+def test_a_worker_elsewhere_stops_within_a_unit_when_the_time_it_was_given_is_over(case, tmp_path, monkeypatch):
+    parcels = []
+
+    def capture(worker, lanes, stop, scale):
+        parcels.append((pack(worker, worker.store.read_json("plan.json")["key"]), lanes))
+        return iter(())
+
+    monkeypatch.setattr(local, "run", capture)
+    evaluate(loaded(Patient(), 5), suite(PGD), case[1], options(tmp_path, "local"))
+    ((parcel, lanes),) = parcels
+    remote = Remote(lambda: parcel)
+    assert isinstance(remote.compute(lanes[0], 0, None), Done)  # the clean pass
+    attack = next(lane for lane in lanes if lane.attack == 0)
+    cut = remote.compute(attack, 0, 0.1)  # five steps are ten times 30 ms
+    assert isinstance(cut, GivenUp)
+    assert 0.1 <= cut.seconds < cut.whole
+    assert isinstance(remote.compute(attack, 0, None), Done)
 
 
 def test_classes_of_a_lone_file_travel_with_the_model():

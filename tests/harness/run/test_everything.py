@@ -3,7 +3,6 @@
 import inspect
 from dataclasses import MISSING, fields
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -18,8 +17,8 @@ from harness.errors import BadEpsilon, UnknownName, UsageError
 from harness.run.options import Options
 from harness.types import Scale
 
-ONLY_TYPED = {"faithful", "worst_case_only", "bisect", "as_json"}
-"""Short forms of `mode`, and how to print."""
+ONLY_TYPED = {"context", "faithful", "worst_case_only", "bisect", "as_json"}
+"""Where the command began, short forms of `mode`, and how to print."""
 ONLY_PYTHON = {"data_name", "progress"}
 """A name for what has none, and how to show."""
 
@@ -48,7 +47,6 @@ def caught(monkeypatch):
 
     monkeypatch.setattr(harness.run.api, "run", catch)
     monkeypatch.setattr(harness.run.adaptive, "evaluate", catch)
-    monkeypatch.setattr(harness.cli.eval, "time", SimpleNamespace(monotonic=lambda: 0.0))  # what is left of --budget
     return asked
 
 
@@ -135,7 +133,11 @@ def test_paths_are_data_and_models(caught, tmp_path, monkeypatch):
             "nothing is differentiated in a suite of corruptions",
         ),
         ({"suite": "corruptions", "adapt": "auto"}, UsageError, "--adapt auto: nothing is differentiated"),
-        ({"suite": "patch", "adapt": "auto"}, UsageError, "--adapt auto tries attacks in a ball"),
+        (
+            {"suite": "patch", "adapt": "auto"},
+            UsageError,
+            "of a suite of patch adapt its own attacks",
+        ),
         ({"name": "a\nb"}, UsageError, "is no name; give one line of printable characters"),
         ({"eps": "8"}, BadEpsilon, "8"),
         ({"executor": "raye"}, UnknownName, "unknown executor 'raye'"),

@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 import pytest
 from toys import SmallNet, StopAfter, labeled, loaded
 
+from harness.base.deadline import Deadline
 from harness.base.threat import parse_grid
 from harness.errors import UsageError
 from harness.evidence.metrics import Drawn, WorstCase, _shown, worst_case
@@ -185,3 +186,30 @@ def test_prefixes_stay_in_order_while_they_grow(run):
 def test_what_cannot_be_reached_is_one_line(data, tmp_path, until, attacks, message):
     with pytest.raises(UsageError, match=message):
         measured(tmp_path, data, until, *attacks)
+
+
+@pytest.mark.torchattacks
+def test_a_budget_that_ends_within_a_round_shows_the_one_before_and_the_next_start_goes_on(
+    run, data, tmp_path, monkeypatch
+):
+    class Late(StopAfter):
+        def stop(self):
+            return False
+
+    first = 4 + 4 * 2 + 2  # clean passes, the weak attack, one chunk of the dear one at two epsilons
+    late = Late(first + 3)  # in the middle of the third round
+    monkeypatch.setattr(Deadline, "over", property(lambda deadline: deadline.known and late.left <= 0))
+    early = measured(tmp_path, data, 9, reporter=late, budget=1e6)
+    assert early.info.status == "interrupted"
+    assert early.info.reached == {"dear": 32}
+    assert [row["factors"][1]["n"] for row in early.summary["worst_case"]] == [32, 32]
+    (said,) = [finding.message for finding in early.info.findings if finding.check == "budget"]
+    assert said.startswith("the budget ran out; missing: dear at 16/255 (1 of 3 chunks); about ")
+    assert not [finding for finding in early.info.findings if finding.check == "until"]
+    monkeypatch.undo()
+    whole = measured(tmp_path, data, 9)
+    assert whole.info.status == "complete"
+    assert whole.info.reached == run.info.reached
+    by = [(name, "ascending") for name in ("attack", "epsilon", "sample_id")]
+    assert whole.facts.sort_by(by).equals(run.facts.sort_by(by))
+    assert not [finding for finding in whole.info.findings if finding.check == "budget"]

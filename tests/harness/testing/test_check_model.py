@@ -89,3 +89,29 @@ def test_a_bad_data_set_is_told_what_to_change(make, advice):
 def test_splits_that_overlap_are_told():
     with pytest.raises(NotConformant, match="60 images of the test split are in 'train'"):
         check_dataset(lambda request: TOY)
+
+
+class Boxed(Toy):
+    """Boxes that the class's author thinks of as [n,4]."""
+
+    left = 0.0
+
+    def boxes(self, indices):
+        return (
+            torch.tensor([[self.left + place, 0, 8, 8] for place, _ in enumerate(indices)]) if self.left < 9 else None
+        )
+
+
+def boxed(left):
+    return type("Boxed", (Boxed,), {"left": left})
+
+
+def test_boxes_are_looked_at_where_a_data_set_has_them():
+    with pytest.raises(NotConformant, match=r"the box of sample \d+ is \(8, 0, 8, 8\); expected left < right"):
+        check_dataset(toy(boxed(8.0)))
+    few = lambda request: boxed(0.0)(OTHER[request.split].images[:2], OTHER[request.split].labels[:2], TOY.classes)  # noqa: E731
+    with pytest.raises(NotConformant, match="a box depends on its neighbors"):
+        check_dataset(few)
+    with pytest.raises(NotConformant) as told:
+        check_dataset(toy(boxed(9.0)))  # none after all; what is wrong is that all splits are one
+    assert "box" not in str(told.value)

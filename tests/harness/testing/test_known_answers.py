@@ -1,6 +1,7 @@
 """Models whose robust accuracy is known exactly: the harness's must be the same, by the attacks of every tool."""
 
 from dataclasses import replace
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -76,3 +77,18 @@ def test_the_box_counts_in_the_closed_form():
         linear_worst(model, black, label, 0.5, "l2")
     with pytest.raises(UsageError, match="no closed form for l1"):
         linear_worst(model, black, label, 0.5, "l1")
+
+
+def test_the_best_pixels_are_those_of_all_pairs():
+    """Every choice of two pixels and of corners of the box, in an image of two channels."""
+    torch.manual_seed(2)
+    model = nn.Linear(12, 3).double()
+    images, labels = torch.rand(4, 2, 2, 3, dtype=torch.float64), torch.tensor([0, 1, 2, 0])
+    worst = linear_worst(model, images, labels, 2, "l0")
+    best = np.full(4, -np.inf)
+    for first, second in combinations(range(6), 2):
+        for corner in product((0.0, 1.0), repeat=4):
+            moved = images.flatten(2).clone()
+            moved[:, :, [first, second]] = torch.tensor(corner, dtype=torch.float64).view(2, 2)
+            best = np.maximum(best, margins(model(moved.flatten(1)), labels).detach().numpy())
+    np.testing.assert_allclose(worst, best, atol=1e-9)

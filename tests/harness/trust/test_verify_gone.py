@@ -20,7 +20,7 @@ PACKAGE = "harness-plugin-example"
 def example(monkeypatch):
     """Registers the example package, but for the groups that are told to be gone."""
     groups = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]["entry-points"]
-    here = registry.entry_points
+    here = registry.points
     monkeypatch.syspath_prepend(str(EXAMPLE))
     from plugin_example.attack import Step
 
@@ -35,7 +35,7 @@ def example(monkeypatch):
                 found.append(point)
             return [*(one for one in here(group=group) if one.dist.name != PACKAGE), *found]
 
-        monkeypatch.setattr(registry, "entry_points", points)
+        monkeypatch.setattr(registry, "points", points)
 
     return only
 

@@ -84,9 +84,10 @@ def test_what_is_no_verdict_is_refused(runs, call, tmp_path, content: str | None
         call(cli.leaderboard, runs.folder, "-o", tmp_path / "x.html", "--verdict", file)
 
 
-def test_the_passed_field_has_to_be_a_truth_value(runs, judged, call, tmp_path) -> None:
+@pytest.mark.parametrize(("field", "value"), [("passed", "no"), ("run", {"x": 1}), ("message", ["x"]), ("subject", 7)])
+def test_the_fields_of_a_verdict_have_their_kinds(runs, judged, call, tmp_path, field: str, value: object) -> None:
     told = json.loads(judged.read_text())
-    told["data"]["verdicts"][0]["passed"] = "no"
+    told["data"]["verdicts"][0][field] = value
     judged.write_text(json.dumps(told))
     with pytest.raises(UsageError, match="is not what harness gate"):
         call(cli.leaderboard, runs.folder, "-o", tmp_path / "x.html", "--verdict", judged)

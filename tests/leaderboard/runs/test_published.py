@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -139,6 +141,14 @@ def test_a_newer_claim_takes_no_row(published) -> None:
     (table,) = make_tables(collect([published]))
     assert [(other.run, other.reason) for other in table.others] == [("x", "a claim")]
     assert "are not ranked" not in wording.ranking_text(table)
+
+
+def test_the_published_file_of_a_run_that_is_there_is_the_same_run(runs, published) -> None:
+    others = [
+        other for table in make_tables(collect([runs.folder, published], boards=[published])) for other in table.others
+    ]
+    assert others
+    assert {other.reason for other in others} == {"the same run again"}
 
 
 def test_a_listed_file_that_was_edited_is_a_claim(published) -> None:
@@ -331,6 +341,18 @@ def test_an_altered_run_is_skipped_and_named(runs, call, capsys) -> None:
         call(leaderboard, bad)
 
 
+def test_a_pipe_in_a_run_hangs_nobody(runs, call, capsys) -> None:
+    runs.write("a")
+    for place in ("run.json", "summary.json", "facts/clean-00000.parquet"):
+        bad = runs.write("b")
+        (bad / place).unlink(missing_ok=True)
+        os.mkfifo(bad / place)
+        assert call(leaderboard, runs.folder, "--format", "csv") == 3
+        assert f"{bad / place} is no file but a pipe, socket or device; remove it" in capsys.readouterr().err
+        (bad / place).unlink()
+        shutil.rmtree(bad)
+
+
 def test_a_run_of_other_samples_takes_nobody_down(runs, call, capsys) -> None:
     """It names the slice of the others; the run believed most says whose samples these are, then most runs."""
     judge(runs.write("a"))
@@ -401,6 +423,25 @@ def relabel(content):
     return text
 
 
+def nested(content):
+    """Python's reader of JSON goes down for every bracket."""
+    return json.dumps(content)[:-1] + ', "more": ' + "[" * 100_000 + "]" * 100_000 + "}"
+
+
+def enormous(content):
+    """A few bytes that ask for a terabyte."""
+    content["info"]["data"]["n"] = 10**12
+    return json.dumps(content)
+
+
+def short(content):
+    """Bits of fewer samples than there are; the rest would be taken for broken."""
+    cells = [
+        cell | ({"survivors": _pack(np.zeros(3, np.uint8))} if cell["survivors"] else {}) for cell in content["cells"]
+    ]
+    return json.dumps(content | {"cells": cells})
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -408,7 +449,7 @@ def relabel(content):
         set_info(compute=3),
         break_json, set_to(kind="recipe"), set_to(schema=99), set_to(info={}), set_to(cells=None), set_to(ids="!"),
         set_to(labels="eJwDAAAAAAE="), set_to(pictures=[{"clean": "AAAA"}]), grow, without_cell,
-        lambda content: json.dumps([content]),
+        lambda content: json.dumps([content]), nested, enormous, short,
     ],
 )  # fmt: skip
 def test_a_damaged_file_is_refused_in_a_line(published, change) -> None:

@@ -199,3 +199,12 @@ def test_seconds_are_those_of_all_units_whoever_computed_them(runs, changes, sec
     for text in (markdown.render([table]), latex.render([table], ["seconds"]), csv.render([table])):
         assert ("12.5" in text or "41.5" in text) == (seconds is not None)
     assert ("An unknown number of seconds" in page.render([table])) == (seconds is None)
+
+
+def test_of_tables_with_as_many_models_linf_comes_first(runs) -> None:
+    for name in ("a", "b"):
+        runs.write(name, {})
+        runs.write(name, {}, norm="l2", attacks=[runs.attack("pgd-20", steps=20), runs.attack("fgm", tool="art")])
+    first, second = sorted(tables(runs), key=lambda table: table.prominence, reverse=True)
+    assert (first.norm, second.norm) == ("linf", "l2")
+    assert len({column.tool for column in second.attacks}) > len({column.tool for column in first.attacks})

@@ -129,6 +129,7 @@ def test_what_could_be_two_things_is_asked(images: np.ndarray, words: str, optio
         (np.zeros((4, 90), np.uint8), r"expected \[N,H,W\]"),
         (np.full((4, 5, 6, 3), np.nan), "nan or infinite"),
         (np.zeros((0, 5, 6, 3), np.uint8), "are .4,. for 0 images"),
+        (np.zeros((4, 0, 6, 3), np.uint8), r"are \(4, 0, 6, 3\): there is no pixel in them"),
     ],
 )
 def test_images_that_are_none_are_refused(images: np.ndarray, words: str, tmp_path: Path) -> None:
@@ -206,6 +207,7 @@ def test_names_as_labels_and_other_columns(tmp_path: Path) -> None:
         (["9,0,0.png", f"9,1,{'x' * 300}.png"], "line 3: there is no image .*xxx"),
         (["9,0,0.png", "9,,1.png"], "line 3 has no label"),
         (["9,0,0.png", "9,stop,1.png"], "line 3 has the label 'stop', line 2 '0'; numbers or names"),
+        (["9,0,0.png", f"9,{'1' * 5000},1.png"], "line 3 has the label '111.*numbers or names"),
     ],
 )
 def test_what_is_wrong_in_a_table_is_named_with_its_line(lines: list[str], words: str, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from toys import loaded
 
 from harness.inputs.reference import ReferenceModel
 from harness.measure.fast_copy import calibrate as calibration
-from harness.measure.fast_copy import copies
+from harness.measure.fast_copy import copies, ladder
 from harness.measure.fast_copy.calibrate import Question, calibrate, make_copy
 from harness.measure.fast_copy.copies import CopyRecipe, prepare
 
@@ -34,6 +34,54 @@ def test_a_calibration_is_measured_once(reference, monkeypatch, tmp_path):
     for file in (tmp_path / "calibration").iterdir():
         file.write_text("{")  # torn: measured again
     assert not calibrate(reference, IMAGES, Question(batch_size=8), {"model": "x"}).cached
+
+
+class Few:
+    """A time that is over once it was looked at so often."""
+
+    def __init__(self, looks):
+        self.left = looks
+
+    @property
+    def over(self):
+        self.left -= 1
+        return self.left < 0
+
+
+def test_too_little_time_gives_the_best_of_what_was_tried_to_this_run_alone(reference, monkeypatch, tmp_path):
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    pace(monkeypatch, reference, {"fold": 1.5, "stem": 1.2})
+
+    def ask(looks, run):
+        return calibrate(reference, IMAGES, Question(batch_size=8), {}, None if looks is None else Few(looks), run)
+
+    nothing = ask(0, "hasty")  # not even the time to begin
+    assert (nothing.recipe, nothing.measured, nothing.cut) == (CopyRecipe(), {}, True)
+    assert not list(tmp_path.rglob("*.json"))
+    part = ask(3, "short")
+    assert (part.recipe, part.cut, part.cached) == (CopyRecipe(("fold",)), True, False)
+    assert set(part.measured) == {"the model itself", "fold, float32"}
+    whole = ask(None, "other")
+    assert (whole.recipe, whole.cut, whole.cached) == (CopyRecipe(("fold", "stem")), False, False)
+    again = ask(None, "short")
+    assert (again.recipe, again.measured, again.cut, again.cached) == (part.recipe, part.measured, True, True)
+    assert ask(0, "new").recipe == whole.recipe  # what is known costs no time
+
+
+def test_too_little_time_for_batch_sizes_takes_the_best_of_those_that_were_tried(reference, monkeypatch, tmp_path):
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    monkeypatch.setattr(calibration, "seconds_per_gradient", lambda network, rows, device: 1 / len(rows))
+    sizes = [
+        calibrate(reference, IMAGES, Question("exact"), {}, Few(looks), str(looks)).batch_size for looks in (2, 3, 4, 5)
+    ]
+    assert sizes == [32, 64, 128, 256]
+    assert calibrate(reference, IMAGES, Question("exact"), {}).batch_size == 512
+
+
+def test_a_copy_that_is_asked_for_is_made_in_however_little_time(reference, monkeypatch, tmp_path):
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    answer = calibrate(reference, IMAGES, Question("bf16", batch_size=8), {}, Few(0), "run")
+    assert (answer.recipe, answer.cut) == (CopyRecipe(precision="bf16"), True)
 
 
 def test_a_cache_folder_that_cannot_be_used_costs_a_calibration_only(reference, monkeypatch, tmp_path):
@@ -73,7 +121,8 @@ def pace(monkeypatch, reference, gains):
         steps = [*network.recipe.speedups, *(["channels last"] if last else [])]
         return 1 / math.prod(gains.get((step, last), gains.get(step, 1.0)) for step in steps)
 
-    monkeypatch.setattr(calibration, "seconds_per_gradient", seconds)
+    for module in (calibration, ladder):
+        monkeypatch.setattr(module, "seconds_per_gradient", seconds)
 
 
 @pytest.mark.parametrize(("fast", "chosen"), [(1.04, True), (1.2, False)])

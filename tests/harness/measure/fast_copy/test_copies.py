@@ -127,7 +127,7 @@ def test_in_bfloat16_the_pixels_stay_exact(reference):
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_every_witness_of_a_copy_is_the_references(tmp_path, monkeypatch, precision):
-    monkeypatch.setattr("harness.measure.fast_copy.calibrate.race", lambda *_: Race(1.1, True))  # every step pays
+    monkeypatch.setattr("harness.measure.fast_copy.ladder.race", lambda *_: Race(1.1, True))  # every step pays
     model = Deep()
     data = labeled(model, 60, wrong=4)
     run = evaluate(loaded(model, 5), suite(), data, Options(tmp_path, precision=precision))
