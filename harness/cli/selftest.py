@@ -12,37 +12,43 @@ from harness.cli.output import envelope, print_json
 
 if TYPE_CHECKING:
     from harness.testing.selftest import Outcome
+    from harness.testing.selftest.randomized import Kept
     from harness.testing.selftest.recovery import Recovery
 
 
 def selftest(
     only: Annotated[
-        list[str] | None, typer.Option(help="Name of an example or a mask; repeatable. Default: all.")
+        list[str] | None,
+        typer.Option(help="Name of an example, a mask or a randomized model; repeatable. Default: all."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
-    """Evaluate broken defenses, sound models and masks; exits 1 if one is missed, falsely alarmed about, or stands."""
+    """Evaluate broken defenses, sound models, masks and randomized models; exits 1 where the harness is wrong."""
     from rich.console import Console
     from rich.progress import track
 
     from harness.testing.selftest import choose, run
+    from harness.testing.selftest.randomized import keep
     from harness.testing.selftest.recovery import recover
 
-    examples, masks = choose(only or ())
+    examples, masks, drawing = choose(only or ())
     console = Console(stderr=True)
     quiet = not console.is_terminal
     outcomes = list(track(run(examples), "self-test", len(examples), console=console, disable=quiet))
     recovered = list(track(recover(masks), "masks", len(masks), console=console, disable=quiet))
-    results: list[Outcome | Recovery] = [*outcomes, *recovered]
+    kept = list(track(keep(drawing), "randomized", len(drawing), console=console, disable=quiet))
+    results: list[Outcome | Recovery | Kept] = [*outcomes, *recovered, *kept]
     ok = all(result.ok for result in results)
     if as_json:
         wrong = [result.finding() for result in results if not result.ok]
-        print_json(envelope("selftest", _data(outcomes) | _masks(recovered), ok, wrong))
+        print_json(envelope("selftest", _data(outcomes) | _masks(recovered) | _randomized(kept), ok, wrong))
     else:
         if outcomes:
             _print(outcomes)
         if recovered:
             _print_masks(recovered)
+        if kept:
+            _print_randomized(kept)
         _print_wrong(results)
     return 0 if ok else 1
 
@@ -80,7 +86,27 @@ def _print_masks(recovered: list[Recovery]) -> None:
     )
 
 
-def _print_wrong(results: Sequence[Outcome | Recovery]) -> None:
+def _randomized(kept: list[Kept]) -> dict[str, Any]:
+    return {"randomized": [one.as_dict() for one in kept]}
+
+
+def _print_randomized(kept: list[Kept]) -> None:
+    import sys
+
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False) if sys.stdout.isatty() else Console(width=160, highlight=False)
+    table = Table("randomized", "what it is", "majority, %", "at 1e-5, %", "asked once, %", "P5 then", "verdict")
+    for one in kept:
+        verdict = Text("measured" if one.ok else "wrong", style="" if one.ok else "bold red")
+        shares = (percent(share) for share in (one.clean, one.robust, one.once))
+        table.add_row(one.model.name, one.model.about, *shares, "objects" if one.flagged else "silent", verdict)
+    console.print(table)
+
+
+def _print_wrong(results: Sequence[Outcome | Recovery | Kept]) -> None:
     from rich.console import Console
     from rich.text import Text
 

@@ -33,7 +33,10 @@ from harness.errors import BadRun, TornFile
 from harness.evidence import costs, facts, lock, parquet, unfinished
 from harness.evidence import witnesses as codec
 from harness.evidence.lock import running, take_left
-from harness.evidence.run_info import ESTIMATES_SCHEMA, SCHEMA_VERSION, Plan, RunInfo, as_json, parse, parse_plan
+from harness.evidence.plan_info import Plan
+from harness.evidence.run_info import ESTIMATES_SCHEMA, SCHEMA_VERSION, RunInfo
+from harness.evidence.run_json import parse, parse_plan
+from harness.evidence.structs import as_json
 from harness.types import Finding, Level
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from harness.base.text import in_words
 from harness.evidence import unfinished
 from harness.evidence.facts import CLEAN
-from harness.evidence.run_info import CellCost, RunInfo
+from harness.evidence.plan_info import CellCost
+from harness.evidence.run_info import RunInfo
 from harness.evidence.store import RunStore, Unit
 from harness.measure.done import GivenUp
 from harness.types import Finding

@@ -10,7 +10,8 @@ import numpy as np
 from msgspec import UNSET
 
 from harness.errors import BadRun, TornFile
-from harness.evidence.run_info import Plan, RunInfo
+from harness.evidence.plan_info import Plan
+from harness.evidence.run_info import RunInfo
 from harness.evidence.store import RunStore, Unit
 from harness.measure.lanes import Lane
 from harness.run.session import Session

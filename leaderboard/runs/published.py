@@ -23,7 +23,10 @@ from numpy.typing import NDArray
 from harness.base.statistics import wilson
 from harness.errors import BadRun
 from harness.evidence.facts import SCHEMA_VERSION
-from harness.evidence.run_info import RunInfo, SuiteInfo, as_json, parse
+from harness.evidence.run_info import RunInfo
+from harness.evidence.run_json import parse
+from harness.evidence.structs import as_json
+from harness.evidence.suite_info import SuiteInfo
 from harness.trust.diagnosis.names import names
 from leaderboard.details import Picture
 from leaderboard.estimates import ESTIMATED

@@ -1,4 +1,4 @@
-"""The evaluator evaluated: broken defenses that must be flagged, sound models left alone, and masks broken.
+"""The evaluator evaluated: broken defenses flagged, sound models left alone, masks broken, randomized models voted on.
 
 Each example goes the way of any model: the doctor, the attacks of a suite (``suite.toml`` beside this file), the
 diagnosis, all by `harness.run.job.evaluate`. Nothing is downloaded; images are drawn and the weights ship.
@@ -19,6 +19,7 @@ from harness.run.job import Options, evaluate
 from harness.testing.selftest.broken import BROKEN
 from harness.testing.selftest.examples import Example
 from harness.testing.selftest.hidden import HIDDEN, Mask
+from harness.testing.selftest.randomized import RANDOMIZED, Randomized
 from harness.testing.selftest.sound import SOUND
 from harness.types import Finding
 
@@ -85,21 +86,25 @@ class Outcome:
         }
 
 
-def choose(names: Iterable[str]) -> tuple[list[Example], list[Mask]]:
-    """The examples and the masks of these names, all if there is none; a name may be that of both.
+def choose(names: Iterable[str]) -> tuple[list[Example], list[Mask], list[Randomized]]:
+    """The examples, masks and randomized models of these names, all if there is none; a name may be of several.
 
     Raises:
-        UnknownName: one of them is neither.
+        UnknownName: one of them is none of these.
     """
     examples = {example.name: example for example in EXAMPLES}
     masks = {mask.name: mask for mask in HIDDEN}
-    chosen = list(names)
+    drawing = {model.name: model for model in RANDOMIZED}
+    known = {*examples, *masks, *drawing}
+    chosen = dict.fromkeys(names)
     for name in chosen:
-        if name not in examples and name not in masks:
-            raise UnknownName("example", name, {*examples, *masks})
-    wanted = chosen or [*examples, *masks]
-    both = dict.fromkeys(wanted)
-    return [examples[name] for name in both if name in examples], [masks[name] for name in both if name in masks]
+        if name not in known:
+            raise UnknownName("example", name, known)
+    return (
+        [examples[name] for name in chosen or examples if name in examples],
+        [masks[name] for name in chosen or masks if name in masks],
+        [drawing[name] for name in chosen or drawing if name in drawing],
+    )
 
 
 def run(examples: Iterable[Example] = EXAMPLES) -> Iterator[Outcome]:

@@ -196,7 +196,7 @@ def _offers(checks: Sequence[str], best: Sequence[tuple[str, ...]], trial: Trial
         yield offer(*best[0])
     if "P5" in checks:
         yield offer(f"average:{DRAWS}", "margin", steps=NOISY_STEPS, passes=DRAWS)
-    if {"P7", "P8", "P21"} & {*checks}:
+    if {"P7", "P8", "P21", "P26"} & {*checks}:
         asked = [int(p["queries"]) for a in info.suite.attacks for p in a.resolved.values() if _whole(p.get("queries"))]
         queries = min(max([QUERIES, *(2 * count for count in asked)]), MOST_QUERIES)
         yield _Offer(replace(usual((SCORES,), queries=queries), adapt=(SCORES,)), queries / 3)

@@ -7,11 +7,11 @@ import signal
 import sys
 import threading
 import time
-import warnings
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from clusters import NICENESS, TWO
 from toys import SmallNet, StopAfter, labeled, loaded
 
 from harness.base.deadline import Deadline
@@ -28,8 +28,6 @@ from harness.types import AttackSpec, Scale
 
 BY = [("attack", "ascending"), ("epsilon", "ascending"), ("sample_id", "ascending")]
 PGD = AttackSpec("pgd", "torchattacks", "pgd", {"steps": 5, "step_size": "epsilon/4", "random_start": True})
-TWO = Scale(workers=2)
-NICENESS = "RAY_worker_niceness"
 
 
 def suite(*attacks, chunk=12):
@@ -43,19 +41,6 @@ def suite(*attacks, chunk=12):
         chunk=chunk,
         attacks=tuple(attacks),
     )
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    """The cluster that the executor itself would start."""
-    pytest.importorskip("ray")
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        patch.delenv(NICENESS, raising=False)
-        module = ray._import()
-        warnings.simplefilter("ignore")
-        ray._connect(module, TWO, 1)
-        yield module
-        module.shutdown()
 
 
 @pytest.fixture(scope="module")

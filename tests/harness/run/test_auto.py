@@ -12,11 +12,14 @@ from harness.errors import UsageError
 from harness.evidence.metrics import sample_outcomes
 from harness.inputs.adaptations import auto_budget, check_adapt
 from harness.inputs.reference import ReferenceModel
+from harness.inputs.samples import make_slice
 from harness.run.adaptive import evaluate
 from harness.run.job import Options
 from harness.run.job import evaluate as measure
 from harness.trust.adapting.candidates import candidates
+from harness.trust.adapting.propose import propose
 from harness.trust.adapting.trial import Trial
+from harness.types import Finding
 
 
 def options(folder, *adapt, **more):
@@ -102,6 +105,17 @@ def test_a_trial_prefers_the_gradient_that_leads_farther():
         assert honest > blind
         with torch.no_grad():
             assert trial.of(lambda images: model(images).detach()) is None
+
+
+@pytest.mark.parametrize("check", ["P7", "P8", "P21", "P26"])
+def test_more_queries_are_offered_where_gradients_or_their_order_are_doubted(tmp_path, check):
+    model, data, needed = linear_problem(24)
+    run = measure(loaded(model, 2), suite((float(needed.median()),), chunk=64), data, options(tmp_path))
+    with ReferenceModel(loaded(model, 2)) as reference:
+        part = make_slice(data, None, 64)
+        plan = propose(reference, part, run.info, run.facts, [Finding(check, "warn", "m", 0.1)])
+    (asked,) = [attack for attack in plan.attacks if attack.adapt == ("scores",)]
+    assert (asked.method, asked.params["queries"]) == ("square", 2000)
 
 
 def test_the_command_says_what_was_tried(tmp_path, capsys):

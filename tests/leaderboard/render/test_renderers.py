@@ -104,7 +104,7 @@ def test_latex_shows_rank_clean_and_worst_with_the_intervals_below(tables) -> No
 
 def test_latex_has_every_column_that_is_asked_for(tables) -> None:
     align, body = cells_of(latex.render(tables, ["all"], intervals=False))
-    assert align == "rlllr" + "r" * 6 + "rrrlll"
+    assert align == "rlllr" + "r" * 6 + "rrrllll"
     assert [len(cells) for cells in body] == [len(align)] * 2
     assert "missing" in body[1]
     align, body = cells_of(latex.render(tables, ["model", "pgd-20@8/255", "grade", "model"], intervals=False))

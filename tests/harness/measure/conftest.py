@@ -1,0 +1,5 @@
+"""Fixtures of this room."""
+
+from clusters import cluster
+
+__all__ = ["cluster"]
