@@ -16,7 +16,7 @@ from common import Clock, machine, model_parser, own_cache, write
 
 from harness.base.threat import parse_grid
 from harness.evidence.metrics import sample_outcomes
-from harness.evidence.run_info import as_json
+from harness.evidence.structs import as_json
 from harness.inputs.find import find_data, find_model
 from harness.inputs.samples import make_slice
 from harness.inputs.suite import Suite

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from harness.base.randomness import forked
 from harness.base.threat import Epsilon, parse_epsilon
-from harness.evidence.run_info import as_json
+from harness.evidence.structs import as_json
 from harness.inputs.find import find_data
 from harness.inputs.reference import margins
 from harness.inputs.samples import Slice, make_slice

@@ -23,7 +23,7 @@ from common import Clock, machine, model_parser, own_cache, write
 from harness.base.randomness import derive, forked
 from harness.base.threat import parse_grid
 from harness.evidence.metrics import clean_accuracy, sample_outcomes
-from harness.evidence.run_info import as_json
+from harness.evidence.structs import as_json
 from harness.inputs.find import find_data, find_model
 from harness.inputs.samples import Slice, make_slice
 from harness.inputs.suite import Suite

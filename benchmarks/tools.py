@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from harness.base.randomness import forked
 from harness.base.threat import Epsilon, parse_epsilon
 from harness.evidence.metrics import sample_outcomes
-from harness.evidence.run_info import as_json
+from harness.evidence.structs import as_json
 from harness.inputs.find import find_data, find_model
 from harness.inputs.samples import make_slice
 from harness.inputs.suite import Suite

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from harness.base.modes import MODES
 from harness.base.text import percent
 from harness.evidence.autoattack import VERDICT, WORST_CASE
+from harness.evidence.corrupted import MEAN
 from harness.evidence.findings import NOTHING_MORE
 from harness.trust.verify.verdict import NO
 from leaderboard.estimates import ESTIMATED, Estimate
@@ -49,7 +50,15 @@ def _title(table: Table) -> str:
 
 def level_name(table: Table) -> str:
     """What the grid is made of."""
-    return "severity" if table.threat == "corruption" else "epsilon"
+    return {"corruption": "severity", PATCH: "covered share"}.get(table.threat, "epsilon")
+
+
+def cell_name(table: Table, cell: Difference) -> str:
+    """``pgd-20 8/255``; under corruptions ``mean 3`` of what stands in the worst case's slot."""
+    if cell.attack == CLEAN:
+        return CLEAN
+    means = cell.attack == WORST and table.threat == "corruption"
+    return f"{MEAN if means else cell.attack} {cell.epsilon_label}"
 
 
 def suite_text(table: Table) -> str:
@@ -111,6 +120,8 @@ def axis(table: Table, xlabel: str) -> str:
     """Name of the axis of epsilons, of which `xlabel` says the unit."""
     if table.threat == "corruption":
         return "severity"
+    if table.norm == "l0":
+        return "changed pixels"
     return "covered share of the image" if table.threat == PATCH else f"{table.norm} {xlabel}"
 
 
@@ -313,6 +324,8 @@ def twins_text(table: Table, pair: Pair) -> str:
 
 
 def _pair_test(table: Table) -> str:
+    if table.threat == "corruption":
+        return "paired bootstrap over images, exact McNemar (of means: a paired normal test)"
     return f"paired bootstrap over images, exact McNemar{estimates_compared(table)}"
 
 
@@ -321,13 +334,12 @@ def estimates_compared(table: Table) -> str:
     return "" if _first_estimate(table) is None else f" (of estimates: {_test(table)})"
 
 
-def difference_texts(cell: Difference) -> list[str]:
+def difference_texts(table: Table, cell: Difference) -> list[str]:
     """Cell, difference, interval, samples only one of the two gets right, p and whether it is significant."""
     low, high = cell.ci95
-    where = cell.attack if cell.attack == CLEAN else f"{cell.attack} {cell.epsilon_label}"
     numbers = [f"{100 * cell.difference:+.1f}", f"[{100 * low:+.1f}, {100 * high:+.1f}]"]
     counts = ["–" if count is None else f"{count:,}" for count in (cell.only_a, cell.only_b)]
-    return [where, *numbers, *counts, f"{cell.p_holm:.2g}", "yes" if cell.significant else "no"]
+    return [cell_name(table, cell), *numbers, *counts, f"{cell.p_holm:.2g}", "yes" if cell.significant else "no"]
 
 
 def versions_text(table: Table, row: Row) -> str:

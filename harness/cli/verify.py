@@ -119,7 +119,7 @@ def _who_may_hang_up() -> Iterator[None]:
 
 def _verify(folder: Path, subjects: Subjects, options: VerifyOptions) -> tuple[Verdict, str]:
     """The verdict on one run, and the hash of what it is about."""
-    from harness.evidence.run_info import parse
+    from harness.evidence.run_json import parse
     from harness.evidence.store import RunStore
     from harness.trust.ledger import content_hash
     from harness.trust.verify.verify import refused, unreadable, verify

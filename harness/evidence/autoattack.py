@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.evidence.run_info import AttackInfo, RunInfo
+from harness.evidence.run_info import RunInfo
+from harness.evidence.suite_info import AttackInfo
 
 STANDARD = {
     "apgd-ce": {"steps": 100},

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from harness.evidence.facts import CLEAN, KNOWN
-from harness.evidence.run_info import AttackInfo, RunInfo
+from harness.evidence.run_info import RunInfo
+from harness.evidence.suite_info import AttackInfo
 
 MEAN = "mean"
 """Stands, in gates and tables, for the mean over kinds."""

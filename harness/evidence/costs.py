@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from harness.base.files import write_atomically
-from harness.evidence.run_info import CellCost, RunInfo, ThrownAway
+from harness.evidence.plan_info import CellCost, ThrownAway
+from harness.evidence.run_info import RunInfo
 from harness.types import Finding
 
 FOLDER = "costs"

@@ -1,4 +1,4 @@
-"""run.json's JSON Schema and its table in docs/contracts.md, made from the types of `harness.evidence.run_info`.
+"""run.json's JSON Schema and its table in docs/contracts.md, made of the types in `harness.evidence.run_info`.
 
 ``python -m harness.evidence.run_schema`` writes the schema of a checkout; ``--table`` prints the table.
 """
@@ -15,16 +15,16 @@ from typing import Any
 
 import msgspec
 
-from harness.evidence import run_info
+from harness.evidence import plan_info, run_info, suite_info
 from harness.evidence.given import Given
 from harness.evidence.run_info import RunInfo
 from harness.types import Finding
 
 PATH = Path(__file__).resolve().parents[1] / "schemas" / "run.json"
 PARTS = (
-    RunInfo, run_info.ModelInfo, run_info.SuiteInfo, run_info.AttackInfo, run_info.AdaptationInfo, run_info.DataInfo,
-    run_info.IdsInfo, run_info.Asked, run_info.Randomness, Given, run_info.Plan, run_info.Device, run_info.Preflight,
-    run_info.Calibration, run_info.CellCost, run_info.ThrownAway,
+    RunInfo, run_info.ModelInfo, suite_info.SuiteInfo, suite_info.AttackInfo, suite_info.AdaptationInfo,
+    run_info.DataInfo, run_info.IdsInfo, run_info.Asked, run_info.Randomness, Given, plan_info.Plan, plan_info.Device,
+    plan_info.Preflight, plan_info.Calibration, plan_info.CellCost, plan_info.ThrownAway,
 )  # fmt: skip
 
 

@@ -33,7 +33,10 @@ from harness.errors import BadRun, TornFile
 from harness.evidence import costs, facts, lock, parquet, unfinished
 from harness.evidence import witnesses as codec
 from harness.evidence.lock import running, take_left
-from harness.evidence.run_info import ESTIMATES_SCHEMA, SCHEMA_VERSION, Plan, RunInfo, as_json, parse, parse_plan
+from harness.evidence.plan_info import Plan
+from harness.evidence.run_info import ESTIMATES_SCHEMA, SCHEMA_VERSION, RunInfo
+from harness.evidence.run_json import parse, parse_plan
+from harness.evidence.structs import as_json
 from harness.types import Finding, Level
 
 
@@ -236,6 +239,15 @@ class RunStore:
         """Write ``run.json`` atomically."""
         self.write_json("run.json", as_json(info))
 
+    def check_files(self) -> None:
+        """Refuse a folder in which something is no file, before any of it is opened.
+
+        Raises:
+            BadRun: names it.
+        """
+        if (stray := no_file((self.folder, *(self.folder / part for part in PARTS)))) is not None:
+            raise BadRun(f"{stray} is no file but a pipe, socket or device; remove it")
+
     def read_info(self) -> RunInfo:
         """Read ``run.json``.
 
@@ -243,8 +255,7 @@ class RunStore:
             BadRun: missing, of another schema, or not the form of a run; or something in the folder is no file.
             TornFile: not JSON.
         """
-        if (stray := no_file((self.folder, *(self.folder / part for part in PARTS)))) is not None:
-            raise BadRun(f"{stray} is no file but a pipe, socket or device; remove it")
+        self.check_files()
         return parse(self.read_json("run.json"), self.folder / "run.json")
 
     def write_plan(self, info: RunInfo) -> None:

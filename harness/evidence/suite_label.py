@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from harness.base.files import key_of
-from harness.evidence.run_info import RunInfo, SuiteInfo, as_json
+from harness.evidence.run_info import RunInfo
+from harness.evidence.structs import as_json
+from harness.evidence.suite_info import SuiteInfo
 from harness.inputs.suite_names import content_of, taken_for, versions_of
 
 _PARTS = (

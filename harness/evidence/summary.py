@@ -14,7 +14,9 @@ from harness.base.text import percent
 from harness.evidence.corrupted import average, means
 from harness.evidence.costs import of_cell
 from harness.evidence.metrics import Cell, WorstCase, cells, clean_accuracy, worst_case
-from harness.evidence.run_info import ESTIMATES_SCHEMA, SCHEMA_VERSION, AttackInfo, Randomness, RunInfo, as_json
+from harness.evidence.run_info import ESTIMATES_SCHEMA, SCHEMA_VERSION, Randomness, RunInfo
+from harness.evidence.structs import as_json
+from harness.evidence.suite_info import AttackInfo
 from harness.types import Finding
 
 

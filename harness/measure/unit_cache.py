@@ -33,8 +33,9 @@ from harness.evidence import facts
 from harness.evidence import witnesses as codec
 from harness.evidence.costs import Cost, read_note
 from harness.evidence.facts import NO_GRADIENT
-from harness.evidence.run_info import RunInfo, as_json
+from harness.evidence.run_info import RunInfo
 from harness.evidence.store import RunStore, Unit
+from harness.evidence.structs import as_json
 from harness.inputs.fingerprint import FILE as FINGERPRINT
 from harness.inputs.fingerprint import Fingerprint, difference, read
 from harness.measure.unit.job import Job, UnitResult

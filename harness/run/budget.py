@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from harness.base.text import in_words
 from harness.evidence import unfinished
 from harness.evidence.facts import CLEAN
-from harness.evidence.run_info import CellCost, RunInfo
+from harness.evidence.plan_info import CellCost
+from harness.evidence.run_info import RunInfo
 from harness.evidence.store import RunStore, Unit
 from harness.measure.done import GivenUp
 from harness.types import Finding
@@ -83,7 +84,7 @@ def _advice(cut: GivenUp, around: Around) -> str:
 
 def _rounded(seconds: float) -> str:
     """A budget as one types it, rounded up."""
-    return f"{math.ceil(seconds / 10) * 10}s" if seconds < 90 else f"{math.ceil(seconds / 60)}m"
+    return f"{math.ceil(seconds / 10) * 10}s" if seconds < 300 else f"{math.ceil(seconds / 60)}m"
 
 
 def _left(compute: Sequence[CellCost], missing: Mapping[tuple[str, str], int]) -> float | None:

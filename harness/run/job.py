@@ -22,7 +22,8 @@ from harness.errors import BadRun
 from harness.evidence import findings
 from harness.evidence.costs import add_up, fold_costs, notes_of
 from harness.evidence.facts import CLEAN
-from harness.evidence.run_info import RunInfo, ThrownAway
+from harness.evidence.plan_info import ThrownAway
+from harness.evidence.run_info import RunInfo
 from harness.evidence.store import RunStore, Unit
 from harness.evidence.summary import summarize
 from harness.inputs.adaptations import resolve

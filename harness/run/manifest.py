@@ -14,22 +14,20 @@ from harness.base.machine import device_name, revision, versions
 from harness.base.text import now
 from harness.errors import MissingPackage, PluginError
 from harness.evidence import facts
+from harness.evidence.plan_info import Device
 from harness.evidence.run_info import (
-    AdaptationInfo,
     Asked,
     AskedCompile,
     AskedPrecision,
-    AttackInfo,
     DataInfo,
-    Device,
     Evidence,
     IdsInfo,
     ModelInfo,
     Randomness,
     RunInfo,
-    SuiteInfo,
     run_name,
 )
+from harness.evidence.suite_info import AdaptationInfo, AttackInfo, SuiteInfo
 from harness.inputs.adaptations import Adapted
 from harness.inputs.boxes import boxes_digest
 from harness.inputs.corruptions.attack import LIBRARY

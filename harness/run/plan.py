@@ -8,7 +8,8 @@ from harness.base.deadline import Deadline
 from harness.base.modes import MODES
 from harness.base.randomness import forked
 from harness.errors import BadRun
-from harness.evidence.run_info import Calibration, Plan, as_json
+from harness.evidence.plan_info import Calibration, Plan
+from harness.evidence.structs import as_json
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.samples import Slice
 from harness.inputs.suite import Suite
@@ -74,7 +75,9 @@ def make_plan(
         channels_last=recipe.channels_last,
         compiled=recipe.compiled,
     )
-    calibration = Calibration(measured=dict(answer.measured), unfit=tuple(unfit), cached=answer.cached, cut=answer.cut)
+    calibration = Calibration(
+        measured=dict(answer.measured), unfit=tuple(unfit), cached=answer.cached, cut=answer.cut or msgspec.UNSET
+    )
     session.described = msgspec.structs.replace(info, plan=plan, calibration=calibration)
     if answer.cut:
         message = (

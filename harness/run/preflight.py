@@ -11,7 +11,8 @@ from harness.attack import BaseAttack
 from harness.base.masks import side_of
 from harness.errors import BadSuite, TornFile
 from harness.evidence.findings import found
-from harness.evidence.run_info import Preflight, RunInfo
+from harness.evidence.plan_info import Preflight
+from harness.evidence.run_info import RunInfo
 from harness.evidence.store import RunStore
 from harness.inputs.draws import Draws
 from harness.inputs.fingerprint import Fingerprint

@@ -10,7 +10,8 @@ import numpy as np
 from msgspec import UNSET
 
 from harness.errors import BadRun, TornFile
-from harness.evidence.run_info import Plan, RunInfo
+from harness.evidence.plan_info import Plan
+from harness.evidence.run_info import RunInfo
 from harness.evidence.store import RunStore, Unit
 from harness.measure.lanes import Lane
 from harness.run.session import Session
@@ -52,7 +53,7 @@ def take_over(store: RunStore, session: Session) -> Earlier:
     limit = None if here.unit_timeout is UNSET else here.unit_timeout
     known = None if before.unit_timeout is UNSET else before.unit_timeout
     patient = known is not None and (limit is None or limit > known)
-    bare = before.calibration is not None and before.calibration.cut and not store.begun
+    bare = before.calibration is not None and before.calibration.cut is True and not store.begun
     session.described = msgspec.structs.replace(
         here,
         plan=None if bare else before.plan,  # made in haste, and nothing was computed by it

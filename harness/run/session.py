@@ -9,7 +9,8 @@ import msgspec
 
 from harness.base.text import now
 from harness.evidence.costs import Notes
-from harness.evidence.run_info import CellCost, RunInfo, Status, ThrownAway
+from harness.evidence.plan_info import CellCost, ThrownAway
+from harness.evidence.run_info import RunInfo, Status
 from harness.trust.doctor import Report
 from harness.types import Finding
 

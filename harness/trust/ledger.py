@@ -17,6 +17,7 @@ from typing import Any
 
 from harness.base.folders import state_folder
 from harness.errors import BadRun, FileError
+from harness.evidence.store import RunStore
 from harness.trust.verify.verdict import NO, Verdict
 
 SCHEMA_VERSION = 1
@@ -59,8 +60,9 @@ def content_hash(folder: Path) -> str:
     """``sha256:`` over names and bytes of run.json, summary.json, facts and witnesses.
 
     Raises:
-        BadRun: a file cannot be read.
+        BadRun: a file cannot be read, or something is none.
     """
+    RunStore(folder).check_files()
     files = [folder / "run.json", folder / "summary.json"]
     files += [path for part in ("facts", "witnesses") for path in sorted((folder / part).glob("*.parquet"))]
     total = hashlib.sha256()

@@ -31,7 +31,9 @@ def security_panels(table: Table, attacks: Sequence[str] = ()) -> list[Panel]:
         ticks, xlabel = epsilon_ticks([(0.0, "0"), *((score.epsilon, score.epsilon_label) for score in scores)])
         title = wording.column_name(table, attack)
         title += ", estimated" if any(curve.estimated for curve in curves) else ""
-        panels.append(Panel(title=title, xlabel=wording.axis(table, xlabel), curves=curves, ticks=ticks))
+        ylabel = "accuracy, %" if table.threat == "corruption" else Panel.ylabel
+        xlabel = wording.axis(table, xlabel)
+        panels.append(Panel(title=title, xlabel=xlabel, curves=curves, ticks=ticks, ylabel=ylabel))
     return [panel for panel in panels if not panel.empty]
 
 

@@ -174,7 +174,7 @@ def _twins(table: Table) -> list[str]:
         if not pair.twins:
             continue
         header = ["cell", "difference, points", "95 % interval", "only here", "only there", "p", "significant"]
-        rows = [[escape(text) for text in wording.difference_texts(cell)] for cell in pair.cells]
+        rows = [[escape(text) for text in wording.difference_texts(table, cell)] for cell in pair.cells]
         found += [escape(wording.twins_text(table, pair), _LONG), grid(header, rows, left=1)]
     return found
 

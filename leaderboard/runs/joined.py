@@ -21,7 +21,8 @@ from harness.base.order import fixed_order, order_of
 from harness.base.statistics import wilson
 from harness.base.threat import Epsilon
 from harness.errors import HarnessError
-from harness.evidence.run_info import AttackInfo, RunInfo
+from harness.evidence.run_info import RunInfo
+from harness.evidence.suite_info import AttackInfo
 from leaderboard.rows import WORST, Note, Score
 from leaderboard.runs.estimated import Group, estimated
 from leaderboard.runs.record import CLEAN_PLACE, JoinedRuns, Place, Record, Survivors

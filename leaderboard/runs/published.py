@@ -23,7 +23,10 @@ from numpy.typing import NDArray
 from harness.base.statistics import wilson
 from harness.errors import BadRun
 from harness.evidence.facts import SCHEMA_VERSION
-from harness.evidence.run_info import RunInfo, SuiteInfo, as_json, parse
+from harness.evidence.run_info import RunInfo
+from harness.evidence.run_json import parse
+from harness.evidence.structs import as_json
+from harness.evidence.suite_info import SuiteInfo
 from harness.trust.diagnosis.names import names
 from leaderboard.details import Picture
 from leaderboard.estimates import ESTIMATED
@@ -35,6 +38,8 @@ from leaderboard.runs.record import CLEAN_PLACE, Mistakes, Place, Record, Surviv
 
 ENDING = ".run.json"
 KIND = "published run"
+LONGEST = 200
+"""Bytes of a run's name: an ending has room behind them on every file system."""
 MOST = 2**24
 """Samples of a published file: as many bits unpacked for every cell are no strain on a machine."""
 STATUSES = ("ok", ESTIMATED, "partial", "missing", "refused")
@@ -126,7 +131,7 @@ def _record(path: Path, content: Mapping[str, Any], info: RunInfo) -> Record:
     if {*worst} != {place for place, score in scores.items() if score.status == ESTIMATED}:
         raise ValueError("its estimates are not those of its cells")
     return Record(
-        folder=path.with_name(str(content["name"]).replace("/", "-") or "x"),
+        folder=path.with_name(_folder(str(content["name"]))),
         info=info,
         scores=scores | worst,
         survivors=survivors,
@@ -141,6 +146,13 @@ def _record(path: Path, content: Mapping[str, Any], info: RunInfo) -> Record:
         pictures=tuple(_read_picture(picture) for picture in content["pictures"]),
         no_pictures=str(content["no_pictures"]),
     )
+
+
+def _folder(name: str) -> str:
+    """The name of the run's folder, by which it is shown, and published again."""
+    if not name.isprintable() or not 0 < len(name.encode()) <= LONGEST or name in (".", "..") or "/" in name:
+        raise ValueError(f"its name {name!r:.40} is none for a folder")
+    return name
 
 
 def _findings(told: Sequence[Mapping[str, Any]], info: RunInfo) -> tuple[Note, ...]:

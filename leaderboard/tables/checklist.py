@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from harness.base.modes import MODES
 from harness.evidence.given import Given
-from harness.evidence.run_info import AttackInfo, RunInfo, SuiteInfo
+from harness.evidence.run_info import RunInfo
+from harness.evidence.suite_info import AttackInfo, SuiteInfo
 from harness.inputs.registry import Registry
 from leaderboard import wording
 from leaderboard.details import Answer

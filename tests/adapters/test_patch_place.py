@@ -8,7 +8,7 @@ from toys import SmallNet, labeled, loaded
 
 from harness.base.threat import parse_grid
 from harness.errors import BadData
-from harness.evidence.run_info import contradiction
+from harness.evidence.run_json import contradiction
 from harness.inputs.boxes import masks_of
 from harness.inputs.suite import Suite
 from harness.run.job import Options, evaluate

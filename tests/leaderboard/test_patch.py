@@ -14,6 +14,7 @@ from leaderboard.compare.gate import judge
 from leaderboard.compare.requirements import parse
 from leaderboard.figures.curves import security_panels
 from leaderboard.render.csv import render as as_csv
+from leaderboard.render.html.data import table_data
 from leaderboard.render.html.page import render as as_page
 from leaderboard.render.markdown import render as as_markdown
 from leaderboard.runs.collect import collect
@@ -63,7 +64,10 @@ def test_every_format_shows_shares(records):
     tables = make_tables(records)
     assert "## toy, patch, suite of-patch@1, observed" in as_markdown(tables)
     assert ",patch," in as_csv(tables)
-    assert "covered share of the image" in as_page(tables)
+    assert "covered share of the image, %" in as_page(tables)
+    (table,) = [table for table in tables if table.norm == "patch"]
+    curve = table_data(table, {(row.model, row.weights): 0 for row in table.rows})["curves"][0]
+    assert (curve["ticks"], [x for x, *_ in curve["lines"][0][2]]) == ([0, 2, 10], [0, 2, 10])
 
 
 def test_a_gate_asks_for_a_share_and_takes_no_radius_for_it(records):

@@ -5,7 +5,7 @@ import numpy as np
 from harness.base.threat import parse_grid
 from harness.evidence import facts
 from harness.evidence.findings import CHECKS
-from harness.evidence.run_info import parse
+from harness.evidence.run_json import parse
 from harness.trust.diagnosis import diagnose, verdict
 
 N = 200

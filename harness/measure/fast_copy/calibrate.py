@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import KW_ONLY, asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -65,6 +65,7 @@ class Answer:
     """Input gradients per second by recipe, in words; the model's, times what each step gained in its race."""
     unfit: tuple[str, ...] = ()
     """Recipes that this model cannot be prepared by, and why."""
+    _: KW_ONLY
     cached: bool = False
     """Whether an earlier run on this machine measured it."""
     cut: bool = False

@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 from harness.evidence.facts import NO_GRADIENT
 from harness.evidence.findings import found, percent
 from harness.evidence.metrics import worst_case
-from harness.evidence.run_info import AttackInfo, RunInfo
+from harness.evidence.run_info import RunInfo
+from harness.evidence.suite_info import AttackInfo
 from harness.trust.diagnosis.series import Series, down, on, whole
 from harness.types import Finding, Level
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from harness.base.modes import fixed_ball
 from harness.evidence.facts import BROKEN, CLEAN, IMPLIED
-from harness.evidence.run_info import AttackInfo
+from harness.evidence.suite_info import AttackInfo
 from harness.measure.unit.shared import TRANSFER
 
 ITERATED = ("pgd", "apgd", "bim", "eotpgd", "masked-pgd", "upgd")

@@ -7,7 +7,7 @@ import numpy as np
 from harness.base.modes import MODES, runs_once
 from harness.base.threat import radius
 from harness.evidence.facts import BROKEN, IMPLIED, REASONS
-from harness.evidence.run_info import AttackInfo
+from harness.evidence.suite_info import AttackInfo
 from harness.trust.verify.places import CLEAN_PLACE, CountedRun, Rows
 from harness.trust.verify.verdict import Contradictions, Mask
 

@@ -10,7 +10,7 @@ from harness.base.statistics import exact_upper_bound
 from harness.base.threat import distance
 from harness.errors import HarnessError
 from harness.evidence.facts import BROKEN, CLEAN
-from harness.evidence.run_info import AttackInfo
+from harness.evidence.suite_info import AttackInfo
 from harness.inputs.corruptions.attack import LIBRARY, TOLERANCE, Corruption, corruption
 from harness.inputs.reference import ReferenceModel, margins
 from harness.inputs.samples import Slice

@@ -17,8 +17,9 @@ from harness.errors import BadRun
 from harness.evidence.facts import CLEAN
 from harness.evidence.facts import concat as concat_facts
 from harness.evidence.facts import empty as no_facts
-from harness.evidence.run_info import AttackInfo, RunInfo
+from harness.evidence.run_info import RunInfo
 from harness.evidence.store import RunStore
+from harness.evidence.suite_info import AttackInfo
 from harness.evidence.until import stop
 from harness.trust.verify.verdict import Contradictions, Ids, Mask, samples
 

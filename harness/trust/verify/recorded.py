@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 
 from harness.errors import BadSuite, MissingPackage, UnknownName
-from harness.evidence.run_info import AttackInfo, as_json
+from harness.evidence.structs import as_json
+from harness.evidence.suite_info import AttackInfo
 from harness.inputs.adaptations import resolve
 from harness.inputs.find import find_model
 from harness.inputs.reference import ReferenceModel

@@ -15,8 +15,8 @@ from harness.base.modes import MODES, runs_once
 from harness.base.targets import resolve_targets
 from harness.errors import BadRun, HarnessError
 from harness.evidence.facts import BROKEN, CLEAN
-from harness.evidence.run_info import AttackInfo
 from harness.evidence.store import RunStore
+from harness.evidence.suite_info import AttackInfo
 from harness.inputs.boxes import masks_of
 from harness.inputs.draws import Draws, Poll, recorded_draws
 from harness.inputs.reference import ReferenceModel, margins

@@ -17,7 +17,8 @@ import numpy as np
 from harness.base.machine import device_name, pick_device
 from harness.errors import BadData, BadRun, BadSuite, TornFile, UnknownName, UsageError
 from harness.evidence.facts import CLEAN
-from harness.evidence.run_info import RunInfo, parse
+from harness.evidence.run_info import RunInfo
+from harness.evidence.run_json import parse
 from harness.evidence.store import RunStore
 from harness.inputs.boxes import boxes_digest
 from harness.inputs.identity import is_model, subject, weights_of

@@ -10,7 +10,7 @@ from harness.base.text import whole_number
 from leaderboard import wording
 from leaderboard.figures.curves import security_panels, step_panels
 from leaderboard.figures.plots import Panel
-from leaderboard.rows import CLEAN, Row, Table
+from leaderboard.rows import Difference, Row, Table
 from leaderboard.tables.danger import KNOWN, danger
 from leaderboard.text import one_line
 
@@ -18,6 +18,8 @@ ModelKey = tuple[str, str]
 """Name and weights: what has a page of its own."""
 
 
+PERCENT = 100
+"""What shares of the image are multiplied by on an axis."""
 DRAWN = 300
 """Pairs of classes in a chart of confusions at most; a class is confused with few others often."""
 DANGERS = ((0, ""), *sorted({danger(sign, other) for sign in KNOWN for other in KNOWN if sign != other}))
@@ -44,7 +46,7 @@ def table_data(table: Table, numbers: Mapping[ModelKey, int]) -> dict[str, Any]:
         "curves": [_panel(panel, places) for panel in curves],
         "steps": [_panel(panel, places) for panel in steps],
         "pairs": [
-            {"a": pair.a, "b": pair.b, "twins": pair.twins, "cells": [_difference(cell) for cell in pair.cells]}
+            {"a": pair.a, "b": pair.b, "twins": pair.twins, "cells": [_difference(table, cell) for cell in pair.cells]}
             for pair in table.pairs
         ],
     }
@@ -69,7 +71,7 @@ def _panel(panel: Panel, places: Mapping[str, int]) -> dict[str, Any]:
     factor = _denominator(panel)
     return {
         "title": one_line(panel.title),
-        "xlabel": one_line(panel.xlabel),
+        "xlabel": one_line(panel.xlabel + (", %" if factor == PERCENT else "")),
         "ticks": [_number(x * factor) for x in panel.ticks],
         "lines": [
             [
@@ -83,17 +85,26 @@ def _panel(panel: Panel, places: Mapping[str, int]) -> dict[str, Any]:
 
 
 def _denominator(panel: Panel) -> int:
-    """255 if the axis counts in 1/255."""
+    """255 if the axis counts in 1/255, and 100 if its ticks are percentages."""
+    if any(tick.endswith("%") for tick in panel.ticks.values()):
+        return PERCENT
     _, found, below = panel.xlabel.rpartition("in 1/")
     return (whole_number(below) if found else None) or 1
 
 
-def _difference(cell: Any) -> list[Any]:
+def _difference(table: Table, cell: Difference) -> list[Any]:
     low, high = cell.ci95
-    name = CLEAN if cell.attack == CLEAN else f"{cell.attack} {cell.epsilon_label}"
     points = [_number(100 * value) for value in (cell.difference, low, high)]
     p = float(f"{cell.p_holm:.3g}")
-    return [one_line(name), *points, cell.only_a, cell.only_b, p, "yes" if cell.significant else "no", cell.needed]
+    return [
+        one_line(wording.cell_name(table, cell)),
+        *points,
+        cell.only_a,
+        cell.only_b,
+        p,
+        "yes" if cell.significant else "no",
+        cell.needed,
+    ]
 
 
 def _share(value: float) -> float | None:

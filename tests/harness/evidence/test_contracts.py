@@ -12,8 +12,8 @@ from toys import SmallNet, labeled, loaded
 from harness.base.threat import parse_grid
 from harness.cli import main
 from harness.evidence import facts, witnesses
-from harness.evidence.run_info import as_json
 from harness.evidence.store import RunStore
+from harness.evidence.structs import as_json
 from harness.inputs.registry import Registry
 from harness.inputs.suite import Suite
 from harness.run.job import Options, evaluate

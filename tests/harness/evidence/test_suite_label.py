@@ -7,8 +7,9 @@ import pytest
 from msgspec import structs
 
 from harness.errors import UnknownName
-from harness.evidence.run_info import AttackInfo, DataInfo, RunInfo, SuiteInfo
+from harness.evidence.run_info import DataInfo, RunInfo
 from harness.evidence.store import RunStore
+from harness.evidence.suite_info import AttackInfo, SuiteInfo
 from harness.evidence.suite_label import definition, difference, shown_label
 from harness.inputs.suite import load_suite, read_suite
 from harness.inputs.suite_names import BUILT_IN

@@ -5,7 +5,8 @@ from masked import Zeroed, linear_problem, loaded, masked
 from observed import suite
 
 from harness.errors import BadSuite, UnknownName, UsageError
-from harness.evidence.run_info import as_json, parse
+from harness.evidence.run_json import parse
+from harness.evidence.structs import as_json
 from harness.evidence.suite_label import definition, shown_label
 from harness.inputs.adaptations import check_adapt
 from harness.inputs.suite import load_suite, read_suite

@@ -8,6 +8,7 @@ import time
 
 import pytest
 import torch
+from msgspec import UNSET
 from toys import SmallNet, labeled, loaded, scripted
 
 from harness.base.deadline import Deadline
@@ -116,11 +117,11 @@ def test_a_budget_for_loading_alone_is_said_in_one_line(tmp_path):
 def test_a_plan_in_haste_is_kept_where_something_was_computed_by_it(tmp_path, monkeypatch):
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     hasty = start(tmp_path / "a", precision="auto", budget=1e-3)
-    assert hasty.info.calibration.cut
+    assert hasty.info.calibration.cut is True
     assert "no time to try all that might be faster: the model itself is attacked" in said(hasty, "copy", "info")
     assert not list((hasty.folder / "facts").iterdir())
     after = start(tmp_path / "a", precision="auto")  # nothing hangs on that plan
-    assert not after.info.calibration.cut
+    assert after.info.calibration.cut is UNSET
     assert not [finding for finding in after.info.findings if finding.check == "copy"]
 
     looks = iter([False, False] + [True] * 100)
@@ -129,14 +130,14 @@ def test_a_plan_in_haste_is_kept_where_something_was_computed_by_it(tmp_path, mo
     torch.manual_seed(0)
     cut = start(tmp_path / "b", precision="auto", budget=LONG)
     assert cut.complete
-    assert cut.info.calibration.cut
+    assert cut.info.calibration.cut is True
     monkeypatch.undo()
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "other"))
     undisturbed = start(tmp_path / "c", precision="auto")
     assert undisturbed.info.plan == cut.info.plan
     assert evidence(undisturbed) == evidence(cut)
     anew = start(tmp_path / "c", precision="auto", fresh=True)
-    assert not anew.info.calibration.cut
+    assert anew.info.calibration.cut is UNSET
 
 
 def cut_off(monkeypatch, asks, **flags):

@@ -7,7 +7,9 @@ import torch
 
 from harness.base.machine import pick_device, versions
 from harness.errors import BadRun, UsageError
-from harness.evidence.run_info import Plan, as_json, parse_plan
+from harness.evidence.plan_info import Plan
+from harness.evidence.run_json import parse_plan
+from harness.evidence.structs import as_json
 from harness.measure.fast_copy.calibrate import find_batch_size
 from harness.measure.fast_copy.copies import CopyRecipe
 from harness.run.plan import recipe_of

@@ -13,7 +13,7 @@ from toys import StopAfter, labeled, loaded
 import harness
 from harness.base.threat import parse_grid
 from harness.errors import UsageError
-from harness.evidence.run_info import parse
+from harness.evidence.run_json import parse
 from harness.inputs.suite import Suite
 from harness.run.job import Options, evaluate
 from harness.trust.verify.verify import VerifyOptions, verify

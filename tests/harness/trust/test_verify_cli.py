@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -201,6 +202,17 @@ def test_a_run_that_cannot_be_read_does_not_take_the_others_along(work, capsys):
     (run / "summary.json").write_text("{}")
     assert verified("results") == 1
     assert verified("results/a-old") == 2
+
+
+def test_a_pipe_in_a_run_is_named_and_the_others_are_verified(work, capsys):
+    (run,) = work.glob("results/[!.]*")
+    bad = shutil.copytree(run, run.with_name("a-pipe"))
+    (bad / "summary.json").unlink()
+    os.mkfifo(bad / "summary.json")
+    assert verified("results") == 2
+    told = capsys.readouterr()
+    assert f"{run}: breaks verified".removeprefix(f"{work}/") in told.out
+    assert "a-pipe/summary.json is no file but a pipe, socket or device; remove it" in told.err
 
 
 def test_a_verdict_is_recorded_before_it_is_read(work, monkeypatch):

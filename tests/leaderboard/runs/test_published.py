@@ -450,6 +450,7 @@ def short(content):
         break_json, set_to(kind="recipe"), set_to(schema=99), set_to(info={}), set_to(cells=None), set_to(ids="!"),
         set_to(labels="eJwDAAAAAAE="), set_to(pictures=[{"clean": "AAAA"}]), grow, without_cell,
         lambda content: json.dumps([content]), nested, enormous, short,
+        set_to(name="a\0b"), set_to(name="x" * 400), set_to(name="../../up"), set_to(name=".."), set_to(name=""),
     ],
 )  # fmt: skip
 def test_a_damaged_file_is_refused_in_a_line(published, change) -> None:
