@@ -172,7 +172,9 @@ def gone(info: RunInfo, part: str) -> str:
 def _missing(what: str, option: str, tried: Sequence[str], info: RunInfo) -> str:
     none = f" and is not that of {', '.join(tried):.200}" if tried else ""
     why = gone(info, option) or ", is no installed name"
-    return f"{what},{why.removeprefix(',')}{none}; say where it is with --{option} NAME=WHERE"
+    told = (info.given and (info.given.model if option == "model" else info.given.data)) or ""
+    by = f" (its author measured {told!r:.100})" if told else ""
+    return f"{what},{why.removeprefix(',')}{none}; say where it is with --{option} NAME=WHERE{by}"
 
 
 def _data_set(named: str) -> _Place | None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from clusters import NICENESS, TWO
-from toys import SmallNet, StopAfter, labeled, loaded
+from toys import Patient, SmallNet, StopAfter, labeled, loaded
 
 from harness.base.deadline import Deadline
 from harness.base.threat import parse_grid
@@ -134,14 +134,6 @@ def test_stopping_finishes_what_runs_and_any_executor_goes_on(cluster, case, who
     assert not list(first.folder.glob(".running-*"))
     run = evaluate(case[0], suite(), case[1], options(tmp_path, "local"))
     assert both(run)[0].equals(whole[0])
-
-
-class Patient(SmallNet):
-    """Every query takes a while."""
-
-    def forward(self, images):
-        time.sleep(0.03)
-        return super().forward(images)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import time
 import pytest
 import torch
 from msgspec import UNSET
-from toys import SmallNet, labeled, loaded, scripted
+from toys import Patient, SmallNet, labeled, loaded, scripted
 
 from harness.base.deadline import Deadline
 from harness.base.threat import parse_grid
@@ -23,14 +23,6 @@ from harness.types import AttackSpec
 
 LONG = 1e6
 """A budget that is never over by the clock."""
-
-
-class Slow(SmallNet):
-    """Every query takes 30 ms."""
-
-    def forward(self, images):
-        time.sleep(0.03)
-        return super().forward(images)
 
 
 def start(folder, model=None, **options):
@@ -98,7 +90,7 @@ def test_attacks_leave_time_for_the_end(tmp_path, monkeypatch):
     monkeypatch.setattr(local, "run", run)
     loading = 20.0  # seconds that went by before the job was called
     begun = time.monotonic() - loading
-    start(tmp_path, Slow(), budget=100, begun=begun, batch_size=20)
+    start(tmp_path, Patient(), budget=100, begun=begun, batch_size=20)
     ((now, left),) = seen
     looks = 3 * 0.03  # at the clean images, at a few once more, at their gradients: again at the end
     assert left < 100 - (now - begun) - looks - 0.1 * loading
