@@ -33,6 +33,7 @@ SWEEP := $(TEST_ENV) $(BIN)/python benchmarks/sweep.py $(BENCH_DATA) -n $(BENCH_
 TOOLS := $(TEST_ENV) $(BIN)/python benchmarks/tools.py
 
 bench: $(VENV)/.installed  ## the harness against the bare tools, and docs/performance.md (an hour and more)
+	$(TEST_ENV) $(BIN)/python benchmarks/shapes.py -o $(RESULTS)/shapes.json
 	$(SWEEP) --model standard -o $(RESULTS)/sweep-standard.json
 	$(SWEEP) --model trades -o $(RESULTS)/sweep-trades.json
 	$(SWEEP) --model trades --precision bf16 -o $(RESULTS)/sweep-trades-bf16.json

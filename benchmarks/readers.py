@@ -40,6 +40,7 @@ from leaderboard.compare import gate_report
 from leaderboard.compare.gate import judge
 from leaderboard.compare.requirements import parse
 from leaderboard.runs.board import listed_as, read_board, write_board
+from leaderboard.runs.check import check_summary
 from leaderboard.runs.collect import collect
 from leaderboard.runs.published import dump, read_published
 from model_zoo.datasets.array_files import arrays
@@ -124,6 +125,7 @@ def readers(top: Path) -> list[Reader]:
              "problems": 1, "by": None, "device": "cpu", "at": "2026-01-01T00:00:00+00:00", "schema": 1}
         ) + "\n"
     )  # fmt: skip
+    counted = json.loads((run / "summary.json").read_text())
     found = [
         Reader("card", "card.toml", good, lambda here: read_card(here / "card.toml")),
         Reader("suite", "suite.toml", good, lambda here: read_suite(here / "suite.toml").resolve()),
@@ -133,7 +135,7 @@ def readers(top: Path) -> list[Reader]:
         ),
         Reader("run.json", "run.json", run, _read_run),
         Reader("fingerprint", FILE, run, lambda here: read_fingerprint(here / FILE)),
-        Reader("summary.json", "summary.json", run, lambda here: collect([here])),
+        Reader("summary.json", "summary.json", run, lambda here: _read_summary(here, counted)),
         Reader("weights", "w.safetensors", good, lambda here: read_weights(here / "w.safetensors")),
         Reader("data (npz)", "d.npz", good, lambda here: read_npz(here / "d.npz", ("images", "labels", "track"))),
         Reader("data (npz, deflated)", "c.npz", good, lambda here: read_npz(here / "c.npz", ("images", "labels"))),
@@ -194,6 +196,11 @@ def _of_lists(good: Path) -> list[Reader]:
 def _read_run(here: Path) -> None:
     check_key(RunStore(here).read_info(), Contradictions())
     collect([here])
+
+
+def _read_summary(here: Path, counted: dict[str, Any]) -> None:
+    """Beside what its run's facts give; that these are read and counted is another reader's matter."""
+    check_summary(RunStore(here).read_json("summary.json"), counted, here)
 
 
 def _read_seen(here: Path) -> Any:

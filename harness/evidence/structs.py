@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Any
 
-import msgspec
-from msgspec import UNSET, Meta, Struct
+from msgspec import UNSET, Meta, Struct, structs
 
 from harness.types import Finding
 
@@ -17,12 +17,17 @@ Seconds = Annotated[float, Meta(ge=0)]
 Key = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
+@lru_cache
+def _fields(kind: type[Struct]) -> tuple[structs.FieldInfo, ...]:  # msgspec reads the annotations anew each time
+    return structs.fields(kind)
+
+
 def as_json(value: Any) -> Any:
     """A type of a file as the file spells it; optional fields that have no value are left out."""
     if isinstance(value, Finding):
         return value.as_dict()
     if isinstance(value, Struct):
-        given = {field.encode_name: (field, getattr(value, field.name)) for field in msgspec.structs.fields(value)}
+        given = {field.encode_name: (field, getattr(value, field.name)) for field in _fields(type(value))}
         return {
             name: as_json(content)
             for name, (field, content) in given.items()

@@ -7,6 +7,7 @@ on who does what.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -118,6 +119,14 @@ class Worker:
         if given_up.seconds >= NOTHING and given_up.unit.attack != facts.CLEAN:
             self.given_up.append(given_up)
             self.store.event("budget", "info", str(given_up))
+
+    def elsewhere(self, setting: Setting) -> Worker:
+        """The same worker with a setting of its own, as another process has one, and nothing loaded."""
+        other = copy.copy(self)
+        other.setting = setting
+        other._chunks = Chunks(setting, self.suite, self.part, other._clean_facts)
+        other._trail = other._interim = None
+        return other
 
     def forget(self) -> None:
         """Drop what is kept of the last chunk and lane; it is loaded again when it is needed."""

@@ -79,7 +79,10 @@ def _difference(stored: Any, counted: Any, path: str = "") -> str:
 
 def _same(stored: Any, counted: Any) -> bool:
     if all(isinstance(value, _NUMBER) and not isinstance(value, bool) for value in (stored, counted)):
-        return math.isclose(stored, counted, rel_tol=0, abs_tol=1e-9)
+        try:
+            return math.isclose(stored, counted, rel_tol=0, abs_tol=1e-9)
+        except OverflowError:  # a whole number that no float can hold
+            return bool(stored == counted)
     return bool(stored == counted)
 
 

@@ -87,9 +87,7 @@ def pack(worker: Worker, key: str) -> Parcel:
     recipe = worker.setting.copy.recipe if worker.setting.copy is not None else CopyRecipe()
     # Each worker enters its own reference, makes its own copies, and is told with every unit how much time is left.
     setting = replace(worker.setting, reference=None, copy=None, adapted={}, guard=None)  # type: ignore[arg-type]
-    bare = copy.copy(worker)
-    bare.forget()
-    bare.setting = setting
+    bare = worker.elsewhere(setting)
     bare.store = RunStore(worker.store.folder.resolve(), worker.store.pieces)
     return Parcel(
         model=replace(reference.loaded, module=module),
@@ -200,7 +198,9 @@ class Remote:
         guard = Guard(
             reference.module, *([copied] if copied is not None else []), *(one.network for one in adapted.values())
         )
-        worker.setting = replace(worker.setting, reference=reference, copy=copied, adapted=adapted, guard=guard)
+        worker = worker.elsewhere(
+            replace(worker.setting, reference=reference, copy=copied, adapted=adapted, guard=guard)
+        )
         self._buffers = snapshot(reference.module)
         self._entered.enter_context(little_to_search())
         return worker

@@ -14,6 +14,7 @@ from harness.base.statistics import wilson
 from harness.errors import BadRun
 from harness.evidence.metrics import cells
 from harness.evidence.store import RunStore
+from leaderboard.runs.check import check_summary
 from leaderboard.runs.collect import collect, read_run
 
 E1, E8 = "1/255", "8/255"
@@ -103,6 +104,11 @@ def test_a_summary_that_the_facts_do_not_confirm_is_an_error(runs) -> None:
     with pytest.raises(BadRun, match=r"pgd-20 8/255\.robust_accuracy = 0\.99, but .* give 0\.95") as caught:
         read_run(folder)
     assert folder.name in str(caught.value)
+
+
+def test_a_number_beyond_floats_in_a_summary_is_another_number() -> None:
+    with pytest.raises(BadRun, match=r"summary.json has clean.accuracy = 1000.*, but the facts give 0.5"):
+        check_summary({"clean": {"accuracy": 10**400}}, {"clean": {"accuracy": 0.5}}, Path("run"))
 
 
 def test_a_summary_that_lacks_a_cell_is_an_error_and_its_order_is_free(runs) -> None:
