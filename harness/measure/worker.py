@@ -76,7 +76,7 @@ class Worker:
         self.cache = cache
         self.setting, self.suite, self.attacks, self.part, self.store = setting, suite, attacks, part, store
         self.keep_witnesses = keep_witnesses
-        self._chunks: Chunks | None = None  # of this setting: a worker that is sent gets another
+        self._chunks = Chunks(setting, suite, part, self._clean_facts)
         self._trail: Trail | None = None
         self._interim: Interim | None = None
         self.given_up: list[GivenUp] = []
@@ -130,7 +130,7 @@ class Worker:
 
     def forget(self) -> None:
         """Drop what is kept of the last chunk and lane; it is loaded again when it is needed."""
-        self._chunks = None
+        self._chunks.forget()
         self._trail = None
 
     def units(self, lane: Lane) -> list[tuple[Unit, tuple[Epsilon, ...]]]:
@@ -171,7 +171,6 @@ class Worker:
                 return self._clean(lane.chunk)
             trail = self._trail_to(lane, place)
             attack, spec = self.attacks[lane.attack], self.suite.attacks[lane.attack]
-            self._chunks = self._chunks or Chunks(self.setting, self.suite, self.part, self._clean_facts)
             chunk = self._chunks.of(lane, unit.chunk)
             job = Job(
                 setting=self.setting,
