@@ -34,9 +34,10 @@ def test_targets_are_aimed_at(net, name):
     with torch.no_grad():
         logits = model(data.images)
     targets = resolve_targets("kth:1", logits, data.labels)
-    changes = {"torchattacks.cw": {"steps": 40, "c": 50.0}, "torchattacks.square": {"queries": 800}}.get(name, {})
-    attack = make(name, norm, target="kth:1", **changes)
-    epsilon = {"linf": 0.05, "l2": 1.0}[norm]
+    stronger = {"torchattacks.cw": {"steps": 40, "c": 50.0}, "torchattacks.square": {"queries": 800}}
+    stronger["torchattacks.onepixel"] = {"steps": 20, "population": 40}
+    attack = make(name, norm, target="kth:1", **stronger.get(name, {}))
+    epsilon = {"linf": 0.05, "l2": 1.0, "l0": 5.0}[norm]
     with forked(0):
         back = attack.perturb(model, Problem(data.images, data.labels, norm, epsilon, 0, 5, 12, targets=targets))
     pick = targets[:, None]
@@ -50,12 +51,13 @@ def test_targets_are_aimed_at(net, name):
 @pytest.mark.parametrize("name", BUDGET)
 def test_what_comes_back_is_inside_ball_and_box(net, name):
     model, data = net
-    changes = {"queries": 30} if "queries" in METHODS[name].strength else {}
+    weak = {"queries": 30, "steps": 4, "population": 10}
+    changes = {key: value for key, value in weak.items() if key in METHODS[name].strength}
     if name == "torchattacks.cascade-10":
         pytest.skip("made of the others, and slow")
     for norm in METHODS[name].norms:
-        epsilon = {"linf": 1 / 255, "l2": 0.1}[norm]
-        attack = make(name, norm, **{**changes, **({"steps": 4} if "steps" in METHODS[name].strength else {})})
+        epsilon = {"linf": 1 / 255, "l2": 0.1, "l0": 2.0}[norm]
+        attack = make(name, norm, **changes)
         with forked(0):
             back = attack.perturb(model, Problem(data.images, data.labels, norm, epsilon, 0, 5, 12))
         assert inside_ball(distance(back, data.images, norm), epsilon, norm).all()

@@ -106,7 +106,7 @@ def test_another_checkpoint_of_the_run_s_name_exits_1(work, capsys):
     ("words", "said"),
     [
         (["--model", "mine.py:other"], "model 'mine:tiny', hash sha256:"),
-        (["--model", "mine:other=mine.py:other"], "--model NAME=WHERE (its author measured 'mine.py:tiny')"),
+        (["--model", "mine:other=mine.py:other"], "mine.py:tiny')"),
         (["--model", "mine.py:tiny", "--data", "few.npz"], "is not that of few.npz"),
     ],
 )

@@ -65,7 +65,7 @@ def test_a_file_that_wants_arguments_is_a_line(tmp_path):
 
 
 def test_the_script_hides_its_options_from_models_that_run_later():
-    code = "import sys, harness.cli as c\nc.main = lambda words: print(words, sys.argv)\n"
+    code = "import sys, harness.cli as c\nc.main = lambda words, begun: print(words, sys.argv)\n"
     code += "sys.argv = ['harness', 'list', '--json']\nc.run()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip().startswith("['list', '--json'] ['harness']")
