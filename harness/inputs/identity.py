@@ -130,7 +130,7 @@ def _is_installed(path: Path) -> bool:
 
 
 def _versions(packages: set[str]) -> set[str]:
-    """Each package with its version, by one look at what is installed: it takes tenths of a second."""
+    """Each package with its version, by one look at what is installed, which is slow."""
     owners = metadata.packages_distributions() if packages else {}
     found = set()
     for package in packages:
