@@ -7,8 +7,9 @@ the cheapest whose half-width is at most the aim at every epsilon of every model
 
 python benchmarks/cheap_phase.py RUN... [--held-out RUN...] [-o FILE]
 
-A price is forwards + 2 x backwards, of all attacks on all epsilons, cheap ones included. AutoAttack alone is its four
-parts on as many samples as give Wilson's interval the same half-width.
+Held-out runs take no part in the choice; without others, the shipped suites alone are held against them. A price is
+forwards + 2 x backwards, of all attacks on all epsilons, cheap ones included. AutoAttack alone is its four parts on as
+many samples as give Wilson's interval the same half-width, each part at every epsilon, as the tool runs them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from common import write
 from numpy.typing import NDArray
 
 from harness.base.estimates import Factor, join
+from harness.base.modes import runs_once
 from harness.evidence.facts import BROKEN, CLEAN, of_whole
 from harness.evidence.store import RunStore
 from harness.inputs.suite import load_suite
@@ -94,7 +96,8 @@ class Measured:
         self.fell: dict[str, NDArray[np.int64]] = {}
         """By attack, the place in the grid at which it broke each sample; as long as the grid if it did not."""
         self.price: dict[str, NDArray[np.float64]] = {}
-        """By attack, [n, epsilons]: forwards + 2 x backwards."""
+        """By attack, [n, epsilons]: forwards + 2 x backwards; of one that runs once for all, what each would cost."""
+        self.once = {attack.id for attack in info.suite.attacks if runs_once(attack)}
         self.seen: dict[str, NDArray[np.bool_]] = {}
         """By attack, whether it ran on each sample."""
         for attack in info.suite.attacks:
@@ -105,16 +108,22 @@ class Measured:
                 seen[places[mine]] = True
                 price[places[mine], place] = spent[mine]
                 np.minimum.at(fell, places[mine & lost], place)
+            if attack.id in self.once:
+                price[:] = price.sum(1, keepdims=True)  # its facts have it at one epsilon
             self.fell[attack.id], self.price[attack.id], self.seen[attack.id] = fell, price, seen
         self._known: dict[tuple[tuple[tuple[str, bool], ...], int], list[tuple[float, float]]] = {}
 
-    def outlook(self, design: Design, n: int = N) -> list[Outlook]:
-        """Price, estimate and half-width of a design on a slice of `n`, at each epsilon."""
-        return [self._at(design, n, place) for place in range(len(self.grid))]
+    def outlook(self, design: Design, n: int = N, once: bool = True) -> list[Outlook]:
+        """Price, estimate and half-width of a design on a slice of `n`, at each epsilon.
 
-    def _at(self, design: Design, n: int, place: int) -> Outlook:
+        What runs once for all epsilons is paid for at the smallest; at each, if not `once`.
+        """
+        return [self._at(design, n, place, once) for place in range(len(self.grid))]
+
+    def _at(self, design: Design, n: int, place: int, once: bool) -> Outlook:
         stages = self._stages(tuple((step.attack, step.alone) for step in design), place)
-        price = sum(step.n * each for step, (each, _) in zip(design, stages, strict=True))
+        paid = [not (once and place and step.attack in self.once) for step in design]
+        price = sum(step.n * each * pays for step, (each, _), pays in zip(design, stages, paid, strict=True))
         left = {step.n: share for step, (_, share) in zip(design, stages, strict=True)}
         share = left.pop(n)
         whole, further = round(n * share), []
@@ -144,7 +153,7 @@ class Measured:
     def autoattack(self, aim: float) -> tuple[int, list[Outlook]]:
         """AutoAttack alone on the least n at which its widest interval is as short as `aim`."""
         for n in range(CHUNK, N + CHUNK, CHUNK):
-            found = self.outlook(tuple(Step(part, n) for part in PARTS), n)
+            found = self.outlook(tuple(Step(part, n) for part in PARTS), n, once=False)
             if max(one.half_width for one in found) <= aim:
                 return n, found
         raise SystemExit(f"{self.model}: no n gives {aim}")
@@ -232,7 +241,7 @@ def measured(run: Measured) -> dict[str, Any]:
 def table(report: dict[str, Any]) -> str:
     """The rows of docs/estimates.md: the suites; for each aim the best design, and the best with no short attack."""
     rows = [(f"`{label}`", accounts) for label, accounts in report["suites"].items()]
-    for own, aim in product((True, False), AIMS):
+    for own, aim in product((True, False), AIMS) if report["found"] else ():
         found = [one for one in report["found"] if (one["own_cells"], one["aim"]) == (own, aim)]
         plain = [one for one in found if not any(f"{name} " in one["design"].partition(",")[2] for name in SHORT)][:1]
         rows += [(one["design"], one["models"]) for one in [found[0], *(one for one in plain if one is not found[0])]]
@@ -254,16 +263,32 @@ def _saving(account: dict[str, Any]) -> str:
     return f"**{account['times_cheaper']:.1f}** ({each}); {account['autoattack_n']:,}"
 
 
+def search(runs: Sequence[Measured], everyone: Sequence[Measured], count: int) -> list[dict[str, Any]]:
+    """The best designs of `runs` for each aim, and the best with no short attack, accounted for on `everyone`."""
+    rows = []
+    for own, aim in product((True, False), AIMS):
+        found = list(best(runs, own, aim).items())
+        plain = [pair for pair in found if not any(step.attack in SHORT for step in pair[0][1:])][:1]
+        for design, saving in [*found[:count], *(pair for pair in plain if pair not in found[:count])]:
+            accounts = [account(run, design, aim) for run in everyone]
+            print(f"+-{100 * aim:g}{', own cells' * own}: {saving:.2f} times: {told(design)}", flush=True)
+            rows.append({"aim": aim, "own_cells": own, "design": told(design), "saving": round(saving, 2),
+                         "models": accounts})  # fmt: skip
+    return rows
+
+
 def main() -> None:
     """Search on the runs, hold the best designs against the held-out ones."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("runs", type=Path, nargs="*")
     parser.add_argument("--held-out", type=Path, nargs="*", default=[])
     parser.add_argument("--designs", type=int, default=8, help="how many are told")
     parser.add_argument("-o", "--output", type=Path)
     given = parser.parse_args()
     runs, others = ([Measured(path) for path in paths] for paths in (given.runs, given.held_out))
     everyone = (*runs, *others)
+    if not everyone:
+        parser.error("no run")
     report: dict[str, Any] = {
         "benchmark": "cheap-phase",
         "n": N,
@@ -276,17 +301,8 @@ def main() -> None:
         widths = [max(one.half_width for one in r.outlook(d)) for r, d in zip(everyone, designs_of, strict=True)]
         told_of = zip(everyone, designs_of, widths, strict=True)
         report["suites"][load_suite(suite).label] = [account(run, design, width) for run, design, width in told_of]
-    for own, aim in product((True, False), AIMS):
-        found = list(best(runs, own, aim).items())
-        plain = [pair for pair in found if not any(step.attack in SHORT for step in pair[0][1:])][:1]
-        for design, saving in [
-            *found[: given.designs],
-            *(pair for pair in plain if pair not in found[: given.designs]),
-        ]:
-            accounts = [account(run, design, aim) for run in everyone]
-            print(f"+-{100 * aim:g}{', own cells' * own}: {saving:.2f} times: {told(design)}", flush=True)
-            report["found"].append({"aim": aim, "own_cells": own, "design": told(design), "saving": round(saving, 2),
-                                    "models": accounts})  # fmt: skip
+    if runs:
+        report["found"] = search(runs, everyone, given.designs)
     write(report, given.output)
     print(table(report))
 

@@ -2,8 +2,9 @@
 
 Simulated with the function that reports it (`harness.base.estimates.join`): N samples of which a share p stands after
 the full attacks, a prefix of m on which a dearer attack leaves a share r of those that stand. Then chains of three
-and four factors, the slice itself as target, and the rule of ``--until`` in the loop, which looks at the interval after
-every chunk and stops when it is short enough. Seeds are fixed; a minute or two for each part on one core.
+and four factors; the slice itself as target, of which the prefix alone is drawn; the rule of ``--until`` in the loop,
+which looks at the interval after every chunk and stops when it is short enough. Seeds are fixed; a minute or two for
+each part on one core, a quarter of an hour for those of the slice.
 
 ``--facts RUN`` (repeatable) draws from real facts instead: of a complete run the last attack is taken for the dear one,
 prefixes are drawn at random, and the interval for the slice is held against the full count.
@@ -48,21 +49,42 @@ def _factors(row: np.ndarray) -> list[Factor]:
     return [Factor(int(kept), int(drawn)) for kept, drawn in zip(row[::2], row[1::2], strict=True)]
 
 
-def two_factors(draws: int, rng: np.random.Generator, target: Target) -> Iterator[dict[str, Any]]:
+def two_factors(draws: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
     """Every setting of the grid."""
     for n, m, p, r in product(N, M, P, R):
         stands = rng.binomial(n, p, draws)
         drawn = rng.hypergeometric(stands, n - stands, m)
-        truth: np.ndarray | float = p * r
-        if target == "population":
-            kept = rng.binomial(drawn, r)
-        else:  # what the attack would leave of all is decided, the prefix is drawn from it
-            left = rng.binomial(stands, r)
-            kept = rng.hypergeometric(left, stands - left, drawn)
-            truth = left / n
+        kept = rng.binomial(drawn, r)
         rows = np.stack([stands, np.full(draws, n), kept, drawn], axis=1)
-        coverage, width = simulate(rows, truth, target)
+        coverage, width = simulate(rows, p * r)
         yield {"n": n, "m": m, "p": p, "r": r, "coverage": coverage, "half_width": width}
+
+
+def of_slice(draws: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+    """The slice itself: who stands there and whom the attack would leave is fixed, its prefix is drawn."""
+    for n, m, p, r in product(N, M, P, R):
+        stands = round(n * p)
+        left = round(stands * r)
+        drawn = rng.hypergeometric(stands, n - stands, m, draws)
+        kept = rng.hypergeometric(left, stands - left, drawn)
+        rows = np.stack([np.full(draws, stands), np.full(draws, n), kept, drawn], axis=1)
+        coverage, width = simulate(rows, left / n, "set")
+        yield {"n": n, "m": m, "p": p, "r": r, "coverage": coverage, "half_width": width}
+
+
+def chain_of_slice(draws: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+    """The same with a dearer attack on a quarter of the prefix, which would leave a fixed part of those left."""
+    for n, m, p, r, q in product(N, M, P, (0.8, 0.95, 1.0), (0.9, 0.99, 1.0)):
+        stands, short = round(n * p), max(1, m // 4)
+        left = round(stands * r)
+        last = round(left * q)
+        drawn = rng.hypergeometric(stands, n - stands, m, draws)
+        kept = rng.hypergeometric(left, stands - left, drawn)
+        before = _part(rng, kept, drawn, rng.hypergeometric(drawn, m - drawn, short))
+        remain = rng.hypergeometric(last, left - last, before)
+        rows = np.stack([np.full(draws, stands), np.full(draws, n), kept, drawn, remain, before], axis=1)
+        coverage, width = simulate(rows, last / n, "set")
+        yield {"n": n, "m": m, "p": p, "r": r, "q": q, "coverage": coverage, "half_width": width}
 
 
 def three_factors(draws: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
@@ -179,15 +201,20 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path)
     parser.add_argument("--draws", type=int, default=10_000)
     parser.add_argument("--until-draws", type=int, default=1_000)
+    parser.add_argument("--part", action="append", help="only this part, by name; repeatable")
     parser.add_argument("--facts", type=Path, action="append", help="a run folder")
     given = parser.parse_args()
     parts: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {
-        "population": lambda: two_factors(given.draws, np.random.default_rng(1), "population"),
-        "set": lambda: two_factors(given.draws, np.random.default_rng(2), "set"),
+        "two": lambda: two_factors(given.draws, np.random.default_rng(1)),
         "three": lambda: three_factors(given.draws, np.random.default_rng(3)),
         "four": lambda: four_factors(given.draws, np.random.default_rng(6)),
         "until": lambda: until(given.until_draws, np.random.default_rng(4)),
+        "slice": lambda: of_slice(given.draws, np.random.default_rng(2)),
+        "slice-chain": lambda: chain_of_slice(given.draws, np.random.default_rng(7)),
     }
+    if unknown := set(given.part or ()) - parts.keys():
+        parser.error(f"no part {', '.join(sorted(unknown))}: {', '.join(parts)}")
+    parts = {name: rows for name, rows in parts.items() if not given.part or name in given.part}
     if given.facts:
         parts = {
             str(run): partial(from_facts, run, given.draws, np.random.default_rng(5 + place))

@@ -115,7 +115,11 @@ class AutoAttack(BaseAttack):
             check(model, images, labels, self.randomized)
         attack = build(component, model, problem, budget)
         with torch.no_grad():
-            return attack.perturb(images, labels)  # type: ignore[no-any-return]
+            return self._called(attack, images, labels)
+
+    def _called(self, tool: Any, images: Tensor, labels: Tensor) -> Tensor:
+        """Call the tool's object."""
+        return tool.perturb(images, labels)  # type: ignore[no-any-return]
 
 
 def left_out(component: str, why: str, classes: int) -> ToolWarning:

@@ -103,5 +103,8 @@ def fixed_ball(attack: Described) -> bool:
 
 
 def takes(attack: Described, targeted: bool) -> bool:
-    """Whether another attack's witness settles a sample for this one: not if the nearest is looked for, or a target."""
-    return attack.kind == "budget" and not targeted
+    """Whether another attack's witness settles a sample for this one: not if a target is looked for.
+
+    An attack that runs once for the whole grid is spared what broke at the smallest epsilon alone.
+    """
+    return attack.kind != "targeted" and not targeted

@@ -109,7 +109,7 @@ def check_after(name: str, attacks: Sequence[AttackSpec], resolved: Sequence[Att
     """Refuse an attack that is to come after others and cannot be spared what they broke.
 
     Raises:
-        BadSuite: it looks for the nearest witness or for a target class, or the mode runs every attack on all samples.
+        BadSuite: it looks for a target class, or the mode runs every attack on all samples.
     """
     for spec, attack in zip(attacks, resolved, strict=True):
         if not spec.after:
@@ -121,8 +121,8 @@ def check_after(name: str, attacks: Sequence[AttackSpec], resolved: Sequence[Att
             )
         if not takes(attack, attack.target is not None):
             raise BadSuite(
-                f"suite {name!r}: attack {spec.id!r} looks for the nearest witness or for one class, so another's"
-                " witness settles nothing for it; leave after out"
+                f"suite {name!r}: attack {spec.id!r} looks for one class, so another's witness settles nothing"
+                " for it; leave after out"
             )
 
 

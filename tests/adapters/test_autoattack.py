@@ -1,5 +1,6 @@
 """AutoAttack: the harness's cascade is the tool's, its warnings are findings, and nothing leaks."""
 
+import dataclasses
 import sys
 import types
 import warnings
@@ -13,6 +14,7 @@ from toys import Linear, SmallNet, labeled
 from adapters.autoattack import parts
 from adapters.autoattack.budget import CONSTANTS
 from harness.attack import ToolRemark, ToolWarning
+from harness.base.threat import distance
 from harness.errors import AttackFailed, BadSuite, MissingPackage
 from harness.types import Problem
 
@@ -263,3 +265,23 @@ def test_a_single_component_knows_how_often_it_asks():
     assert make("autoattack.square", "linf").queries(None) == 800
     assert make("torchattacks.pgd", "linf").queries(None) == make("torchattacks.pgd", "linf").params["steps"]
     assert make("torchattacks.fgsm", "linf").queries(None) is None
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+def test_one_run_of_fab_t_breaks_what_the_tool_breaks_at_every_epsilon(net, norm):
+    """The tool leaves classes out once a sample broke inside the ball; which classes is all that epsilon decides."""
+    model, data = net
+    attack, problem, broken = make("autoattack.fab-t", norm), problem_of(data, norm), []
+    reach = distance(attack.perturb(model, problem), problem.images, norm)
+    for epsilon in (0.3 * EPSILON[norm], EPSILON[norm], 3 * EPSILON[norm]):
+        tool = parts.build("fab-t", model, dataclasses.replace(problem, epsilon=epsilon), attack.budget)
+        returned = tool.perturb(problem.images.clone(), problem.labels.clone())
+        theirs = model(returned).argmax(1) != problem.labels
+        assert torch.equal((reach > 0) & (reach <= epsilon), theirs)
+        broken.append(int(theirs.sum()))
+    assert broken[0] < broken[1] < broken[2] <= len(problem.images)
+
+
+def test_fab_t_refuses_restarts_that_would_repeat_it():
+    with pytest.raises(BadSuite, match="fab-t draws nothing"):
+        make("autoattack.fab-t", "linf", restarts=2)

@@ -127,7 +127,7 @@ class _Running:
         if job.before is not None:
             alive &= ~broken_rows(job.before, len(alive))
         if job.offered is not None:
-            alive &= ~job.offered.within(job.grid[-1].value)
+            alive &= ~job.offered.within(job.grid[0].value)  # what stands anywhere on the grid is looked for
         if job.implied is not None:
             alive &= ~job.implied
         return alive
@@ -144,7 +144,8 @@ class _Running:
         of_components = [table(*part) for part in parts] if components != (None,) else []
         self.result.facts = facts.concat([table(union(passes), None), *of_components])
         stored = np.zeros(len(chunk.sample_ids), dtype=bool) if job.stored is None else job.stored
-        found = [witness_table(done, chunk, job.spec.id, c, job.grid, norm, stored) for done, c in parts]
+        of_others = job.offered if components == (None,) else None  # a component's facts are its own
+        found = [witness_table(done, chunk, job.spec.id, c, job.grid, norm, stored, of_others) for done, c in parts]
         self.result.witnesses = witnesses.concat(found)
 
     def _component(self, component: str | None, alive: np.ndarray) -> ComponentOutcome:

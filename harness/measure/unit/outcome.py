@@ -230,19 +230,27 @@ def witness_table(
     grid: Sequence[Epsilon],
     norm: Norm,
     stored: np.ndarray,
+    offered: Offered | None = None,
 ) -> pa.Table:
-    """The pass's witnesses but those of rows in `stored`, bool [n], each at the smallest epsilon that holds it."""
+    """The pass's witnesses, each at the smallest epsilon that holds it.
+
+    Without those of rows in `stored`, bool [n], and those at an epsilon at which another attack's was `offered`.
+    """
     rows = np.flatnonzero((done.outcome == "witness") & ~stored)
+    values = np.array([epsilon.value for epsilon in grid])
+    radii = [radius(value, norm) for value in values]
+    if offered is not None:
+        rows = rows[offered.epsilon[rows] > values[np.searchsorted(radii, done.board["distance"][rows])]]
     pick = torch.from_numpy(rows)
     distances = done.board["distance"][rows]
-    place = np.searchsorted([radius(epsilon.value, norm) for epsilon in grid], distances)
+    place = np.searchsorted(radii, distances)
     clean = chunk.images[pick.to(chunk.images.device)].cpu()
     voted = bool((done.board["votes"][rows] > 0).any())
     columns = [
         pa.array(chunk.sample_ids[rows], pa.int64()),
         pa.array([attack] * len(rows), pa.string()),
         pa.array([component] * len(rows), pa.string()),
-        pa.array(np.array([epsilon.value for epsilon in grid])[place], pa.float64()),
+        pa.array(values[place], pa.float64()),
         pa.array(distances, pa.float64()),
         pa.array(done.board["margin"][rows], pa.float64()),
         pa.array(done.board["prediction"][rows], pa.int64()),

@@ -134,10 +134,10 @@ def _ladder(records: CountedRun, attack: AttackInfo, at: int, problems: Contradi
                 problems.rows("inherited", name, records.ids, both & ~same, what)
         elif runs_once(attack) and before is not None:
             reach = radius(records.grid[at - 1].value, records.info.suite.norm)
-            here = np.isin(outcome, BROKEN)
+            here, own = np.isin(outcome, BROKEN), rows["source"] != "transfer"
             what = "the nearest witness breaks every epsilon it reaches and no smaller one; here it does not"
-            problems.rows("nested", name, records.ids, was != (here & (rows["distance"] <= reach)), what)
-            problems.rows("nested", name, records.ids, was & here & ~_same_witness(rows, before), what)
+            problems.rows("nested", name, records.ids, own & (was != (here & (rows["distance"] <= reach))), what)
+            problems.rows("nested", name, records.ids, own & was & here & ~_same_witness(rows, before), what)
 
 
 def _halves(records: CountedRun, attack: AttackInfo, at: int, rows: Rows, problems: Contradictions) -> None:
@@ -208,6 +208,8 @@ def _components(records: CountedRun, attack: AttackInfo, at: int, problems: Cont
 
 def _skipped(records: CountedRun, attack: AttackInfo, at: int, whole: Rows, problems: Contradictions) -> None:
     """A component is not run on what a smaller epsilon, another attack or a component before it has settled."""
+    if runs_once(attack):  # what broke at the smallest epsilon is settled, and nothing else
+        whole = records.rows.get((attack.id, None, 0), whole)
     settled = (whole["outcome"] == "inherited") | (whole["source"] == "transfer") | (whole["reason"] == IMPLIED)
     for component in attack.components:
         place = (attack.id, component, at)

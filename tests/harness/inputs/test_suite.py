@@ -225,7 +225,7 @@ def test_attacks_that_another_witness_does_not_settle_refuse_after(tmp_path):
     aimed = GOOD.replace("random_start = true }", 'random_start = true, target = "kth:1" }')
     head, first, second = aimed.split("[[attack]]")
     suite = suite_of(tmp_path, "[[attack]]".join([head, second + "\n", first]) + 'after = "all"\n')
-    with pytest.raises(BadSuite, match="'pgd-7' looks for the nearest witness or for one class"):
+    with pytest.raises(BadSuite, match="'pgd-7' looks for one class"):
         check_after(suite.name, suite.attacks, suite.resolve(), "observed")
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 import torch
@@ -118,6 +119,45 @@ def test_after_all_is_given_only_what_nobody_before_broke_at_this_or_a_smaller_e
     taken = of(done.facts, "last").filter(pc.equal(of(done.facts, "last")["source"], "transfer"))
     assert len(taken) > 0
     assert set(taken["outcome"].to_pylist()) <= set(facts.BROKEN)
+
+
+FAB = AttackSpec("fab-t", "autoattack", "fab-t", {"steps": 10, "target_classes": 3}, PREFIX, PIECE, "all")
+
+
+@pytest.mark.parametrize("mode", ["observed", "worst-case"])
+def test_an_attack_that_runs_once_is_spared_what_broke_at_the_smallest_epsilon(tmp_path, mode):
+    data = labeled(SmallNet(), N, wrong=4)
+    grid = ("6/255", "8/255", "16/255")
+    both = run(tmp_path / "a", suite(FGSM, PGD, FAB, mode=mode, grid=grid), data)
+    alone = run(tmp_path / "b", suite(dataclasses.replace(FAB, n=None, after=None), grid=grid), data)
+    drawn = make_slice(data, None, 16).indices[:PREFIX].tolist()
+    epsilons = both.info.suite.epsilons
+    fell, own = {}, {}
+    for row in both.facts.filter(pc.is_in(both.facts["attack"], pa.array(["fgsm", "pgd"]))).to_pylist():
+        if row["outcome"] in facts.BROKEN:
+            fell[row["sample_id"]] = min(fell.get(row["sample_id"], 1.0), row["epsilon"])
+    for row in of(alone.facts, "fab-t").to_pylist():
+        own[row["sample_id"], row["epsilon"]] = row["outcome"]
+    seen = {"spared": 0, "transfer": 0, "own": 0, "asked": 0}
+    rows = of(both.facts, "fab-t").to_pylist()
+    assert len(rows) == PREFIX * len(epsilons)
+    for row in rows:
+        sample, epsilon = row["sample_id"], row["epsilon"]
+        assert sample in drawn
+        spared = fell.get(sample, 1.0) <= epsilons[0]
+        if fell.get(sample, 1.0) <= epsilon:
+            assert (row["outcome"], row["source"]) == ("witness", "transfer")
+            seen["spared" if spared else "transfer"] += 1
+        else:
+            assert row["outcome"] == own[sample, epsilon]
+            seen["own"] += row["outcome"] == "witness"
+        if row["outcome"] != "clean_wrong" and epsilon == epsilons[-1]:
+            assert (row["forwards"] > 0) != spared  # paid for once, at the largest epsilon
+            seen["asked"] += not spared
+    assert all(seen.values()), seen
+    assert {path.name for path in (both.folder / "facts").glob("fab-t@*")} == {
+        f"fab-t@grid-0000{piece}.parquet" for piece in range(PREFIX // PIECE)
+    }
 
 
 def test_earlier_attacks_never_see_later_witnesses_nor_pools(tmp_path):

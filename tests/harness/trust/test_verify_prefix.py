@@ -17,6 +17,7 @@ PGD = {"steps": 10, "step_size": "epsilon/4", "random_start": True}
 WEAK = AttackSpec("weak", "torchattacks", "pgd", {"steps": 1, "step_size": "epsilon/2", "random_start": False})
 N, PREFIX = 60, 24
 DEAR = AttackSpec("dear", "torchattacks", "pgd", PGD, PREFIX, 8, "all")
+ONCE = AttackSpec("fab-t", "autoattack", "fab-t", {"steps": 10, "target_classes": 3}, 16, 8, "all")
 MORE = AttackSpec("more", "torchattacks", "pgd", PGD | {"steps": 3}, 16, 8)
 GRID = ("8/255", "16/255")
 CPU = VerifyOptions(device="cpu")
@@ -40,10 +41,8 @@ def order(data):
     return make_slice(data, None, 16).indices
 
 
-def measured(folder, model, data, mode="observed", **options):
-    suite = Suite(
-        name="toy", version=1, norm="linf", grid=parse_grid(GRID), mode=mode, chunk=16, attacks=(WEAK, DEAR, MORE)
-    )
+def measured(folder, model, data, mode="observed", attacks=(WEAK, DEAR, MORE), **options):
+    suite = Suite(name="toy", version=1, norm="linf", grid=parse_grid(GRID), mode=mode, chunk=16, attacks=attacks)
     given = Options(folder, device="cpu", batch_size=16, precision="exact", **options)
     return evaluate(loaded(model, 5), suite, data, given)
 
@@ -73,6 +72,20 @@ def test_an_honest_run_verifies(tmp_path, model, data, mode, witnesses):
     assert [(finding.check, finding.message) for finding in verdict.problems] == []
     assert verdict.replay.drawn == 30
     assert verdict.replay.population < N + PREFIX + 16 + N  # those that were attacked, at two epsilons
+
+
+@pytest.mark.autoattack
+@pytest.mark.parametrize("witnesses", ["all", "worst"])
+@pytest.mark.parametrize("mode", ["observed", "worst-case"])
+def test_a_run_with_an_attack_that_runs_once_verifies(tmp_path, model, data, mode, witnesses):
+    weak = dataclasses.replace(DEAR, params=PGD | {"steps": 2})
+    run = measured(tmp_path, model, data, mode, (WEAK, weak, ONCE), witnesses=witnesses)
+    cells = {cell["epsilon_label"]: cell for cell in run.summary["cells"] if cell["attack"] == "fab-t"}
+    own = {label: cell["broken"] - cell["transferred"] for label, cell in cells.items()}
+    assert all(cell["transferred"] for cell in cells.values())
+    assert any(own.values()), own
+    verdict = verify(run.folder, loaded(model, 5), data, dataclasses.replace(CPU, replay=30))
+    assert [(finding.check, finding.message) for finding in verdict.problems] == []
     for bound in verdict.bounds:
         if bound.attack is not None and witnesses == "all":
             assert bound.at_most == pytest.approx(bound.claimed)  # of the samples that the attack ran on
