@@ -30,7 +30,7 @@ from harness.base.estimates import Factor, join
 from harness.base.modes import runs_once
 from harness.evidence.facts import BROKEN, CLEAN, of_whole
 from harness.evidence.store import RunStore
-from harness.inputs.suite import load_suite
+from harness.inputs.suite_file import load_suite
 
 N, AIMS, CHUNK = 12_630, (0.015, 0.02), 64
 PARTS = ("apgd-ce", "apgd-t", "fab-t", "square")

@@ -24,7 +24,7 @@ from common import machine, model_parser, own_cache, write
 from harness.base.statistics import exact_upper_bound
 from harness.evidence.metrics import sample_outcomes
 from harness.inputs.find import find_data, find_model
-from harness.inputs.suite import load_suite
+from harness.inputs.suite_file import load_suite
 from harness.run.job import Options, evaluate
 
 LIMIT, FEWEST, SEEDS = 0.003, 2000, 3

@@ -30,7 +30,7 @@ from harness.inputs.fingerprint import FILE
 from harness.inputs.fingerprint import read as read_fingerprint
 from harness.inputs.ids import read_ids
 from harness.inputs.seen import read_seen
-from harness.inputs.suite import read_suite
+from harness.inputs.suite_file import read_suite
 from harness.run.job import Options, evaluate
 from harness.trust.ledger import read_ledger
 from harness.trust.verify.recount import check_key

@@ -31,7 +31,7 @@ import torch
 from toy import FGSM, PGD, case
 
 from harness.base.machine import device_name, versions
-from harness.inputs.suite import load_suite
+from harness.inputs.suite_file import load_suite
 from harness.measure.done import Done
 from harness.measure.executors.schedule import Schedule
 from harness.measure.lanes import Lane, all_lanes

@@ -22,7 +22,7 @@ from leaderboard.options import (
     NumberOption,
     SuiteOption,
 )
-from leaderboard.runs.board import BOARD
+from leaderboard.reading import places, read_records, tell_claims, tell_skipped, verified
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from leaderboard.compare.gate import Ruling
     from leaderboard.runs.record import Record
 
-_RESULTS = Path("results")
-_JOINING = "that takes a run of a cheap suite and one of a dear suite on the first samples of it, of the same model"
 _SUFFIXES = {"tex": "latex", "markdown": "md"}
 
 
@@ -101,16 +99,16 @@ def leaderboard(
         raise UsageError("--publish writes whole runs; leave out --attack")
     with waiting("reading runs"):
         skipped: list[BadRun] = []
-        folders, boards = _places(results, [*(board or ()), *([publish] if publish else ())])
-        records = _records(
+        folders, boards = places(results, [*(board or ()), *([publish] if publish else ())])
+        records = read_records(
             folders, skipped, boards, suite, data, n, mode, attack, False if publish is not None else joined
         )
         if verified_only:
-            records = _verified(records)
+            records = verified(records)
         if pictures and (chosen == "html" or publish is not None):
             records = _with_pictures(records, pictures, data_root)
-    code = _tell_skipped(skipped)
-    _tell_claims(records, boards)
+    code = tell_skipped(skipped)
+    tell_claims(records, boards)
     if publish is not None:
         return max(code, _publish(records, publish))
     if chosen == "html":
@@ -124,38 +122,6 @@ def leaderboard(
         _write(output, text)
         typer.echo(output)
     return code
-
-
-def _places(results: list[Path] | None, boards: list[Path] | None) -> tuple[list[Path], list[Path]]:
-    """The folders that are read, and those whose boards are believed."""
-    from leaderboard.runs.collect import alone
-
-    folders = results or [_RESULTS]
-    return folders, list(boards or alone(folders))
-
-
-def _tell_claims(records: Sequence[Record], boards: Sequence[Path]) -> None:
-    """Say which boards are not believed, though they lie beside files that are shown."""
-    believed = {one.resolve() for one in boards}
-    for folder in sorted({record.folder.parent for record in records if record.claim}):
-        if (folder / BOARD).exists() and folder.resolve() not in believed:
-            typer.echo(f"claims, for the board in {folder} is not believed here: see --board", err=True)
-
-
-def _tell_skipped(skipped: list[BadRun]) -> int:
-    """Say which runs were left out; the exit code."""
-    for error in skipped:
-        typer.echo(f"skipped: {error}", err=True)
-    return EXIT_MISSING if skipped else EXIT_DONE
-
-
-def _verified(records: list[Record]) -> list[Record]:
-    found = [record for record in records if record.replayed or (record.listed and record.standing == 3)]
-    if not found:
-        raise BadRun(f"none of {len(records)} runs is replayed; `harness verify FOLDER --replay 100` first")
-    if others := len(records) - len(found):
-        typer.echo(f"left out, for their survivors were not attacked again: {others} of {len(records)} runs", err=True)
-    return found
 
 
 def _columns(text: str | None, attacks: Sequence[str]) -> tuple[str, ...]:
@@ -174,40 +140,6 @@ def _verdicts(path: Path | None, records: Sequence[Record]) -> list[Ruling] | No
     from leaderboard.compare.gate_report import read
 
     return read(path, {record.folder.name for record in records})
-
-
-def _records(
-    folders: list[Path],
-    skipped: list[BadRun],
-    boards: list[Path],
-    suite: str | None,
-    data: str | None,
-    n: int | None,
-    mode: str | None,
-    attacks: list[str] | None,
-    joined: bool | None,
-) -> list[Record]:
-    """The runs in `folders` that the options ask for; those that contradict themselves are added to `skipped`.
-
-    Joined runs stand behind them, or alone; what could not be joined is told on stderr.
-    """
-    from leaderboard.runs.chosen import Filter, check_attacks, select
-    from leaderboard.runs.collect import collect
-    from leaderboard.tables.joining import with_joined
-
-    records = collect(folders, skipped, boards)
-    wanted, told = Filter(suite, data, n, mode), list[str]()
-    if joined:
-        records = [record for record in with_joined(records, told) if record.joined is not None]
-        if not records:
-            raise UsageError(f"no two runs can be joined; {told[0] if told else _JOINING}")
-    records = select(records, wanted)
-    if joined is None:
-        records = with_joined(records, told)
-    for line in told:
-        typer.echo(line, err=True)
-    check_attacks(attacks or (), [attack.id for record in records for attack in record.info.suite.attacks])
-    return records
 
 
 def _with_pictures(records: list[Record], count: int, root: Path | None) -> list[Record]:
@@ -297,13 +229,13 @@ def plot(
 
     check_ending(output)
     skipped: list[BadRun] = []
-    folders, boards = _places(results, board)
-    records = _records(folders, skipped, boards, suite, data, n, mode, attack, joined)
-    _tell_claims(records, boards)
+    folders, boards = places(results, board)
+    records = read_records(folders, skipped, boards, suite, data, n, mode, attack, joined)
+    tell_claims(records, boards)
     panels, caption = figure(records, attack or (), steps)
     draw(panels, output, caption)
     typer.echo(output)
-    return _tell_skipped(skipped)
+    return tell_skipped(skipped)
 
 
 def compare(
@@ -334,10 +266,10 @@ def compare(
     recipes_wanted = bool(set("*?") & {*model_a, *model_b})
     if recipes_wanted and joined:
         raise UsageError("recipes are compared by runs, not by estimates; leave out --joined")
-    folders, boards = _places(results, board)
-    records = _records(folders, skipped, boards, suite, data, n, mode, attack, False if recipes_wanted else joined)
-    code = _tell_skipped(skipped)
-    _tell_claims(records, boards)
+    folders, boards = places(results, board)
+    records = read_records(folders, skipped, boards, suite, data, n, mode, attack, False if recipes_wanted else joined)
+    code = tell_skipped(skipped)
+    tell_claims(records, boards)
     if recipes_wanted:
         from leaderboard.compare import recipes
 
@@ -387,9 +319,9 @@ def gate(
     from leaderboard.runs.collect import collect
 
     requirements = [parse(text) for text in require]
-    folders, boards = _places(results, board)
+    folders, boards = places(results, board)
     records = collect(folders, boards=boards)
-    _tell_claims(records, boards)
+    tell_claims(records, boards)
     verdicts = judge(records, requirements, confident, allow=allow or (), every_run=every_run, boards=board or ())
     passed = all(verdict.passed for verdict in verdicts)
     if junit is not None:

@@ -9,7 +9,7 @@ from repository import ROOT
 
 from harness.cli import build
 from harness.evidence.run_schema import fields_table
-from harness.inputs.suite import read_suite
+from harness.inputs.suite_file import read_suite
 from harness.types import AdaptationRequest, AttackSpec, Claim, DataRequest, LoadedModel, ModelCard, Problem
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])

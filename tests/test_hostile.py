@@ -20,7 +20,7 @@ from harness.errors import BadCard, BadData, BadEpsilon, BadRun, BadSuite, BadWe
 from harness.evidence import facts, parquet, witnesses
 from harness.evidence.run_info import run_name
 from harness.evidence.store import Unit
-from harness.inputs.suite import read_suite
+from harness.inputs.suite_file import read_suite
 from model_zoo.datasets.folder import ImageFiles
 from model_zoo.loading.card_file import read_card
 from model_zoo.loading.weights_file import read_weights

@@ -119,7 +119,7 @@ def evaluate_models(
         mode = short
     if name is not None and len(model) > 1:
         raise UsageError(f"--name {name!r} can name one model, and {len(model)} are given; measure them one by one")
-    from harness.inputs.suite import load_suite
+    from harness.inputs.suite_file import load_suite
 
     seconds = None if budget is None else duration("--budget", budget)
     chosen = load_suite(suite)  # before torch is imported: a typo is told at once

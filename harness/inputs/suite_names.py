@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.base.files import key_of
-from harness.inputs.suite import Suite, read_suite
+from harness.inputs.suite import Suite
+from harness.inputs.suite_file import read_suite
 
 BUILT_IN = Path(__file__).resolve().parents[1] / "suites"
 

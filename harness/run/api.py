@@ -12,7 +12,8 @@ from harness.inputs.adaptations import check_adapt
 from harness.inputs.find import check_name
 from harness.inputs.ids import id_set, read_ids
 from harness.inputs.objects import DataLike, ModelLike, as_data, as_model, name_classes
-from harness.inputs.suite import Suite, load_suite
+from harness.inputs.suite import Suite
+from harness.inputs.suite_file import load_suite
 from harness.run.adaptive import evaluate as run
 from harness.run.options import Options
 from harness.run.progress import Lines, LiveReport, interrupts

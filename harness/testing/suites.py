@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness.attack import BrokenAttack
 from harness.errors import MissingPackage
-from harness.inputs.suite import load_suite
+from harness.inputs.suite_file import load_suite
 from harness.testing.faults import Faults
 from harness.trust.doctor import units
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.errors import UnknownName, UsageError
 from harness.inputs.corruptions.names import joined_corruptions, parted_corruptions
 from harness.inputs.find import data_name
-from harness.inputs.suite import read_suite
+from harness.inputs.suite_file import read_suite
 from leaderboard.rows import WORST
 from leaderboard.runs.record import Record
 

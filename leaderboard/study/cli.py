@@ -48,7 +48,7 @@ def reproduce(
         raise UsageError("--models and --seed are of trainings; give --recipe study with them")
     data = data or ("gtsrb" if recipe is None else "study")
     check_names(data=[data])
-    from harness.inputs.suite import load_suite
+    from harness.inputs.suite_file import load_suite
     from harness.run.job import Options, evaluate
     from harness.run.progress import LiveReport, interrupts
     from leaderboard.figures.plots import draw

@@ -7,7 +7,7 @@ import pytest
 from repository import ROOT
 
 from adapters.describe import METHODS
-from harness.inputs.suite import read_suite
+from harness.inputs.suite_file import read_suite
 from harness.types import AttackSpec
 
 HERE = Path(__file__).parent

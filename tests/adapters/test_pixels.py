@@ -6,7 +6,8 @@ from torch import nn
 from toys import SmallNet, Toy, labeled, loaded
 
 from harness.base.threat import parse_grid
-from harness.inputs.suite import Suite, load_suite
+from harness.inputs.suite import Suite
+from harness.inputs.suite_file import load_suite
 from harness.run.job import Options, evaluate
 from harness.testing.exact import linear_worst
 from harness.trust.verify.verify import VerifyOptions, verify

@@ -5,7 +5,7 @@ from importlib.resources import files
 import pytest
 
 from adapters.autoattack.budget import standard
-from harness.inputs.suite import load_suite, read_suite
+from harness.inputs.suite_file import load_suite, read_suite
 
 SUITES = sorted(files("harness").joinpath("suites").iterdir(), key=str)
 GRID = ["1/255", "2/255", "4/255", "8/255"]

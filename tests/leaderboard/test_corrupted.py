@@ -5,7 +5,7 @@ import re
 import pytest
 from toys import SmallNet, labeled, loaded
 
-from harness.inputs.suite import load_suite
+from harness.inputs.suite_file import load_suite
 from harness.run.job import Options, evaluate
 from leaderboard import wording
 from leaderboard.figures.curves import security_panels

@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 
-from harness.measure.executors import ray
+from harness.measure.executors.cluster import connect, imported
 from harness.measure.executors.remote import Failed, Remote, pack
 from harness.types import Scale
 
@@ -19,9 +19,9 @@ def cluster():
     pytest.importorskip("ray")
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         patch.delenv(NICENESS, raising=False)
-        module = ray._import()
+        module = imported()
         warnings.simplefilter("ignore")
-        ray._connect(module, TWO, 1)
+        connect(module, TWO, 1)
         yield module
         module.shutdown()
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BadData, ModelRefused, UnknownName
-from harness.inputs.suite import Suite, read_suite
+from harness.inputs.suite import Suite
+from harness.inputs.suite_file import read_suite
 from harness.run.job import Options, evaluate
 from harness.testing.selftest.broken import BROKEN
 from harness.testing.selftest.examples import Example

@@ -16,7 +16,7 @@ from typing import Any
 from torch import nn
 from torch.nn.functional import dropout
 
-from harness.inputs.suite import read_suite
+from harness.inputs.suite_file import read_suite
 from harness.run.job import Options, evaluate
 from harness.testing.selftest.broken import around, noisy
 from harness.testing.selftest.examples import SEED, Example, classifier

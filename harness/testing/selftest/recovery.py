@@ -12,7 +12,8 @@ from typing import Any
 
 from torch import nn
 
-from harness.inputs.suite import Suite, read_suite
+from harness.inputs.suite import Suite
+from harness.inputs.suite_file import read_suite
 from harness.run.adaptive import evaluate
 from harness.run.job import Options, Run
 from harness.testing.selftest.examples import SEED, classifier

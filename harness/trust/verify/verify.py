@@ -26,7 +26,7 @@ from harness.inputs.ids import IdSet
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.registry import Registry
 from harness.inputs.samples import Slice, make_slice
-from harness.inputs.suite import load_suite
+from harness.inputs.suite_file import load_suite
 from harness.trust.verify.bounds import bounds
 from harness.trust.verify.coherence import check_coherence
 from harness.trust.verify.corrupted import Remake

@@ -9,7 +9,7 @@ from harness.evidence.autoattack import STANDARD, is_verdict, worst_name
 from harness.evidence.run_info import DataInfo, RunInfo
 from harness.evidence.store import RunStore
 from harness.evidence.suite_info import AttackInfo
-from harness.inputs.suite import load_suite
+from harness.inputs.suite_file import load_suite
 
 GOLDEN = next((Path(__file__).parents[2] / "golden").glob("fgsm-mini-*"))
 

@@ -11,7 +11,7 @@ from harness.evidence.run_info import DataInfo, RunInfo
 from harness.evidence.store import RunStore
 from harness.evidence.suite_info import AttackInfo, SuiteInfo
 from harness.evidence.suite_label import definition, difference, shown_label
-from harness.inputs.suite import load_suite, read_suite
+from harness.inputs.suite_file import load_suite, read_suite
 from harness.inputs.suite_names import BUILT_IN
 from harness.trust.diagnosis.names import names
 
@@ -137,7 +137,7 @@ def test_an_older_version_is_read_from_its_own_file(tmp_path, monkeypatch) -> No
         def get(self, name: str) -> Entry:
             return Entry()
 
-    monkeypatch.setattr("harness.inputs.suite.Registry", Suites)
+    monkeypatch.setattr("harness.inputs.suite_file.Registry", Suites)
     assert load_suite("fgsm").version == load_suite("fgsm@2").version == 2
     assert load_suite("fgsm@1") == read_suite(BUILT_IN / "fgsm.toml")
     with pytest.raises(UnknownName, match="fgsm@3"):

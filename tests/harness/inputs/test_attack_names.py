@@ -6,7 +6,7 @@ import pytest
 
 from harness.errors import BadSuite
 from harness.inputs.attack_names import misnamed
-from harness.inputs.suite import read_suite
+from harness.inputs.suite_file import read_suite
 from harness.inputs.suite_names import BUILT_IN
 
 TRUE = [

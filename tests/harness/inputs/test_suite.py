@@ -5,7 +5,7 @@ import pytest
 from harness.errors import BadEpsilon, BadSuite, UnknownName, UsageError
 from harness.inputs.prefixes import check_after, parse_attack_n
 from harness.inputs.registry import Registry
-from harness.inputs.suite import load_suite, read_suite
+from harness.inputs.suite_file import load_suite, read_suite
 from harness.inputs.suite_names import content_of
 
 GOOD = """\

@@ -21,6 +21,7 @@ from harness.evidence.store import RunStore
 from harness.inputs.suite import Suite
 from harness.measure.done import Done, GivenUp
 from harness.measure.executors import local, ray
+from harness.measure.executors.cluster import imported
 from harness.measure.executors.remote import Failed, Remote, homeless, pack
 from harness.run.job import Options, evaluate
 from harness.run.progress import Silent
@@ -258,7 +259,7 @@ def test_workers_are_as_important_as_their_driver(cluster):
 def test_a_niceness_that_the_user_chose_stays(monkeypatch):
     pytest.importorskip("ray")
     monkeypatch.setenv(NICENESS, "7")
-    ray._import()
+    imported()
     assert os.environ[NICENESS] == "7"
 
 

@@ -9,7 +9,7 @@ from harness.evidence.run_json import parse
 from harness.evidence.structs import as_json
 from harness.evidence.suite_label import definition, shown_label
 from harness.inputs.adaptations import check_adapt
-from harness.inputs.suite import load_suite, read_suite
+from harness.inputs.suite_file import load_suite, read_suite
 from harness.run.adaptive import evaluate
 from harness.run.job import Options
 from harness.trust.verify.verify import VerifyOptions, verify

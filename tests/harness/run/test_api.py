@@ -16,7 +16,7 @@ import harness
 from harness.errors import BadData, MissingPackage, ModelRefused, UsageError
 from harness.inputs.objects import as_data, as_model, name_classes
 from harness.inputs.samples import make_slice
-from harness.inputs.suite import load_suite
+from harness.inputs.suite_file import load_suite
 from harness.run.job import Options
 from harness.run.job import evaluate as run
 from harness.run.result import WORST, Result

@@ -19,7 +19,7 @@ from harness.evidence.store import RunStore
 from harness.inputs.corruptions.kinds import load_kind
 from harness.inputs.find import find_data
 from harness.inputs.samples import make_slice
-from harness.inputs.suite import load_suite, read_suite
+from harness.inputs.suite_file import load_suite, read_suite
 from harness.run.job import Options, evaluate
 from harness.run.result import Result
 from harness.trust.verify.verify import VerifyOptions, verify

@@ -15,7 +15,8 @@ from harness.base.text import printable
 from harness.base.threat import parse_epsilon, parse_grid
 from harness.errors import AttackFailed, BadSuite
 from harness.inputs.reference import ReferenceModel
-from harness.inputs.suite import Suite, read_suite
+from harness.inputs.suite import Suite
+from harness.inputs.suite_file import read_suite
 from harness.measure.constancy import Constancy
 from harness.run.job import Options, evaluate
 from harness.run.result import Result

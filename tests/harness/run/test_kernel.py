@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import harness
-from harness.inputs.suite import load_suite
+from harness.inputs.suite_file import load_suite
 from harness.types import AttackSpec
 
 steps = {"steps": 40, "eot": 1, "restarts": 1}

@@ -11,7 +11,7 @@ from toys import SmallNet, labeled
 
 import harness
 from harness.base.text import percent
-from harness.inputs.suite import load_suite
+from harness.inputs.suite_file import load_suite
 from harness.run import notebook
 from harness.run.progress import Lines, LiveReport
 from harness.types import AttackSpec

@@ -8,7 +8,8 @@ import torch
 
 from harness.cli import main
 from harness.errors import MissingPackage
-from harness.inputs.suite import Suite, read_suite
+from harness.inputs.suite import Suite
+from harness.inputs.suite_file import read_suite
 from harness.testing.selftest import EXAMPLES, SUITE, choose, examine, masks, run
 from harness.testing.selftest.networks import NETWORKS
 from harness.testing.selftest.patterns import Patterns
