@@ -17,7 +17,7 @@ from harness.base.modes import MODES
 from harness.base.text import whole_number
 from harness.base.threat import Epsilon, check_norm, check_threat, parse_levels
 from harness.errors import BadSuite, HarnessError, MissingPackage, PluginError, UnknownName, UsageError
-from harness.inputs.adaptations import beside, spelled
+from harness.inputs.adaptations import beside, is_pooled, spelled
 from harness.inputs.attack_names import ID, misnamed
 from harness.inputs.corruptions.entries import REQUIRED, read_entries
 from harness.inputs.prefixes import counts, edited, fault
@@ -139,6 +139,11 @@ class Suite:
                 raise BadSuite(
                     f"attack {spec.id!r}: {name} knows threat {', '.join(known)}, and the suite's is {self.threat!r}"
                 )
+            asks = getattr(attack, "pooled", False)
+            if asks and not is_pooled(spec.adapt):
+                raise BadSuite(f"attack {spec.id!r}: {name} asks about a pool, and its adapt names none: pool:RUN")
+            if is_pooled(spec.adapt) and not asks:
+                raise BadSuite(f"attack {spec.id!r}: {name} asks about no pool, harness.pool does: --adapt pool:RUN")
             for epsilon in self.grid:
                 attack.parameters(epsilon.value)
             with suppress(MissingPackage):

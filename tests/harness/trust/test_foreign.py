@@ -11,7 +11,7 @@ from harness.errors import UsageError
 from harness.inputs.suite import Suite
 from harness.run.job import Options, evaluate
 from harness.testing.selftest.masks import Around, with_gradient, zeroed
-from harness.trust.diagnosis.transfer import find_runs
+from harness.evidence.pool import find_runs
 from harness.types import AttackSpec
 
 PGD = AttackSpec("pgd", "torchattacks", "pgd", {"steps": 5, "step_size": "epsilon/2", "random_start": True})
