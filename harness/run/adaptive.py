@@ -57,6 +57,8 @@ def evaluate(
     if not autos or run.info.status != "complete":
         return run
     plan = _plan(model, suite, data, options, run, auto_budget(autos[-1], BUDGET))
+    for note in plan.notes:
+        reporter.say(note.message)
     if not plan.attacks:
         return run
     known = Known(_report(run), [spec.id for spec in suite.attacks], plan.notes)

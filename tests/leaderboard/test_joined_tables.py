@@ -267,3 +267,19 @@ def test_every_format_has_the_dear_runs_adapted_columns(tried) -> None:
     (row,) = [line for line in latex.render([tried], ["model", "attacks"]).splitlines() if line.startswith("weak")]
     assert "93.8" in row
     assert "square-2000+scores (first 80)" in page.render([tried])
+
+
+def test_a_run_with_a_pool_is_not_the_cheap_one(runs) -> None:
+    """Its pool may know the first samples better than the rest: the run without it speaks."""
+    measure(runs, "weak", fallen=3, broken=8)
+    pool = runs.attack("witnesses+pool", tool="harness") | {"adapt": [{"text": "pool:x", "weights": "a"}]}
+    told = {"grid": (E4, E8), "card": {"defense": "weak"}, "finished": "2025-01-01T00:00:00+00:00"}
+    falls = {"witnesses+pool": dict.fromkeys(FIRST[48:60], E8)}
+    runs.write("weak", falls, ids=MANY, suite="pgd@1", attacks=[runs.attack("pgd-20"), pool], **told)
+    tables = make_tables(with_joined(collect([runs.folder])))
+    assert [row.tried for table in tables if table.n == 200 and not table.joined for row in table.rows] == [
+        ("witnesses+pool",)
+    ]
+    (joined,) = [row for table in tables if table.joined for row in table.rows]
+    assert joined.tried == ()
+    assert joined.worst[1].accuracy == pytest.approx(80 / 200 * 24 / 32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,9 +12,11 @@ from torch import Tensor, nn
 from harness.adaptation import BaseAdaptation
 from harness.attack import BaseAttack
 from harness.base.installing import OURS
+from harness.base.masks import Masks
+from harness.base.threat import distance, inside_ball, inside_box
 from harness.errors import BadRun, BadSuite
 from harness.evidence.pool import Pool
-from harness.types import Problem
+from harness.types import Norm, Problem
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,28 @@ class OfRun(BaseAdaptation):
     def apply(self, network: nn.Module) -> nn.Module:
         """The network as it is."""
         return network
+
+
+def within(
+    pool: Pool, samples: Sequence[int], clean: Tensor, norm: Norm, epsilon: float, masks: Masks | None = None
+) -> tuple[Tensor, ...]:
+    """For each sample what the pool has of it inside its ball, float32 [k,C,H,W] on the device of the clean images.
+
+    Args:
+        pool: The witnesses.
+        samples: Ids, [n].
+        clean: Their images, float32 [n,C,H,W].
+        norm: Norm of the ball.
+        epsilon: Its radius, of patches the share that they cover.
+        masks: Where a patch may lie in each image; None for a ball.
+    """
+    found = []
+    for row, sample in enumerate(samples):
+        images = pool.of(sample, clean[row]).to(clean.device)
+        rows = torch.full((len(images),), row, device=clean.device)
+        reach = distance(images, clean[rows], norm, None if masks is None else masks[rows])
+        found.append(images[inside_ball(reach, epsilon, norm) & inside_box(images)])
+    return tuple(found)
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,10 @@ from harness.base.deadline import Halted
 from harness.base.modes import MODES, fixed_ball
 from harness.base.randomness import derive, forked, generators, put_back
 from harness.base.targets import resolve_targets
-from harness.base.threat import distance, inside_ball, inside_box
 from harness.evidence import facts, witnesses
 from harness.evidence.facts import broken_rows
+from harness.evidence.pool import Pool
+from harness.measure.adapted.pool import within
 from harness.measure.adapted.prepare import AdaptedCopy
 from harness.measure.unit.attempt import Attempt, Target
 from harness.measure.unit.board import WitnessBoard
@@ -158,7 +159,7 @@ class _Running:
         if targets is not None:
             done.targets = targets.cpu().numpy()
         rows = np.flatnonzero(alive)
-        if (pool := self._adapted.pool if self._adapted is not None else None) is not None:
+        if (pool := self._shared_pool) is not None:
             pool.load(self.chunk.sample_ids[rows].tolist())
         groups = [rows[i : i + 1] for i in range(len(rows))] if self.attack.one_by_one else [rows]
         for place in range(first, len(groups)):
@@ -189,9 +190,10 @@ class _Running:
         images, labels = self.chunk.images[pick], self.chunk.labels[pick]
         mine = None if targets is None else targets[pick]
         masks = None if self.chunk.masks is None else self.chunk.masks[pick]
+        pool, samples = self._shared_pool, self.chunk.sample_ids[rows].tolist()
 
         def boards() -> WitnessBoard:
-            usual, draws, samples = self.chunk.usual_range, setting.draws, self.chunk.sample_ids[rows].tolist()
+            usual, draws = self.chunk.usual_range, setting.draws
             ball = setting.norm, epsilon, attack.kind
             return WitnessBoard(setting.reference, images, labels, *ball, mine, usual, draws, samples, masks)
 
@@ -208,7 +210,7 @@ class _Running:
                 restart,
                 None if mine is None else mine.clone(),
                 None if masks is None else masks.within(epsilon),
-                self._pool(rows),
+                () if pool is None else within(pool, samples, images, setting.norm, epsilon, masks),
             )
 
         def observer(board: WitnessBoard) -> ObservedModel:
@@ -261,23 +263,13 @@ class _Running:
             return Target(network=self.setting.reference.module, precision=EXACT, watch=watch)
         return Target(network=copy, precision=copy.recipe.precision, watch=watch)
 
-    def _pool(self, rows: np.ndarray) -> tuple[Tensor, ...]:
-        """For each row what other runs found inside this ball of its sample, [k,C,H,W]; nothing without a pool."""
-        if self._adapted is None or self._adapted.pool is None:
-            return ()
-        chunk, norm, epsilon = self.chunk, self.setting.norm, self.job.grid[-1].value
-        found = []
-        for row in rows.tolist():
-            clean = chunk.images[row]
-            images = self._adapted.pool.of(int(chunk.sample_ids[row]), clean).to(clean.device)
-            masks = None if chunk.masks is None else chunk.masks[torch.full((len(images),), row, device=clean.device)]
-            reach = distance(images, clean.expand_as(images), norm, masks)
-            found.append(images[inside_ball(reach, epsilon, norm) & inside_box(images)])
-        return tuple(found)
-
     @property
     def _adapted(self) -> AdaptedCopy | None:
         return self.setting.adapted.get(self.job.spec.id)
+
+    @property
+    def _shared_pool(self) -> Pool | None:
+        return None if self._adapted is None else self._adapted.pool
 
     def _watch(self, component: str | None) -> Watch:
         mode = MODES[self.setting.mode]

@@ -82,7 +82,7 @@ def propose(
     reasons = suggesting(findings)
     if not reasons:
         return Plan()
-    checks = sorted({one.check for one in reasons})
+    checks = sorted({one.check for one in reasons}, key=lambda check: int(check[1:]))
     trial = _trial(reference, part, info, facts)
     if trial is None:
         return Plan(notes=(_note(f"{', '.join(checks)}: fewer than {FEWEST} samples survive, so nothing is tried"),))

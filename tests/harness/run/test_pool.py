@@ -3,21 +3,25 @@
 import shutil
 from dataclasses import replace
 
+import pyarrow as pa
 import pytest
 import torch
 from clusters import carried
 from masked import Zeroed, linear_problem, loaded, masked
+from msgspec import structs
 from observed import sorted_facts, suite
 from toys import Linear, labeled
 
+from harness.base.masks import Masks
 from harness.errors import BadRun, BadSuite
+from harness.evidence import witnesses
 from harness.evidence.metrics import sample_outcomes
-from harness.evidence.pool import Pool
+from harness.evidence.pool import Pool, pool_of
 from harness.evidence.store import RunStore
 from harness.inputs.prefixes import fault
 from harness.inputs.registry import Registry
 from harness.inputs.suite import Suite
-from harness.measure.adapted.pool import Ask
+from harness.measure.adapted.pool import Ask, within
 from harness.measure.executors import local
 from harness.run.adaptive import evaluate
 from harness.run.job import Options
@@ -150,8 +154,7 @@ def test_verify_proves_it_and_attacks_its_survivors_again(world):
 
 
 def test_auto_offers_it_where_transfer_breaks_survivors_and_ends(world):
-    """The pool is the cheapest, so it comes first; and in turns with another model it comes to an end."""
-    made = world.suite
+    """The pool is the cheapest, so it comes first, and what it held breaks nothing more afterwards."""
     run = world.masked("auto", transfer=[world.folder])
     first, *others = run.info.suite.adapted
     assert first == NAME
@@ -165,13 +168,20 @@ def test_auto_offers_it_where_transfer_breaks_survivors_and_ends(world):
     assert (again.info.key, again.info.sessions) == (run.info.key, 2)
     plain = world.masked("auto")
     assert NAME not in plain.info.suite.adapted
-    assert made == world.suite
+
+
+def test_runs_in_turns_come_to_an_end(world):
+    """A run with a pool is in no pool, so what the first round measured is found again in the third."""
+    alone, pooled = world.masked(), world.masked(world.pool)
+    other = structs.replace(world.open.info, model=structs.replace(world.open.info.model, sha256="state:other"))
+    folders = [run.folder for run in (world.open, alone, pooled)]
+    assert pool_of(other, folders).folders == tuple(sorted((world.open.folder, alone.folder)))
+    assert pool_of(alone.info, folders).folders == (world.open.folder,)
 
 
 def test_the_attacks_in_front_are_those_of_a_run_without_it(world):
     plain, run = world.masked(), world.masked(world.pool, fresh=True)
-    kept = run.facts.filter(torch.tensor([name != NAME for name in run.facts["attack"].to_pylist()]).numpy())
-    assert sorted_facts(plain).equals(kept.sort_by([(n, "ascending") for n in ("attack", "epsilon", "sample_id")]))
+    assert sorted_facts(plain).to_pylist() == [row for row in sorted_facts(run).to_pylist() if row["attack"] != NAME]
 
 
 @pytest.mark.parametrize("mode", ["watch", "faithful", "worst-case", "bisection"])
@@ -226,3 +236,23 @@ def test_the_card_says_what_the_class_says():
     assert details["threats"] == list(Ask.threats)
     assert (details["kind"], details["iterative"]) == (Ask.kind, Ask.iterative)
     assert details["distribution"] == Ask.distribution
+
+
+def test_a_patch_is_offered_where_its_square_holds_it(tmp_path):
+    """A pixel under the smallest square, one under a larger one, and one value that is no image's."""
+    clean = torch.full((2, 3, 8, 8), 0.5)
+    masks = Masks.over([4, 9], clean.shape)
+    near, far, none = clean[1].clone(), clean[1].clone(), clean[1].clone()
+    near[:, masks.sides[1, 0] == 1] = 1.0
+    far[:, masks.sides[1, 0] == 5] = 1.0
+    none[:, masks.sides[1, 0] == 1] = 2.0
+    images = torch.stack([near, far, none, near])
+    store = RunStore.create(tmp_path, "r")
+    columns = {"sample_id": [9] * 4, "attack": ["a"] * 4, "component": [None] * 4, "epsilon": [0.1] * 4,
+               "distance": [0.0] * 4, "margin": [0.0] * 4, "adv_pred": [0] * 4,
+               "image": witnesses.encode(images, clean[[1] * 4])}  # fmt: skip
+    store.write_witnesses("x-00000.parquet", pa.Table.from_pydict(columns, schema=witnesses.SCHEMA), [])
+    empty, mine = within(Pool((store.folder,)), [4, 9], clean, "linf", 1 / 64, masks)
+    assert empty.shape == (0, 3, 8, 8)
+    assert torch.equal(mine, near[None])
+    assert len(within(Pool((store.folder,)), [9], clean[1:], "linf", 25 / 64, masks[slice(1, 2)])[0]) == 2
