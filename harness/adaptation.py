@@ -52,7 +52,7 @@ class BaseAdaptation:
 
     @property
     def weights(self) -> str | None:
-        """No other model proposes."""
+        """Neither another model nor witnesses propose."""
         return None
 
     def apply(self, network: nn.Module) -> nn.Module:

@@ -70,6 +70,8 @@ class BaseAttack:
     """Parameters the suite may give: they change what is asked (a target, ...), not how strongly."""
     threats: ClassVar[tuple[Threat, ...]] = ("ball",)
     """Which threats it knows; of ``patch`` it gets `harness.types.Problem.mask`."""
+    pooled: ClassVar[bool] = False
+    """Whether it asks about `harness.types.Problem.pool`, and so needs the adaptation ``pool``."""
     one_by_one: ClassVar[bool] = False
     """Whether the tool works on one sample at a time: `perturb` is then called with one row, so that every query has
     a certain owner."""

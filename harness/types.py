@@ -216,6 +216,9 @@ class Problem:
     mask: Tensor | None = None
     """Of threat ``patch``, pixels that may change, to anything in [0,1]: bool [n,1,H,W]. All others must stay as they
     are, bit for bit."""
+    pool: Sequence[Tensor] = ()
+    """Of an attack with the adaptation ``pool``, for each image what broke other models inside the same ball: float32
+    [k,C,H,W], k from 0."""
 
 
 @dataclass(frozen=True)
@@ -226,6 +229,8 @@ class AdaptationRequest:
     """What stands behind the colon, for instance the module in ``identity:quantize``."""
     find: Callable[[str], LoadedModel] | None = None
     """Loads another model by what ``--model`` takes; None where other models may not be loaded."""
+    run: Callable[[str], Path] | None = None
+    """Finds the folder of another run by its name; None where other runs may not be read."""
 
 
 @runtime_checkable
@@ -242,7 +247,7 @@ class Adaptation(Protocol):
 
     @property
     def weights(self) -> str | None:
-        """Hash of another model that proposes, which becomes a part of the run's key; None where there is none."""
+        """Hash of another model, or of witnesses, that propose: a part of the run's key. None if there is neither."""
 
     def apply(self, network: nn.Module) -> nn.Module:
         """What is to be differentiated: float32 [n,C,H,W] in [0,1] to logits [n,K].

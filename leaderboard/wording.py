@@ -101,11 +101,12 @@ def holds_text(table: Table) -> str:
         suite = f"suite {table.suite}, definition {table.definition}"
         return f"{threat}, n = {table.n:,}, slice {slice_text(table)}; {suite}; {end}"
     cheap, dear = table.joined.cheap, table.joined.dear
+    own = ", adapted ones with an n the second's" if any(column.n is not None for column in table.adapted) else ""
     return (
         f"{threat}; each row joins two runs of one model: suite {cheap.suite}, definition {cheap.definition}, on"
         f" n = {cheap.n:,}, slice {short_hash(cheap.slice)}, and suite {dear.suite}, definition {dear.definition}, on"
         f" the first {dear.n:,} of them, slice {short_hash(dear.slice)}; clean accuracy and single attacks are the"
-        f" first run's; {end}"
+        f" first run's{own}; {end}"
     )
 
 

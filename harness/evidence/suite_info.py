@@ -18,7 +18,7 @@ class AdaptationInfo(Struct, frozen=True, kw_only=True):
     text: str
     """As ``--adapt`` and suites spell it, ``NAME:ARGUMENT``."""
     weights: str | None = None
-    """Hash of another model that proposes, where there is one."""
+    """Hash of another model that proposes, or of the witnesses of a pool, where there is one."""
     code: str | None = None
     """Hash of the adaptation's code, where no package version names it."""
 

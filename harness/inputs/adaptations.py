@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from harness.base.text import whole_number
 from harness.errors import HarnessError, PluginError, UsageError
@@ -18,8 +19,11 @@ STEPS, QUERIES = 100, 2000
 """Of the attacks that are adapted where none is named."""
 SCORES = "scores"
 """The adaptation that leaves no gradient."""
+POOL = "pool"
+"""The one that offers what other runs found."""
 
 Find = Callable[[str], LoadedModel]
+FindRun = Callable[[str], Path]
 Adapted = Mapping[str, tuple[Adaptation, ...]]
 """By attack id, its adaptations in their order."""
 
@@ -130,16 +134,22 @@ def _named(text: str, attack: str, attacks: Sequence[AttackSpec]) -> AttackSpec:
 def usual(adapt: Collection[str] = (), steps: int = STEPS, queries: int = QUERIES) -> AttackSpec:
     """The attack that is adapted where none is named: APGD on cross-entropy, which needs no step size.
 
-    Without a gradient, by ``scores``, it is Square.
+    Without a gradient, by ``scores``, it is Square; with a ``pool``, what asks about it.
     """
+    if is_pooled(adapt):
+        return AttackSpec("witnesses", "harness", "pool", {})
     if SCORES in adapt:
         return AttackSpec(f"square-{queries}", "autoattack", "square", {"queries": queries})
     return AttackSpec(f"apgd-ce-{steps}", "autoattack", "apgd-ce", {"steps": steps, "eot": 1})
 
 
 def adapted_id(attack: str, adapt: Sequence[str], taken: Iterable[str] = ()) -> str:
-    """``pgd-20+identity@quantize+margin``: the attack's id, and its adaptations in letters that an id may have."""
-    words = [re.sub(r"[^A-Za-z0-9._@-]+", "-", text.replace(":", "@", 1)).strip("-") for text in adapt]
+    """``pgd-20+identity@quantize+margin``: the attack's id, and its adaptations in letters that an id may have.
+
+    Of a pool the runs are left out: there may be many, and rows of one table share the column.
+    """
+    told = [text if text.partition(":")[0] != POOL else POOL for text in adapt]
+    words = [re.sub(r"[^A-Za-z0-9._@-]+", "-", text.replace(":", "@", 1)).strip("-") for text in dict.fromkeys(told)]
     name = "+".join([attack, *words])[:80]
     found, count = name, 1
     while found in taken:
@@ -158,15 +168,22 @@ def spelled(what: object) -> str | None:
     return None
 
 
-def resolve(attacks: Iterable[AttackSpec], find: Find | None) -> Adapted:
+def is_pooled(adapt: Iterable[str]) -> bool:
+    """Whether one of the adaptations is a pool."""
+    return any(text.partition(":")[0] == POOL for text in adapt)
+
+
+def resolve(attacks: Iterable[AttackSpec], find: Find | None, run: FindRun | None = None) -> Adapted:
     """The adaptations of the attacks that have some, built by their plugins; each text is built once.
 
     Args:
         attacks: Of a suite.
         find: Loads other models by name; None where that may not be done.
+        run: Finds other runs by name, likewise.
 
     Raises:
         BadSuite: an argument that an adaptation cannot use.
+        BadRun: a run that an adaptation names is not there, or cannot be read.
         UnknownName: no plugin gives an adaptation of this name.
         PluginError: a plugin cannot be imported, or gave something else.
     """
@@ -174,7 +191,7 @@ def resolve(attacks: Iterable[AttackSpec], find: Find | None) -> Adapted:
     for spec in attacks:
         for text in spec.adapt:
             if text not in built:
-                built[text] = _built(text, find)
+                built[text] = _built(text, find, run)
     return {spec.id: tuple(built[text] for text in spec.adapt) for spec in attacks if spec.adapt}
 
 
@@ -184,12 +201,12 @@ def owner(text: str) -> str:
     return f" (package {package})" if package else ""
 
 
-def _built(text: str, find: Find | None) -> Adaptation:
+def _built(text: str, find: Find | None, run: FindRun | None) -> Adaptation:
     name, _, argument = text.partition(":")
     factory = Registry("adaptations").load(name)
     try:
-        made = factory(AdaptationRequest(argument, find))
-        made.weights  # noqa: B018 (loads another model, so that a mistake is told before anything is measured)
+        made = factory(AdaptationRequest(argument, find, run))
+        made.weights  # noqa: B018 (loads what else proposes, so that a mistake is told before anything is measured)
     except HarnessError:
         raise
     except Exception as error:  # whatever a stranger's factory raises

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from harness.base.modes import MODES, takes
 from harness.errors import BadSuite, UsageError
+from harness.inputs.adaptations import is_pooled
 from harness.types import Attack, AttackSpec
 
 ALL = "all"
@@ -64,6 +65,9 @@ def fault(attacks: Sequence[AttackSpec], chunk: int) -> Fault | None:
     for place, (before, spec) in enumerate(pairwise(attacks), 1):
         if before.n is not None and (spec.n is None or (type(before.n) is type(spec.n) and spec.n > before.n)):
             return Fault(place, "n" if spec.n is not None else "id", _grows(before, spec))
+        if is_pooled(before.adapt) and spec.n != before.n:
+            message = f"attack {before.id!r} has a pool, which {spec.id!r}, on fewer samples, must not see; put it last"
+            return Fault(place, "id", message)
     return None
 
 

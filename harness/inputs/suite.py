@@ -11,7 +11,7 @@ from harness.attack import BrokenAttack
 from harness.base.modes import MODES
 from harness.base.threat import Epsilon, parse_levels
 from harness.errors import BadSuite, HarnessError, MissingPackage, PluginError, UsageError
-from harness.inputs.adaptations import beside
+from harness.inputs.adaptations import beside, is_pooled
 from harness.inputs.prefixes import counts, edited, fault
 from harness.inputs.registry import Registry
 from harness.types import Attack, AttackSpec, Mode, Norm, Place, Threat
@@ -104,6 +104,11 @@ class Suite:
                 raise BadSuite(
                     f"attack {spec.id!r}: {name} knows threat {', '.join(known)}, and the suite's is {self.threat!r}"
                 )
+            asks = getattr(attack, "pooled", False)
+            if asks and not is_pooled(spec.adapt):
+                raise BadSuite(f"attack {spec.id!r}: {name} asks about a pool, and its adapt names none: pool:RUN")
+            if is_pooled(spec.adapt) and not asks:
+                raise BadSuite(f"attack {spec.id!r}: {name} asks about no pool, harness.pool does: --adapt pool:RUN")
             for epsilon in self.grid:
                 attack.parameters(epsilon.value)
             with suppress(MissingPackage):

@@ -11,6 +11,7 @@ from pathlib import Path
 from harness.base.machine import pick_device
 from harness.errors import BadRun, UsageError
 from harness.evidence.findings import PREFLIGHT
+from harness.evidence.pool import find_runs, pool_of
 from harness.evidence.store import RunStore
 from harness.inputs.adaptations import CARD, adapted_specs, auto_budget, is_auto
 from harness.inputs.find import find_model
@@ -26,7 +27,6 @@ from harness.run.progress import Reporter, Silent
 from harness.run.session import Known
 from harness.trust.adapting import BUDGET, Plan, propose
 from harness.trust.diagnosis import verdict
-from harness.trust.diagnosis.transfer import find_runs
 from harness.trust.doctor import Report
 from harness.types import Dataset, Finding, LoadedModel
 
@@ -57,6 +57,8 @@ def evaluate(
     if not autos or run.info.status != "complete":
         return run
     plan = _plan(model, suite, data, options, run, auto_budget(autos[-1], BUDGET))
+    for note in plan.notes:
+        reporter.say(note.message)
     if not plan.attacks:
         return run
     known = Known(_report(run), [spec.id for spec in suite.attacks], plan.notes)
@@ -82,8 +84,9 @@ def _plan(model: LoadedModel, suite: Suite, data: Dataset, options: Options, run
     part = make_slice(data, options.n, suite.chunk, options.ids)
     with ReferenceModel(model, pick_device(options.device), run.info.planned.batch_size) as reference:
         others = _models(options.transfer, run)
+        pool = pool_of(run.info, find_runs(options.transfer))
         return propose(
-            reference, part, run.info, run.facts, findings, budget=budget, surrogates=others, find=find_model
+            reference, part, run.info, run.facts, findings, budget=budget, surrogates=others, find=find_model, pool=pool
         )
 
 

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from harness.evidence import findings
 from harness.evidence.costs import add_up, fold_costs, notes_of
 from harness.evidence.facts import CLEAN
 from harness.evidence.plan_info import ThrownAway
+from harness.evidence.pool import find_runs, named_run
 from harness.evidence.run_info import RunInfo
 from harness.evidence.store import RunStore, Unit
 from harness.evidence.summary import summarize
@@ -47,14 +49,14 @@ from harness.run.budget import LEAVING, Around, missing
 from harness.run.manifest import describe
 from harness.run.options import Options, check, check_draws
 from harness.run.plan import make_plan
-from harness.run.preflight import check_data, check_model, check_repeats, refuse_unfit
+from harness.run.preflight import check_data, check_model, check_pools, check_repeats, refuse_unfit
 from harness.run.progress import Reporter, Silent
 from harness.run.recognize import fingerprint, other_code, recognize
 from harness.run.resume import Earlier, drop_given_up, take_over
 from harness.run.rounds import Rounds, guarded
 from harness.run.session import Known, Session
 from harness.trust.diagnosis import verdict
-from harness.trust.diagnosis.transfer import find_runs, transfer
+from harness.trust.diagnosis.transfer import transfer
 from harness.types import Dataset, Finding, LoadedModel
 
 __all__ = ["Options", "Reporter", "Run", "Silent", "evaluate"]
@@ -110,7 +112,8 @@ def evaluate(
     model = fitted(model, data)
     check_data(model, data)
     attacks = suite.resolve()
-    adapted = resolve(suite.attacks, find_model)
+    places = tuple(place.resolve() for place in (*options.transfer, options.results))
+    adapted = resolve(suite.attacks, find_model, partial(named_run, places=places))
     refuse_unfit(suite, attacks, data)
     device = pick_device(options.device)
     others = find_runs(options.transfer)
@@ -120,6 +123,7 @@ def evaluate(
     draws = check_draws(options, model.card, suite)
     session = Session.of(describe(model, suite, attacks, part, options, device, adapted, draws))
     here = session.described
+    check_pools(here, adapted)
     pieces = {spec.id: suite.chunk // spec.chunk for spec in suite.attacks if spec.chunk}
     store, print_ = RunStore(options.results / here.run_name, pieces), None
     if not store.folder.is_dir():
@@ -156,7 +160,7 @@ def evaluate(
         setting = Setting(
             reference=reference, norm=suite.norm, mode=suite.mode, seed=options.seed,
             batch_size=plan.batch_size, unit_timeout=options.unit_timeout, deadline=deadline, copy=copy, draws=draws,
-            adapted=copies, guard=Guard(*attacked),
+            adapted=copies, places=places, guard=Guard(*attacked),
         )  # fmt: skip
         info = session.described
         local = msgspec.structs.replace(info, versions=here.versions, device=here.device)

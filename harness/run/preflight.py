@@ -9,14 +9,17 @@ import torch
 
 from harness.attack import BaseAttack
 from harness.base.masks import side_of
-from harness.errors import BadSuite, TornFile
+from harness.errors import BadRun, BadSuite, TornFile
 from harness.evidence.findings import found
 from harness.evidence.plan_info import Preflight
+from harness.evidence.pool import misfit
 from harness.evidence.run_info import RunInfo
 from harness.evidence.store import RunStore
+from harness.inputs.adaptations import Adapted
 from harness.inputs.draws import Draws
 from harness.inputs.fingerprint import Fingerprint
 from harness.inputs.suite import Suite
+from harness.measure.adapted.pool import OfRun
 from harness.run.options import Options
 from harness.run.session import Session
 from harness.trust.doctor import Report, examine_data, examine_model, refuse, units
@@ -45,6 +48,20 @@ def refuse_unfit(suite: Suite, attacks: Sequence[Attack], data: Dataset) -> None
     reasons = [attack.refusal(shape) if isinstance(attack, BaseAttack) else None for attack in attacks]
     if all(reasons):
         raise BadSuite(f"suite {suite.name!r}: attack {suite.attacks[0].id!r}: {reasons[0]}")
+
+
+def check_pools(info: RunInfo, adapted: Adapted) -> None:
+    """Refuse a pool of a run that says nothing of this one, or whose witnesses are not all there yet.
+
+    Raises:
+        BadRun: names it, and says why.
+    """
+    named = {one.argument: one for ones in adapted.values() for one in ones if isinstance(one, OfRun)}
+    for one in named.values():
+        for folder in one.pool.folders:
+            other = RunStore(folder).read_info()
+            if why := misfit(info, other) or ("it is not finished" if other.status != "complete" else None):
+                raise BadRun(f"adaptation {one.text!r:.120} is of no use here: {why}")
 
 
 def _check_shares(suite: Suite, shape: tuple[int, ...]) -> None:

@@ -43,7 +43,8 @@ def join_runs(cheap: Record, dear: Record) -> Record:
         dear: The run on the first few of them, of the same model, data set, norm, mode and seed, at a common epsilon.
 
     Returns:
-        A record with the clean pass and the attacks of `cheap` at the common epsilons, and the estimated worst case.
+        A record with the clean pass and the attacks of `cheap` at the common epsilons, behind them the adapted attacks
+        that `dear` alone has, on its samples, and the estimated worst case.
 
     Raises:
         NotJoined: the dear run's samples are not the first of the cheap one's, clean predictions differ, or a cell is
@@ -71,11 +72,22 @@ def join_runs(cheap: Record, dear: Record) -> Record:
     groups = [Group(_names(record), places, _standing(record, common, clean)) for record, places, clean in sides]
     worst, stages = estimated(common, groups)
     scores = _scores(cheap, right, [epsilon.label for epsilon in common]) | worst
+    survivors = {place: cheap.survivors[place] & right for place in scores if place[0] != WORST}
+    attacked: dict[str, Survivors] = {}
+    for attack in _own(cheap, dear):
+        attacked[attack.id] = np.zeros(len(right), bool)
+        attacked[attack.id][rows] = True
+        for epsilon, label in zip(common, _labels(dear, common), strict=True):
+            place, alive = (attack.id, epsilon.label), np.zeros(len(right), bool)
+            alive[rows] = dear.survivors[attack.id, label] & right[rows]
+            survivors[place] = alive
+            scores[place] = replace(_counted(dear.scores[attack.id, label], alive), epsilon_label=epsilon.label)
     return Record(
         folder=cheap.folder.with_name(f"{cheap.folder.name} x {dear.folder.name}"),
         info=_info(cheap, dear, common),
         scores=scores,
-        survivors={place: cheap.survivors[place] & right for place in scores if place[0] != WORST},
+        survivors=survivors,
+        attacked=attacked,
         sample_ids=cheap.sample_ids,
         labels=cheap.labels,
         mistakes={"0": cheap.mistakes["0"]} if "0" in cheap.mistakes else {},
@@ -97,6 +109,12 @@ def adds(cheap: Record, dear: Record) -> bool:
     """Whether the dear run has an attack that the cheap one lacks; else there is nothing to estimate."""
     known = [_what(attack) for attack in cheap.info.suite.attacks]
     return any(_what(attack) not in known for attack in dear.info.suite.attacks)
+
+
+def _own(cheap: Record, dear: Record) -> list[AttackInfo]:
+    """Adapted attacks that the dear run alone has; of one that both have the cheap run's cells are of more samples."""
+    known = cheap.info.suite.adapted
+    return [attack for attack in dear.info.suite.attacks if attack.adapt and attack.id not in known]
 
 
 def _what(attack: AttackInfo) -> tuple[object, ...]:
@@ -163,9 +181,12 @@ def _counted(score: Score, alive: Survivors) -> Score:
 def _info(cheap: Record, dear: Record, grid: Sequence[Epsilon]) -> RunInfo:
     """The cheap run's words, on the common grid, of both runs where they add up."""
     other, labels, values = dear.info, tuple(e.label for e in grid), tuple(e.value for e in grid)
+    own = [structs.replace(attack, n=other.data.n) for attack in _own(cheap, dear)]
     return structs.replace(
         cheap.info,
-        suite=structs.replace(cheap.info.suite, labels=labels, epsilons=values),
+        suite=structs.replace(
+            cheap.info.suite, labels=labels, epsilons=values, attacks=(*cheap.info.suite.attacks, *own)
+        ),
         finished=max(cheap.info.finished or "", other.finished or "") or None,
         seconds=cheap.info.seconds + other.seconds,
         status=cheap.info.status if cheap.info.status != "complete" else other.status,

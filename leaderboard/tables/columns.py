@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from dataclasses import replace
 
 from harness.evidence.run_info import RunInfo
 from harness.evidence.suite_label import definition, shown_label
@@ -29,11 +31,18 @@ def columns(info: RunInfo, adapted: bool = False) -> tuple[Column, ...]:
 
 
 def adapted(records: Iterable[Record]) -> tuple[Column, ...]:
-    """The adapted attacks that any of these runs has, by their ids; a run's own stand in its order."""
+    """The adapted attacks that any of these runs has, by their ids; a run's own stand in its order.
+
+    Where runs differ in one, as in the runs of a pool, or in its n, the column has what they share: names, the least n.
+    """
     found: dict[str, Column] = {}
-    for record in records:
-        for column in columns(record.info, adapted=True):
-            found.setdefault(column.attack, column)
+    for column in (column for record in records for column in columns(record.info, adapted=True)):
+        known = found.setdefault(column.attack, column)
+        if known.adapt != column.adapt:
+            known = replace(known, adapt=tuple(dict.fromkeys(text.partition(":")[0] for text in known.adapt)))
+        if known.n != column.n:
+            known = replace(known, n=min(n for n in (known.n, column.n) if n is not None))
+        found[column.attack] = known
     return tuple(found.values())
 
 
@@ -58,10 +67,13 @@ def beside(record: Record) -> tuple[Score, ...]:
     """Cells of a joined row's two runs that do not stand in the table, for their cost."""
     if record.joined is None:
         return ()
-    runs = (record.joined.cheap, record.joined.dear)
-    cells = ((run, place, score) for run in runs for place, score in run.scores.items())
-    return tuple(
-        score
-        for run, place, score in cells
-        if place[0] not in (CLEAN, WORST) and (run is record.joined.dear or place not in record.scores)
-    )
+    cheap, dear = record.joined.cheap, record.joined.dear
+    own, grid = record.attacked, record.info.suite.epsilons
+
+    def shown(score: Score) -> bool:
+        """Whether a cell of the dear run, which may write the epsilon in another way, stands in the table."""
+        return score.attack in own and any(math.isclose(score.epsilon, value, rel_tol=1e-9) for value in grid)
+
+    cells = [score for place, score in cheap.scores.items() if place not in record.scores]
+    cells += [score for score in dear.scores.values() if not shown(score)]
+    return tuple(score for score in cells if score.attack not in (CLEAN, WORST))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness.evidence.run_info import RunInfo
 from harness.evidence.suite_label import definition
+from harness.inputs.adaptations import is_pooled
 from leaderboard.runs.joined import NotJoined, adds, common_grid, join_runs
 from leaderboard.runs.record import Record
 from leaderboard.tables.tables import RowKey, choose, grouped, row_key, subjects
@@ -40,19 +41,23 @@ def with_joined(records: Sequence[Record], told: list[str] | None = None) -> lis
 
     Runs are joined where data set, norm, mode, draws and seed agree, the dear suite has an attack that the cheap one
     lacks, and its samples are the first of the cheap run's; of several sizes of the same two suites the largest speaks.
-    Refuted runs are not joined.
+    Refuted runs are not joined, and none with a pool is the cheap one: of the first samples others may have found more,
+    and then the dear attack's share of what stands there is not that of the rest.
 
     Args:
         records: Of any tables.
         told: Takes a line for every two runs that could not be joined although they look as if they belonged together.
     """
+    able = [r for r in records if r.joined is None and not r.refuted and _plain(r)]
     known = subjects(records)
-    groups = []
-    for group in grouped([r for r in records if r.joined is None and not r.refuted and _plain(r)]):
-        groups.append({row_key(record.info, known): record for record in choose(group)[0]})
+
+    def speaking(of: Sequence[Record]) -> list[dict[RowKey, Record]]:
+        return [{row_key(record.info, known): record for record in choose(group)[0]} for group in grouped(of)]
+
     pairs = []
-    for cheap in groups:
-        for dear in groups:
+    dears = speaking(able)
+    for cheap in speaking([record for record in able if not _pooled(record)]):
+        for dear in dears:
             keys = [key for key in cheap if key in dear and _belong(cheap[key], dear[key])]
             if keys:
                 pairs.append(_Pair({key: cheap[key] for key in keys}, {key: dear[key] for key in keys}))
@@ -78,6 +83,10 @@ def _belong(cheap: Record, dear: Record) -> bool:
 def _shared(info: RunInfo) -> tuple[object, ...]:
     """What of two runs must be the same that they can be joined."""
     return info.data.name, info.suite.ruler, info.mode, info.randomness
+
+
+def _pooled(record: Record) -> bool:
+    return any(is_pooled(attack.adaptations) for attack in record.info.suite.attacks)
 
 
 def _plain(record: Record) -> bool:

@@ -97,9 +97,7 @@ def paired_cells(a: Record, b: Record, attacks: Sequence[str] = ()) -> tuple[lis
     Raises:
         BadRun: the runs hold other samples, though their slice has the same name.
     """
-    common = [
-        place for place in places(a, attacks) if a.scores[place].known and b.scores[place].known and _alike(a, b, place)
-    ]
+    common = [place for place in places(a, attacks) if _alike(a, b, place)]
     if common and not (np.array_equal(a.sample_ids, b.sample_ids) and np.array_equal(a.labels, b.labels)):
         raise BadRun(f"runs {a.folder} and {b.folder} name the same data slice but hold other samples; verify both")
     pairs = differences(a, b, common)
@@ -163,8 +161,9 @@ def _both(a: Record, b: Record, place: Place) -> tuple[Survivors, Survivors]:
 
 
 def _alike(a: Record, b: Record, place: Place) -> bool:
-    """Whether the attack was given as many samples in both runs; else the figures are of other images."""
-    return a.scores[place].n == b.scores[place].n
+    """Whether both runs have the cell, of as many samples; adapted attacks are each run's own."""
+    mine, theirs = a.scores[place], b.scores.get(place)
+    return theirs is not None and mine.known and theirs.known and mine.n == theirs.n
 
 
 def _only(a: Record, b: Record, place: Place) -> np.ndarray | None:

@@ -206,3 +206,80 @@ def test_published_files_join_like_their_runs(measured, tmp_path, monkeypatch, c
     assert site.tables_of(tmp_path / "published") == make_tables(with_joined(collect([measured.folder])))
     with pytest.raises(UsageError, match="joins them again"):
         call(cli.leaderboard, measured.folder, "--publish", tmp_path / "published", "--joined")
+
+
+@pytest.fixture
+def tried(runs):
+    """`weak` with adapted attacks in both runs and one in the dear run alone, which breaks five; `strong` without."""
+
+    def adapted(name: str, text: str):
+        return runs.attack(name, tool="autoattack") | {"adapt": [{"text": text}], "after": "all"}
+
+    measure(runs, "strong", fallen=1, broken=8)
+    told = {"grid": (E4, E8), "card": {"defense": "weak"}}
+    margin, scores = adapted("apgd-ce-100+margin", "margin"), adapted("square-2000+scores", "scores")
+    attack = runs.attack("aa", tool="autoattack") | {
+        "method": "standard", "components": ["apgd-ce", "apgd-t", "fab-t", "square"], "params": {},
+    }  # fmt: skip
+    pgd = dict.fromkeys([*FIRST[:48], *REST[:72]], E8)
+    falls = {"aa": dict.fromkeys(FIRST[48:56], E8), "square-2000+scores": dict.fromkeys(FIRST[56:61], E8)}
+    usual = runs.attack("pgd-20", steps=20)
+    runs.write("weak", {"pgd-20": pgd}, ids=MANY, suite="pgd@1", attacks=[usual, margin], **told)
+    dear = {"ids": FEW, "suite": "aa@1", "slice_": "sha256:" + "b" * 64}
+    runs.write("weak", falls, attacks=[attack, margin, scores], **dear, **told)
+    return next(t for t in make_tables(with_joined(collect([runs.folder]))) if t.joined is not None)
+
+
+def test_the_dear_runs_adapted_attacks_have_columns_and_are_part_of_the_worst_case(tried) -> None:
+    weak = next(row for row in tried.rows if row.model == "weak")
+    assert {column.attack: column.n for column in tried.adapted} == {
+        "apgd-ce-100+margin": None,
+        "square-2000+scores": 80,
+    }
+    assert weak.tried == ("apgd-ce-100+margin", "square-2000+scores")
+    cell, both = weak.score("square-2000+scores", E8), weak.score("apgd-ce-100+margin", E8)
+    assert (cell.n, cell.correct) == (80, 75)
+    assert (both.n, both.correct) == (200, 200), "the cheap run's, on more samples"
+    assert weak.worst[1].accuracy == pytest.approx(80 / 200 * 19 / 32)
+    assert [column.attack for column in tried.joined.dear.attacks] == ["aa"]
+    strong = next(row for row in tried.rows if row.model == "strong")
+    assert (strong.tried, strong.score("square-2000+scores", E8)) == ((), None)
+
+
+def test_every_cell_of_both_runs_is_paid_for_once(tried, runs) -> None:
+    weak = next(row for row in tried.rows if row.model == "weak")
+    spent = [s.forwards for r in collect([runs.folder]) if r.info.model.name == "weak" for s in r.scores.values()
+             if s.attack not in ("clean", "worst")]  # fmt: skip
+    assert weak.forwards == sum(spent) > 0
+
+
+def test_every_format_has_the_dear_runs_adapted_columns(tried) -> None:
+    text = markdown.render([tried])
+    assert "square-2000+scores (first 80) 8/255" in text
+    assert "single attacks are the first run's, adapted ones with an n the second's" in text
+    line = next(line for line in text.splitlines() if line.startswith("| 2 | weak"))
+    assert "| 93.8 [" in line
+    lines = list(csv.DictReader(io.StringIO(csv_file.render([tried]))))
+    (cell,) = [x for x in lines if (x["model"], x["attack"], x["epsilon_label"]) == ("weak", "square-2000+scores", E8)]
+    assert (cell["n"], cell["correct"], cell["adapt"], cell["adaptations"]) == ("80", "75", "scores", "2")
+    (data,) = json.loads(json_file.render([tried]))["data"]["tables"]
+    assert {column["attack"]: column["n"] for column in data["adapted"]}["square-2000+scores"] == 80
+    (row,) = [line for line in latex.render([tried], ["model", "attacks"]).splitlines() if line.startswith("weak")]
+    assert "93.8" in row
+    assert "square-2000+scores (first 80)" in page.render([tried])
+
+
+def test_a_run_with_a_pool_is_not_the_cheap_one(runs) -> None:
+    """Its pool may know the first samples better than the rest: the run without it speaks."""
+    measure(runs, "weak", fallen=3, broken=8)
+    pool = runs.attack("witnesses+pool", tool="harness") | {"adapt": [{"text": "pool:x", "weights": "a"}]}
+    told = {"grid": (E4, E8), "card": {"defense": "weak"}, "finished": "2025-01-01T00:00:00+00:00"}
+    falls = {"witnesses+pool": dict.fromkeys(FIRST[48:60], E8)}
+    runs.write("weak", falls, ids=MANY, suite="pgd@1", attacks=[runs.attack("pgd-20"), pool], **told)
+    tables = make_tables(with_joined(collect([runs.folder])))
+    assert [row.tried for table in tables if table.n == 200 and not table.joined for row in table.rows] == [
+        ("witnesses+pool",)
+    ]
+    (joined,) = [row for table in tables if table.joined for row in table.rows]
+    assert joined.tried == ()
+    assert joined.worst[1].accuracy == pytest.approx(80 / 200 * 24 / 32)

@@ -15,8 +15,10 @@ from harness.adaptation import named_module
 from harness.base.memory import is_out_of_memory
 from harness.base.randomness import forked
 from harness.errors import BadSuite, HarnessError
+from harness.evidence.pool import Pool
 from harness.inputs.adaptations import Adapted, owner
 from harness.inputs.reference import ReferenceModel
+from harness.measure.adapted.pool import OfRun
 from harness.types import Adaptation, AttackSpec
 
 
@@ -28,6 +30,8 @@ class AdaptedCopy:
     """Images float32 [n,C,H,W] in [0,1] to logits [n,K]."""
     alters: bool
     """Whether it may predict something else than the model."""
+    pool: Pool | None = None
+    """Witnesses of other runs that the attack is given."""
 
 
 TRIED = 2
@@ -84,7 +88,9 @@ def adapted_copy(
             raise BadSuite(f"adaptation {','.join(texts)!r} gives {got} for {len(images)} images, expected {expected}")
         if not bool(torch.isfinite(out).all()):
             raise BadSuite(f"adaptation {','.join(texts)!r} gives logits that are NaN or infinite")
-    return AdaptedCopy(network.requires_grad_(False), any(one.alters for one in adaptations))
+    folders = [folder for one in adaptations if isinstance(one, OfRun) for folder in one.pool.folders]
+    pool = Pool(tuple(folders)) if folders else None
+    return AdaptedCopy(network.requires_grad_(False), any(one.alters for one in adaptations), pool)
 
 
 def _check_run(network: nn.Module, path: str, text: str, images: Tensor) -> None:

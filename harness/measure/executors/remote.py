@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -26,6 +27,7 @@ from harness.base.memory import little_to_search
 from harness.base.torch_state import changed_buffers, snapshot
 from harness.errors import BadRun, HarnessError, UsageError
 from harness.evidence import witnesses
+from harness.evidence.pool import named_run
 from harness.evidence.store import RunStore
 from harness.inputs.adaptations import resolve
 from harness.inputs.find import find_model
@@ -193,8 +195,8 @@ class Remote:
         images, labels = worker.part.take(0)
         self._constancy = Constancy(reference, images, labels)
         copied = make_copy(reference, parcel.recipe, images)
-        specs = worker.suite.attacks
-        adapted = adapted_copies(reference, specs, resolve(specs, find_model), images)
+        specs, find_run = worker.suite.attacks, partial(named_run, places=worker.setting.places)
+        adapted = adapted_copies(reference, specs, resolve(specs, find_model, find_run), images)
         guard = Guard(
             reference.module, *([copied] if copied is not None else []), *(one.network for one in adapted.values())
         )

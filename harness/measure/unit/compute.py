@@ -20,6 +20,8 @@ from harness.base.randomness import derive, forked, generators, put_back
 from harness.base.targets import resolve_targets
 from harness.evidence import facts, witnesses
 from harness.evidence.facts import broken_rows
+from harness.evidence.pool import Pool
+from harness.measure.adapted.pool import within
 from harness.measure.adapted.prepare import AdaptedCopy
 from harness.measure.unit.attempt import Attempt, Target
 from harness.measure.unit.board import WitnessBoard
@@ -158,6 +160,8 @@ class _Running:
         if targets is not None:
             done.targets = targets.cpu().numpy()
         rows = np.flatnonzero(alive)
+        if (pool := self._shared_pool) is not None:
+            pool.load(self.chunk.sample_ids[rows].tolist())
         groups = [rows[i : i + 1] for i in range(len(rows))] if self.attack.one_by_one else [rows]
         for place in range(first, len(groups)):
             if place > first:
@@ -187,9 +191,10 @@ class _Running:
         images, labels = self.chunk.images[pick], self.chunk.labels[pick]
         mine = None if targets is None else targets[pick]
         masks = None if self.chunk.masks is None else self.chunk.masks[pick]
+        pool, samples = self._shared_pool, self.chunk.sample_ids[rows].tolist()
 
         def boards() -> WitnessBoard:
-            usual, draws, samples = self.chunk.usual_range, setting.draws, self.chunk.sample_ids[rows].tolist()
+            usual, draws = self.chunk.usual_range, setting.draws
             ball = setting.norm, epsilon, attack.kind
             return WitnessBoard(setting.reference, images, labels, *ball, mine, usual, draws, samples, masks)
 
@@ -206,6 +211,7 @@ class _Running:
                 restart,
                 None if mine is None else mine.clone(),
                 None if masks is None else masks.within(epsilon),
+                () if pool is None else within(pool, samples, images, setting.norm, epsilon, masks),
             )
 
         def observer(board: WitnessBoard) -> ObservedModel:
@@ -261,6 +267,10 @@ class _Running:
     @property
     def _adapted(self) -> AdaptedCopy | None:
         return self.setting.adapted.get(self.job.spec.id)
+
+    @property
+    def _shared_pool(self) -> Pool | None:
+        return None if self._adapted is None else self._adapted.pool
 
     def _watch(self, component: str | None) -> Watch:
         mode = MODES[self.setting.mode]

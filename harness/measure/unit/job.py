@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -45,6 +46,8 @@ class Setting:
     """What tools differentiate instead of the reference, see `harness.measure.fast_copy.copies`; it only proposes."""
     adapted: Mapping[str, AdaptedCopy] = field(default_factory=dict)
     """By attack id what an adapted attack differentiates, see `harness.measure.adapted`; it only proposes."""
+    places: Sequence[Path] = ()
+    """Runs, or folders of runs, among which adaptations look for the runs that they name."""
     unit_timeout: float | None = None
     """Seconds after which a unit is given up; None never."""
     guard: Guard | None = None

@@ -13,8 +13,9 @@ import pyarrow as pa
 import torch
 
 from harness.errors import HarnessError
+from harness.evidence.pool import Pool
 from harness.evidence.run_info import RunInfo
-from harness.inputs.adaptations import QUERIES, SCORES, STEPS, Find, resolve, usual
+from harness.inputs.adaptations import POOL, QUERIES, SCORES, STEPS, Find, resolve, usual
 from harness.inputs.reference import ReferenceModel, usual_range
 from harness.inputs.samples import Slice
 from harness.measure.adapted.prepare import adapted_copy
@@ -22,6 +23,7 @@ from harness.trust.adapting.candidates import candidates
 from harness.trust.adapting.trial import Score, Trial
 from harness.trust.diagnosis.proposals import suggesting
 from harness.trust.diagnosis.series import down, read, whole
+from harness.trust.diagnosis.transfer import standing_of
 from harness.types import AttackSpec, Finding
 
 BUDGET = 1000
@@ -62,6 +64,7 @@ def propose(
     budget: float = BUDGET,
     surrogates: Sequence[str] = (),
     find: Find | None = None,
+    pool: Pool | None = None,
 ) -> Plan:
     """Adapted attacks for a finished run.
 
@@ -74,18 +77,21 @@ def propose(
         budget: Passes for each survivor and epsilon; a forward alone counts a third.
         surrogates: Other models, by name, whose gradients may be tried.
         find: Loads them.
+        pool: What other runs found, to be offered where a finding says that it breaks survivors.
     """
     reasons = suggesting(findings)
     if not reasons:
         return Plan()
-    checks = sorted({one.check for one in reasons})
+    checks = sorted({one.check for one in reasons}, key=lambda check: int(check[1:]))
     trial = _trial(reference, part, info, facts)
     if trial is None:
         return Plan(notes=(_note(f"{', '.join(checks)}: fewer than {FEWEST} samples survive, so nothing is tried"),))
     best: list[tuple[str, ...]] = []
     if set(checks) != {"P5"}:
         best = _search(trial, surrogates, find)
-    offers = _offers(checks, best, trial, info)
+    offers = [*_offers(checks, best, trial, info)]
+    if pool is not None and pool.folders and "P26" in checks:
+        offers.append(_of_pool(pool, info, facts))
     chosen, left, spent = [], [], 0.0
     for offer in sorted(offers, key=lambda one: one.price):
         if spent + offer.price <= budget:
@@ -200,6 +206,14 @@ def _offers(checks: Sequence[str], best: Sequence[tuple[str, ...]], trial: Trial
         asked = [int(p["queries"]) for a in info.suite.attacks for p in a.resolved.values() if _whole(p.get("queries"))]
         queries = min(max([QUERIES, *(2 * count for count in asked)]), MOST_QUERIES)
         yield _Offer(replace(usual((SCORES,), queries=queries), adapt=(SCORES,)), queries / 3)
+
+
+def _of_pool(pool: Pool, info: RunInfo, facts: pa.Table) -> _Offer:
+    """What other runs found: a forward for each image, of which some survivors have more than others."""
+    survivors = standing_of(info, facts)[info.suite.labels[0]]
+    asked = sum(pool.counts(survivors).values()) / max(1, len(survivors))
+    adapt = tuple(f"{POOL}:{folder.name}" for folder in pool.folders)
+    return _Offer(replace(usual(adapt), adapt=adapt), round(asked / 3, 2))
 
 
 def _whole(value: object) -> bool:

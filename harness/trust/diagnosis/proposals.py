@@ -23,7 +23,7 @@ WAYS: Mapping[str, tuple[str, ...]] = {
     "P7": _BACKWARD,
     "P8": _BACKWARD,
     "P21": ("smooth", "average", "scores"),
-    "P26": _BACKWARD,
+    "P26": (*_BACKWARD, "pool"),
 }
 """By check, the adaptations that answer it."""
 WORTHWHILE, FEWEST = 0.01, 3

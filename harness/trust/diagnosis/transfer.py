@@ -18,10 +18,11 @@ from torch import Tensor
 
 from harness.base.deadline import Deadline, Halted
 from harness.base.threat import distance, inside_ball, inside_box
-from harness.errors import BadRun, UsageError
+from harness.errors import BadRun
 from harness.evidence import witnesses
 from harness.evidence.facts import BROKEN, CLEAN
 from harness.evidence.findings import NOTHING_MORE, found, percent
+from harness.evidence.pool import misfit
 from harness.evidence.run_info import RunInfo
 from harness.evidence.store import RunStore
 from harness.inputs.boxes import masks_of
@@ -32,21 +33,6 @@ from harness.trust.diagnosis.between_attacks import GAP, WIDE_GAP
 from harness.types import Finding
 
 BLOCK, FEWEST = 512, 3
-
-
-def find_runs(places: Sequence[Path]) -> list[Path]:
-    """Run folders among `places`, each a run or a folder of runs.
-
-    Raises:
-        UsageError: one of them holds no run.
-    """
-    folders: dict[Path, None] = {}
-    for place in places:
-        runs = [place] if (place / "run.json").is_file() else sorted(path.parent for path in place.glob("*/run.json"))
-        if not runs:
-            raise UsageError(f"--transfer {str(place)!r} holds no run; name a run's folder, or a folder of runs")
-        folders |= dict.fromkeys(runs)
-    return list(folders)
 
 
 def transfer(
@@ -66,15 +52,15 @@ def transfer(
         part: Its samples.
         info: The content of its run.json.
         facts: All its facts.
-        folders: Other runs, see `find_runs`.
+        folders: Other runs, see `harness.evidence.pool.find_runs`.
         deadline: When no more is offered; what was left out is a finding, too.
     """
-    standing = _standing(info, facts)
+    standing = standing_of(info, facts)
     findings = []
     for place, folder in enumerate(folders):
         try:
             other = RunStore(folder).read_info()
-            if not _fits(info, other):
+            if misfit(info, other):
                 continue
             findings.append(
                 _offer(reference, part, info, other, RunStore(folder).all_witnesses(), standing, deadline or Deadline())
@@ -90,12 +76,7 @@ def transfer(
     return findings
 
 
-def _fits(info: RunInfo, other: RunInfo) -> bool:
-    same = info.data.slice == other.data.slice and info.suite.ruler == other.suite.ruler
-    return bool(same and info.model.sha256 != other.model.sha256 and other.witnesses != "none")
-
-
-def _standing(info: RunInfo, facts: pa.Table) -> dict[str, set[int]]:
+def standing_of(info: RunInfo, facts: pa.Table) -> dict[str, set[int]]:
     """For each epsilon the samples that are right, and that no attack broke in that ball or a smaller one."""
     whole = facts.filter(pc.is_null(facts["component"]))
     clean = whole.filter(pc.equal(whole["attack"], CLEAN))

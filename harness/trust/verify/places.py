@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,8 @@ _KEYS = ("attack", "component", "epsilon")
 class CountedRun:
     """The facts of a run; places whose facts are not exactly one a sample are left out."""
 
+    folder: Path
+    """Where the run lies."""
     info: RunInfo
     """The content of run.json, which `harness.evidence.run_info` has checked."""
     grid: tuple[Epsilon, ...]
@@ -106,12 +109,12 @@ def read_records(store: RunStore, info: RunInfo, problems: Contradictions) -> Co
         problems.add("facts", f"the clean pass has facts of {len(ids)} samples, run.json names {info.data.n}")
         # Whatever else is missing or foreign follows from that.
         whole = concat_facts(by_place.values())
-        return CountedRun(info=info, grid=grid, ids=ids, rows={}, facts=whole, drawn={})
+        return CountedRun(folder=store.folder, info=info, grid=grid, ids=ids, rows={}, facts=whole, drawn={})
     exact: dict[Place, Rows] = {}
     bad: dict[tuple[str, tuple[int, ...]], list[str]] = {}
     drawn = {attack.id: _drawn(attack, info, by_place, ids, problems) for attack in info.suite.attacks}
     whole = concat_facts(by_place.values())
-    records = CountedRun(info=info, grid=grid, ids=ids, rows=exact, facts=whole, drawn=drawn)
+    records = CountedRun(folder=store.folder, info=info, grid=grid, ids=ids, rows=exact, facts=whole, drawn=drawn)
     for place in places(info):
         mine = by_place.get(place, no_facts())
         asked = ids if place == CLEAN_PLACE else ids[drawn[place[0]]]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 
-from harness.errors import BadSuite, MissingPackage, UnknownName
+from harness.errors import BadRun, BadSuite, MissingPackage, UnknownName
+from harness.evidence.pool import Pool, named_run
 from harness.evidence.structs import as_json
-from harness.evidence.suite_info import AttackInfo
-from harness.inputs.adaptations import resolve
+from harness.evidence.suite_info import AdaptationInfo, AttackInfo
+from harness.inputs.adaptations import is_pooled, resolve
 from harness.inputs.find import find_model
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.registry import Registry
@@ -81,7 +84,7 @@ def recorded_copies(
     specs = [spec for spec, _ in attacks.values()]
     told = {attack.id: attack for attack in records.attacks}
     try:
-        adapted = resolve(specs, _installed)
+        adapted = resolve(specs, _installed, partial(named_run, places=_beside(records)))
         for spec in specs:
             for one, before in zip(adapted.get(spec.id, ()), told[spec.id].adapt or (), strict=True):
                 if one.weights != before.weights:
@@ -94,6 +97,32 @@ def recorded_copies(
     except BadSuite as error:
         problems.add("attack", f"the recorded attack cannot be run: {error}")
         return None
+
+
+def poolless(records: CountedRun, notes: list[Finding]) -> set[str]:
+    """Attacks with a pool of which a run is not beside this one, or not what it was; a note says so of each."""
+    found = set()
+    for attack in records.attacks:
+        for one in attack.adapt or ():
+            if is_pooled([one.text]) and (why := _lost(one, records)):
+                text = f"{attack.id}: its survivors are left out, for {why}"
+                notes.append(Finding("replay", "warn", text))
+                found.add(attack.id)
+                break
+    return found
+
+
+def _lost(pool: AdaptationInfo, records: CountedRun) -> str | None:
+    name = pool.text.partition(":")[2]
+    try:
+        here = Pool((named_run(name, _beside(records)),)).sha256
+    except BadRun:
+        return f"run {name!r:.120}, whose witnesses it asks about, is not beside this one or cannot be read"
+    return None if here == pool.weights else f"run {name!r:.120} has other witnesses here than it was offered"
+
+
+def _beside(records: CountedRun) -> tuple[Path, ...]:
+    return (records.folder.resolve().parent,)
 
 
 def _is_here(attack: AttackInfo) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,7 +23,7 @@ from harness.measure.unit.job import Job, Setting
 from harness.measure.unit.outcome import Chunk
 from harness.trust.diagnosis.within_attack import FEWEST, MOSTLY_DEAD
 from harness.trust.verify.places import CountedRun, Place, Rows
-from harness.trust.verify.recorded import recorded_attacks, recorded_copies
+from harness.trust.verify.recorded import poolless, recorded_attacks, recorded_copies
 from harness.trust.verify.verdict import Contradictions, Hit, Ids, Mask, Replay
 from harness.types import Attack, AttackSpec, Finding
 
@@ -69,7 +69,7 @@ def replay(
     Raises:
         MissingPackage: a drawn attack's tool, or the package of its plugin, is not installed.
     """
-    population = survivors(records, right)
+    population = survivors(records, right, poolless(records, notes))
     if not population:
         return Replay(asked=count, seed=seed, population=0, drawn=0, repeats=REPEATS, hits=(), at_most=0.0)
     draws = draw(population, count, seed)
@@ -129,7 +129,7 @@ def _check_gradients(hidden: Sequence[str], drawn: int, problems: Contradictions
         )
 
 
-def survivors(records: CountedRun, right: Mask) -> list[Survivor]:
+def survivors(records: CountedRun, right: Mask, without: Collection[str] = ()) -> list[Survivor]:
     """All facts that say survived after an attack that can be repeated: not at epsilon 0, not of components.
 
     An attack that makes one perturbation for all samples is another one on those that are drawn.
@@ -137,12 +137,13 @@ def survivors(records: CountedRun, right: Mask) -> list[Survivor]:
     Args:
         records: The run's facts.
         right: Which samples are classified correctly here, bool [n] by ascending id.
+        without: Attacks that cannot be repeated here.
     """
     found = []
-    universal = {attack.id for attack in records.attacks if attack.universal}
+    left_out = {CLEAN, *without, *(attack.id for attack in records.attacks if attack.universal)}
     for place, rows in sorted(records.rows.items(), key=lambda item: (item[0][0], item[0][2])):
         attack, component, at = place
-        if attack not in {CLEAN, *universal} and component is None and records.grid[at].value > 0:
+        if attack not in left_out and component is None and records.grid[at].value > 0:
             found += [Survivor(int(i), place) for i in np.flatnonzero(_attacked(rows) & right)]
     return found
 

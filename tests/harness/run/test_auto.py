@@ -5,7 +5,7 @@ import torch
 from masked import Times, Zeroed, linear_problem, loaded, masked
 from observed import suite
 from torch import nn
-from toys import Linear, SmallNet, labeled
+from toys import Linear, SmallNet, Toy, labeled
 
 from harness.cli import main
 from harness.errors import UsageError
@@ -16,6 +16,7 @@ from harness.inputs.samples import make_slice
 from harness.run.adaptive import evaluate
 from harness.run.job import Options
 from harness.run.job import evaluate as measure
+from harness.run.progress import Silent
 from harness.trust.adapting.candidates import candidates
 from harness.trust.adapting.propose import propose
 from harness.trust.adapting.trial import Trial
@@ -62,17 +63,35 @@ def test_nothing_is_tried_where_nothing_suggests_it(tmp_path):
     assert [attack.adapt for attack in run.info.suite.attacks] == [None]
 
 
+class Told(Silent):
+    def __init__(self):
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text)
+
+
 def test_the_budget_is_kept_and_what_it_leaves_out_is_said(tmp_path, problem):
     whole, data, _, epsilon = problem
-    run = evaluate(loaded(whole, 2), suite((epsilon,), chunk=64), data, options(tmp_path, "auto:250"))
+    told = Told()
+    run = evaluate(loaded(whole, 2), suite((epsilon,), chunk=64), data, options(tmp_path, "auto:250"), told)
     assert sum(attack.adapt is not None for attack in run.info.suite.attacks) == 2
     (note,) = [f["message"] for f in run.summary["findings"] if f["check"] == "adapt"]
     assert "200 passes a survivor of 250; left out: " in note
+    assert any(line.startswith("--adapt auto: ") and note.endswith(line) for line in told.lines), "between the two runs"
     for wrong in ("auto:", "auto:0", "auto:x"):
         with pytest.raises(UsageError, match="passes for each survivor"):
             check_adapt([wrong], ())
     assert auto_budget("auto:250", 7) == 250
     assert auto_budget("auto", 7) == 7
+
+
+def test_that_too_few_survive_is_said(tmp_path, problem):
+    whole, data, needed, _ = problem
+    told, few = Told(), Toy(data.images[:3], data.labels[:3], data.classes)
+    run = evaluate(loaded(whole, 2), suite((float(needed.min()) / 2,), chunk=64), few, options(tmp_path), told)
+    assert run.info.suite.adapted == ()
+    assert "--adapt auto: P7: fewer than 4 samples survive, so nothing is tried" in told.lines
 
 
 def test_where_a_gradient_might_be_cut_is_read_off_the_model():
@@ -98,7 +117,8 @@ def test_a_trial_prefers_the_gradient_that_leads_farther():
     model, data, needed = linear_problem(24)
     with ReferenceModel(loaded(model, 2)) as reference:
         stands = needed > 1e-3
-        trial = Trial(reference, data.images[stands], data.labels[stands], "linf", float(needed.median()))
+        between = float(needed[stands].quantile(0.4))  # of two samples: none lies on the very boundary
+        trial = Trial(reference, data.images[stands], data.labels[stands], "linf", between)
         honest = trial.of(model)
         blind = trial.of(masked(mask=Zeroed(), net=model))
         assert honest.broken == int((needed[stands] < trial.epsilon).sum())

@@ -8,10 +8,10 @@ from toys import Linear, labeled, loaded, uniform_images
 from harness.base.threat import parse_grid
 from harness.cli import main
 from harness.errors import UsageError
+from harness.evidence.pool import find_runs
 from harness.inputs.suite import Suite
 from harness.run.job import Options, evaluate
 from harness.testing.selftest.masks import Around, with_gradient, zeroed
-from harness.trust.diagnosis.transfer import find_runs
 from harness.types import AttackSpec
 
 PGD = AttackSpec("pgd", "torchattacks", "pgd", {"steps": 5, "step_size": "epsilon/2", "random_start": True})

@@ -104,3 +104,27 @@ def test_every_format_has_them_and_says_where_none_was_tried(made):
     assert page.count("<small>8/255</small></th>") == 4
     assert "none tried" in page
     assert "adapted: margin" in page
+
+
+def test_a_better_row_with_more_adaptations_is_compared_in_what_both_have(runs):
+    """Pairs are counted from the better row on, whose adapted attacks the other may not have."""
+    pgd = runs.attack("pgd-20")
+    margin = runs.attack("apgd-ce-100+margin", tool="autoattack") | {"adapt": [{"text": "margin"}], "after": "all"}
+    runs.write("standard", {"pgd-20": {0: "8/255"}}, attacks=[pgd, margin], suite="mine@1")
+    runs.write("a2s", {"pgd-20": {5: "1/255", 6: "1/255"}}, attacks=[pgd], suite="mine@1")
+    (table,) = make_tables(collect([runs.folder]))
+    assert [row.model for row in table.rows] == ["standard", "a2s"]
+    assert {cell.attack for cell in table.pairs[0].cells} == {"clean", "pgd-20", "worst"}
+
+
+def test_a_column_says_what_its_rows_share(runs):
+    pgd = runs.attack("pgd-20")
+
+    def pool(*names):
+        texts = [{"text": f"pool:{name}", "weights": "a"} for name in names]
+        return runs.attack("witnesses+pool", tool="harness") | {"adapt": texts, "after": "all"}
+
+    runs.write("standard", {}, attacks=[pgd, pool("x", "y")], suite="mine@1")
+    runs.write("a2s", {}, attacks=[pgd, pool("z")], suite="mine@1")
+    (table,) = make_tables(collect([runs.folder]))
+    assert [column.adapt for column in table.adapted] == [("pool",)]
