@@ -7,11 +7,18 @@ from typing import Any
 
 from page_text import conditions, plan, table
 
-BARE = {"torchattacks": "torchattacks.PGD", "art": "ART's PGD", "autoattack": "pyautoattack"}
-WORDS = """One epsilon, PGD-20 (AutoAttack: version standard), on signs in the network's shape, labeled by the network
-itself: first at an epsilon at which hardly a sample breaks, which is the worst case for the harness, for nothing can be
-left out; then at one at which nearly all do. Times as fast as the tool alone, whole runs; *robust* is harness /
-bare."""
+BARE = {
+    "torchattacks": "torchattacks.PGD",
+    "art": "ART's PGD",
+    "attackbench": "torchattacks.PGD in attackbenchlib",
+    "autoattack": "AutoAttack",
+}
+PACKAGES = ("torch", "torchattacks", "adversarial-robustness-toolbox", "attackbenchlib", "pyautoattack")
+WORDS = """One epsilon, PGD-20 (AutoAttack: version standard, by pyautoattack), on signs in the network's shape, labeled
+by the network itself: first at an epsilon at which hardly a sample breaks, which is the worst case for the harness, for
+nothing can be left out; then, behind the stroke, at one at which nearly all do. Times as fast as the tool alone, whole
+runs. attackbenchlib judges every query, too; it runs at its own batch of 128."""
+Rows = dict[tuple[str, str, str], dict[str, Any]]
 
 
 def shapes(results: list[dict[str, Any]]) -> list[str]:
@@ -20,25 +27,37 @@ def shapes(results: list[dict[str, Any]]) -> list[str]:
     if not mine:
         return []
     found = {(row["shape"], row["tool"], row["state"]): row for one in mine for row in one["rows"]}
+    tools = [tool for tool in BARE if any(key[1] == tool for key in found)]
     rows = []
-    for shape, tool, state in found:
-        if state != "survive":
-            continue
-        alive, broken = found[shape, tool, "survive"], found[shape, tool, "break"]
-        rows.append((shape, BARE[tool], alive["n"], _fast(alive), _fast(broken), _robust(alive), plan(alive)))
-    header = ("network", "against", "n", "hardly any breaks", "nearly all break", "robust, %", "attacked copy")
-    return ["## Networks of other shapes", WORDS, table(header, rows), _mean(found), conditions(mine[0])]
+    for shape in dict.fromkeys(shape for shape, _, _ in found):
+        first = next(row for key, row in found.items() if key[0] == shape)
+        rows.append((shape, *(_cell(found, shape, tool) for tool in tools), plan(first)))
+    header = ("network", *(BARE[tool] for tool in tools), "attacked copy")
+    told = [f"{_mean(found)} {_apart(found)}", *(f"{_tools(one)}: {conditions(one, PACKAGES)}" for one in mine)]
+    return ["## Networks of other shapes", WORDS, table(header, rows), *told]
 
 
-def _fast(row: dict[str, Any]) -> str:
-    return f"**{row['speedup']:.2f}**"
+def _cell(found: Rows, shape: str, tool: str) -> str:
+    """Both ratios, and on how many samples."""
+    rows = [found.get((shape, tool, state)) for state in ("survive", "break")]
+    if rows[0] is None:
+        return "-"
+    speeds = " / ".join("-" if row is None else f"**{row['speedup']:.2f}**" for row in rows)
+    return f"{speeds} (n = {rows[0]['n']})"
 
 
-def _robust(row: dict[str, Any]) -> str:
-    return f"{100 * row['robust']['harness']:.1f} / {100 * row['robust']['bare']:.1f}"
+def _tools(one: dict[str, Any]) -> str:
+    """Against what a file measures."""
+    return ", ".join(BARE[tool] for tool in dict.fromkeys(row["tool"] for row in one["rows"]))
 
 
-def _mean(found: dict[tuple[str, str, str], dict[str, Any]]) -> str:
+def _mean(found: Rows) -> str:
     speeds = [row["speedup"] for (_, tool, state), row in found.items() if (tool, state) == ("torchattacks", "survive")]
     mean = math.exp(sum(map(math.log, speeds)) / len(speeds))
     return f"Against torchattacks, where hardly a sample breaks: geometric mean {mean:.2f}."
+
+
+def _apart(found: Rows) -> str:
+    """How far robust accuracies lie apart."""
+    apart = max(abs(row["robust"]["harness"] - row["robust"]["bare"]) for row in found.values())
+    return f"Robust accuracies of harness and tool differ by {100 * apart:.1f} points at most."

@@ -18,11 +18,9 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
-def conditions(one: dict[str, Any]) -> str:
+def conditions(one: dict[str, Any], packages: Sequence[str] = ("torch", "torchattacks")) -> str:
     """Where and on what: one line under a table."""
-    versions = ", ".join(
-        f"{name} {one['versions'][name]}" for name in ("torch", "torchattacks") if name in one["versions"]
-    )
+    versions = ", ".join(f"{name} {one['versions'][name]}" for name in packages if name in one["versions"])
     return f"{one['device']}, {one['threads']} thread(s), {one['clock']} time, load {one['load']}; {versions}"
 
 

@@ -4,20 +4,28 @@
 
     python benchmarks/shapes.py -o benchmarks/results/shapes.json
     python benchmarks/shapes.py --shape "MNIST CNN 16-32" --against torchattacks,art,autoattack --rounds 5
+    python benchmarks/shapes.py --against attackbench   # after: pip install attackbenchlib
 
 One epsilon, PGD-20 with the parameters of the suites (``autoattack``: pyautoattack's version ``standard``). Harness and
 tools run in turn in one process, on the same samples and batch; every second is one of this thread's processor. The
 harness's time is that of a whole run, with preflight, calibration (in the first round) and storage. Pictures are the
 bundled signs and labels are what the network predicts, so that all samples are attacked; the two epsilons follow from
 the margins' gradients: where hardly a sample can break, and where hardly one can stand.
+
+``attackbench`` is torchattacks' PGD in a run of the library ``attackbenchlib``, whose observer judges every query, too,
+at the batch of 128 that its loaders take: it compares each query with all images of the batch, so that 256 cost more.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
+import importlib.metadata
+import os
 import statistics
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +59,7 @@ class Pictures:
         self.name = f"signs, labels of {name}"
         self.classes: Sequence[str] = [str(label) for label in range(classes)]
         self.images = pictures(shape, n)
-        with torch.no_grad():
-            self.labels = torch.cat([network(piece).argmax(1) for piece in self.images.split(BATCH)])
+        self.labels = predictions(network, self.images)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -91,32 +98,68 @@ def radii(network: nn.Module, part: Slice) -> dict[str, Epsilon]:
 
 def bare_pgd(network: nn.Module, images: Tensor, labels: Tensor, epsilon: Epsilon, batch: int) -> Tensor:
     """A plain loop over torchattacks."""
+    attack = _pgd(epsilon)
+    pieces = zip(images.split(batch), labels.split(batch), strict=True)
+    return torch.cat([attack(network, x, y) for x, y in pieces])
+
+
+def _pgd(epsilon: Epsilon) -> Callable[[nn.Module, Tensor, Tensor], Tensor]:
     import torchattacks
 
-    made = []
-    for x, y in zip(images.split(batch), labels.split(batch), strict=True):
-        attack = torchattacks.PGD(network, eps=epsilon.value, alpha=epsilon.value / 4, steps=20, random_start=True)
-        made.append(attack(x, y))
-    return torch.cat(made)
+    def attack(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
+        tool = torchattacks.PGD(model, eps=epsilon.value, alpha=epsilon.value / 4, steps=20, random_start=True)
+        made: Tensor = tool(inputs, labels)
+        return made
+
+    return attack
 
 
-AGAINST: dict[str, tuple[Callable[..., Tensor], AttackSpec]] = {
-    "torchattacks": (bare_pgd, AttackSpec("pgd-20", "torchattacks", "pgd", PGD)),
-    "art": (bare_art, AttackSpec("art/pgd-20", "art", "pgd", PGD)),
-    "autoattack": (bare_autoattack, AttackSpec("autoattack", "autoattack", "standard", {})),
+def by_attackbench(network: nn.Module, images: Tensor, labels: Tensor, epsilon: Epsilon) -> Tensor:
+    """Who stands, bool [n], by what the library's observer found."""
+    from attackbench import run_attack
+    from torch.utils.data import DataLoader, TensorDataset
+
+    loader = DataLoader(TensorDataset(images, labels), batch_size=128)
+    own = copy.deepcopy(network)  # its hooks stay on what it attacked
+    with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):
+        told = run_attack(own, loader, _pgd(epsilon), "linf", device=images.device, seed=0)
+    return torch.tensor(told["distances"]["linf"]).isinf()
+
+
+def by_loop(make: Callable[..., Tensor]) -> Callable[[nn.Module, Tensor, Tensor, Epsilon], Tensor]:
+    """Who stands, bool [n], after what `make` returns for the images that are right."""
+
+    def loop(network: nn.Module, images: Tensor, labels: Tensor, epsilon: Epsilon) -> Tensor:
+        stands = predictions(network, images) == labels
+        with forked(0):
+            made = make(network, images[stands], labels[stands], epsilon, BATCH)
+        stands[stands.clone()] = predictions(network, made) == labels[stands]
+        return stands
+
+    return loop
+
+
+def predictions(network: nn.Module, images: Tensor) -> Tensor:
+    """Classes [n] of `images` [n,C,H,W]."""
+    with torch.no_grad():
+        return torch.cat([network(piece).argmax(1) for piece in images.split(BATCH)])
+
+
+PGD_20 = AttackSpec("pgd-20", "torchattacks", "pgd", PGD)
+AGAINST: dict[str, tuple[Callable[[nn.Module, Tensor, Tensor, Epsilon], Tensor], AttackSpec]] = {
+    "torchattacks": (by_loop(bare_pgd), PGD_20),
+    "art": (by_loop(bare_art), AttackSpec("art/pgd-20", "art", "pgd", PGD)),
+    "attackbench": (by_attackbench, PGD_20),
+    "autoattack": (by_loop(bare_autoattack), AttackSpec("autoattack", "autoattack", "standard", {})),
 }
+"""What runs alone, and what the harness runs beside it."""
 
 
 def bare(tool: str, network: nn.Module, part: Slice, epsilon: Epsilon) -> tuple[float, float]:
     """Seconds and robust accuracy of the tool alone, its clean and robust forwards included."""
     images, labels = part.data.take(part.indices.tolist())
     with Clock("cpu") as clock:
-        with torch.no_grad():
-            right = torch.cat([network(piece).argmax(1) for piece in images.split(BATCH)]) == labels
-        with forked(0):
-            made = AGAINST[tool][0](network, images[right], labels[right], epsilon, BATCH)
-        with torch.no_grad():
-            stands = torch.cat([network(piece).argmax(1) for piece in made.split(BATCH)]) == labels[right]
+        stands = AGAINST[tool][0](network, images, labels, epsilon)
     return clock.seconds, float(stands.sum()) / len(labels)
 
 
@@ -130,7 +173,9 @@ def ours(tool: str, model: LoadedModel, part: Slice, epsilon: Epsilon, mode: str
     return clock.seconds, run
 
 
-def measure(name: str, tools: Sequence[str], n: int, rounds: int, mode: str) -> list[dict[str, Any]]:
+def measure(
+    name: str, tools: Sequence[str], states: Sequence[str], n: int, rounds: int, mode: str
+) -> list[dict[str, Any]]:
     """One row for each tool and state."""
     _, shape, classes = SHAPES[name]
     network = build(name, pictures(shape, BATCH)[:BATCH])
@@ -138,7 +183,7 @@ def measure(name: str, tools: Sequence[str], n: int, rounds: int, mode: str) -> 
     part = make_slice(Pictures(name, network, n), n, 512)
     rows = []
     for state, epsilon in radii(network, part).items():
-        for tool in tools:
+        for tool in tools if state in states else ():
             with own_cache():
                 pairs = []
                 for _ in range(rounds):
@@ -169,21 +214,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", action="append", choices=SHAPES)
     parser.add_argument("--against", default="torchattacks", help=", ".join(AGAINST))
+    parser.add_argument("--state", action="append", choices=STATES)
     parser.add_argument("-n", type=int, help="samples; default by shape")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--mode", default="observed", choices=["observed", "faithful"])
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
     tools = arguments.against.split(",")
-    rows = [
-        row
-        for name in arguments.shape or SHAPES
-        for row in measure(name, tools, arguments.n or SIZES.get(name, 256), arguments.rounds, arguments.mode)
-    ]
-    write(
-        {"benchmark": "shapes", "mode": arguments.mode, "batch": BATCH, **machine("cpu"), "rows": rows},
-        arguments.output,
-    )
+    rows = []
+    for name in arguments.shape or SHAPES:
+        n = arguments.n or SIZES.get(name, 256)
+        rows += measure(name, tools, arguments.state or STATES, n, arguments.rounds, arguments.mode)
+    report = {"benchmark": "shapes", "mode": arguments.mode, "batch": BATCH, **machine("cpu"), "rows": rows}
+    if "attackbench" in tools:
+        report["versions"]["attackbenchlib"] = importlib.metadata.version("attackbenchlib")
+    write(report, arguments.output)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import tomllib
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import Distribution, EntryPoint, EntryPoints, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,17 @@ def _read(_places: tuple[tuple[str, int], ...]) -> Any:  # of a class of its own
     return entry_points()
 
 
+_TOLD: dict[int, tuple[Any, tuple[str, str]]] = {}
+"""Packages by id, which is theirs while they are kept here, with what they said."""
+
+
+def _told(dist: Distribution | None) -> tuple[str, str]:
+    """Name and version of a package, which parses its metadata at every question."""
+    if id(dist) not in _TOLD:
+        _TOLD[id(dist)] = dist, (dist.name, dist.version) if dist else ("unknown package", "?")
+    return _TOLD[id(dist)][1]
+
+
 def _changed(place: str) -> int:
     try:
         return os.stat(place).st_mtime_ns
@@ -107,12 +118,8 @@ class Registry:
     @cached_property
     def _entries(self) -> dict[str, list[Entry]]:
         found: dict[str, list[Entry]] = {}
-        told: dict[int, tuple[str, str]] = {}  # each question parses the package's metadata anew
         for point in points(self.group):
-            dist = point.dist
-            if id(dist) not in told:
-                told[id(dist)] = (dist.name, dist.version) if dist else ("unknown package", "?")
-            entry = Entry(point.name, point.value, *told[id(dist)], point)
+            entry = Entry(point.name, point.value, *_told(point.dist), point)
             same = found.setdefault(point.name, [])
             # One package may be seen twice (an editable install beside its build folder): that is not a conflict.
             if not any((e.package, e.value) == (entry.package, entry.value) for e in same):

@@ -156,11 +156,12 @@ class _Reader:
         if not attacks:
             raise self.fail("a suite needs at least one [[attack]]", "attack")
         seen: set[str] = set()
+        installed = Registry("attacks")
         for place, attack in enumerate(attacks):
             if attack.id in seen:
                 raise self.fail(f"attack id {attack.id!r} stands twice; ids are unique in a suite", "id", place)
             seen.add(attack.id)
-            known = f"{attack.tool}.{attack.method}" in Registry("attacks")  # else `resolve` says what there is
+            known = f"{attack.tool}.{attack.method}" in installed  # else `resolve` says what there is
             if known and (why := misnamed(attack.id, attack.tool, attack.method, attack.params, attack.adapt)):
                 raise self.fail(f"{why}; call it what it is", "id", place)
         if (wrong := fault(attacks, chunk)) is not None:

@@ -20,6 +20,8 @@ from model_zoo.speedups.tiny_maps import DenseConv2d
 
 MOST_CHANNELS = 4
 """Of the input; with more, the usual kernels do well."""
+Edges = tuple[tuple[int, int], tuple[int, int]]
+"""Zeros above and below, and to the left and right."""
 
 
 class PhasedConv2d(nn.Conv2d):
@@ -34,11 +36,21 @@ class PhasedConv2d(nn.Conv2d):
         out: Tensor = _Phased.apply(input, self)
         return out
 
+    def phases(self, size: tuple[int, int], out: tuple[int, int]) -> tuple[Tensor, Edges]:
+        """`_phases`, computed once for weights as they are."""
+        key = (*size, *out, self.weight.data_ptr(), self.weight._version)
+        kept: dict[tuple[int, ...], tuple[Tensor, Edges]] = self.__dict__.setdefault("_kept", {})
+        if key not in kept:
+            kept.clear()
+            with torch.inference_mode(False), torch.no_grad():
+                kept[key] = _phases(self, size, out)
+        return kept[key]
+
 
 class _Phased(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, images: Tensor, conv: PhasedConv2d) -> Tensor:
-        ctx.conv, ctx.size = conv, images.shape[-2:]
+        ctx.conv, ctx.size = conv, tuple(images.shape[-2:])
         out: Tensor = conv._conv_forward(images, conv.weight, conv.bias)
         return out
 
@@ -48,22 +60,33 @@ class _Phased(torch.autograd.Function):
         return input_gradient(gradient, ctx.conv, ctx.size), None
 
 
-def input_gradient(gradient: Tensor, conv: nn.Conv2d, size: tuple[int, int]) -> Tensor:
-    """The gradient [n,C,H,W] at an input of `size` from that at the output [n,C',H',W'].
+def input_gradient(gradient: Tensor, conv: PhasedConv2d, size: tuple[int, int]) -> Tensor:
+    """The gradient [n,C,H,W] at an input of `size` from that at the output [n,C',H',W']."""
+    out = (int(gradient.shape[-2]), int(gradient.shape[-1]))
+    taps, ((top, bottom), (left, right)) = conv.phases(size, out)
+    if top == bottom and left == right:
+        maps = F.conv2d(gradient, taps, padding=(top, left))
+    else:
+        maps = F.conv2d(F.pad(gradient, (left, right, top, bottom)), taps)
+    (a, b), (n, _, height, width) = conv.stride, maps.shape
+    maps = maps.view(n, -1, a, b, height, width).permute(0, 1, 4, 2, 5, 3)
+    return maps.reshape(n, -1, height * a, width * b)
+
+
+def _phases(conv: nn.Conv2d, size: tuple[int, int], out: tuple[int, int]) -> tuple[Tensor, Edges]:
+    """Taps [C*a*b,C',t,u] of the convolution that gives all phases, and the zeros it needs around the output.
 
     Pixel ``s*p + a`` meets output ``p + t`` at tap ``a + padding - s*t``, in each direction; so for every phase ``a``
     the taps are those of a stride-1 convolution over ``t``.
     """
     weight = conv.weight.detach()
-    stride = (int(conv.stride[0]), int(conv.stride[1]))
     edges, picks = [], []
-    for side, out, kernel, pad, step in zip(
-        size, gradient.shape[-2:], weight.shape[-2:], (int(p) for p in conv.padding), stride, strict=True
+    for side, made, kernel, pad, step in zip(
+        size, out, weight.shape[-2:], (int(p) for p in conv.padding), conv.stride, strict=True
     ):
         first, last = -((kernel - 1 - pad) // step), (step - 1 + pad) // step
-        edges.append((-first, side // step + last - out))
+        edges.append((-first, side // step + last - made))
         picks.append([[a + pad - step * t for t in range(first, last + 1)] for a in range(step)])
-    (top, bottom), (left, right) = edges
     rooms = [_room(taps, kernel) for taps, kernel in zip(picks, weight.shape[-2:], strict=True)]
     padded = F.pad(weight, (*rooms[1], *rooms[0]))
     rows, columns = (
@@ -71,11 +94,7 @@ def input_gradient(gradient: Tensor, conv: nn.Conv2d, size: tuple[int, int]) -> 
     )
     phases = padded[:, :, rows[:, None, :, None], columns[None, :, None, :]]  # [C',C,a,b,t,u]
     _, channels, a, b, t, u = phases.shape
-    shuffled = phases.permute(1, 2, 3, 0, 4, 5).reshape(channels * a * b, -1, t, u)
-    maps = F.conv2d(F.pad(gradient, (left, right, top, bottom)), shuffled)
-    n, _, height, width = maps.shape
-    maps = maps.view(n, channels, a, b, height, width).permute(0, 1, 4, 2, 5, 3)
-    return maps.reshape(n, channels, height * a, width * b)
+    return phases.permute(1, 2, 3, 0, 4, 5).reshape(channels * a * b, -1, t, u), (edges[0], edges[1])
 
 
 def _room(picks: list[list[int]], kernel: int) -> tuple[int, int]:

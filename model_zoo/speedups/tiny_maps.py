@@ -32,6 +32,9 @@ class DenseConv2d(nn.Conv2d):
             return super().forward(input)
         return _dense(input, self)
 
+    def _product(self, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.linear(rows, weight, bias)
+
 
 def _suits(conv: nn.Conv2d) -> bool:
     plain = conv.groups == 1 and tuple(conv.dilation) == (1, 1) and conv.padding_mode == "zeros"
@@ -45,7 +48,7 @@ def _dense(images: Tensor, conv: DenseConv2d) -> Tensor:
     out_w = (width + 2 * int(conv.padding[1]) - kw) // sx + 1
     weight = _matrix(conv, height, width, out_h, out_w)
     bias = conv.bias.repeat(out_h * out_w) if conv.bias is not None else None
-    flat = F.linear(images.permute(0, 2, 3, 1).reshape(n, -1), weight, bias)
+    flat = conv._product(images.permute(0, 2, 3, 1).reshape(n, -1), weight, bias)
     return flat.view(n, out_h, out_w, conv.out_channels).permute(0, 3, 1, 2)
 
 

@@ -46,6 +46,7 @@ def test_the_page_tells_the_worst_case_of_each_shape_and_the_mean(monkeypatch):
     row = {"tool": "torchattacks", "n": 8, "robust": {"harness": 0.5, "bare": 0.25}, "plan": plan}
     speeds = {("A", "survive"): 0.5, ("A", "break"): 3.0, ("B", "survive"): 2.0, ("B", "break"): 4.0}
     rows = [{**row, "shape": name, "state": state, "speedup": fast} for (name, state), fast in speeds.items()]
+    rows.append({**rows[0], "tool": "art", "n": 4, "speedup": 1.5, "robust": {"harness": 0.5, "bare": 0.55}})
     one = {
         "benchmark": "shapes",
         "rows": rows,
@@ -56,7 +57,9 @@ def test_the_page_tells_the_worst_case_of_each_shape_and_the_mean(monkeypatch):
         "versions": {},
     }
     told = "\n".join(shapes.shapes([one]))
-    assert "| A | torchattacks.PGD | 8 | **0.50** | **3.00** | 50.0 / 25.0 | fold, float32 |" in told
+    assert "| A | **0.50** / **3.00** (n = 8) | **1.50** / - (n = 4) | fold, float32 |" in told
+    assert "| B | **2.00** / **4.00** (n = 8) | - | fold, float32 |" in told
+    assert "differ by 25.0 points at most" in told
     assert "geometric mean 1.00" in told
     assert not shapes.shapes([])
 

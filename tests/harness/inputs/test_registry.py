@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from importlib.metadata import EntryPoint, EntryPoints
+from importlib.metadata import EntryPoint, EntryPoints, PathDistribution
 from types import SimpleNamespace
 
 import pytest
@@ -116,6 +116,17 @@ def test_a_package_that_comes_while_the_process_runs_is_found(tmp_path, monkeypa
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: late\nVersion: 1.0\n", encoding="utf-8")
     (about / "entry_points.txt").write_text("[harness.models]\nlatecomer = json:loads\n", encoding="utf-8")
     assert Registry("models").get("latecomer").package == "late"
+
+
+def test_a_package_is_asked_for_its_name_once(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    about = tmp_path / "told-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: told\nVersion: 1.0\n", encoding="utf-8")
+    (about / "entry_points.txt").write_text("[harness.models]\nonce = json:loads\n", encoding="utf-8")
+    assert Registry("models").get("once").version == "1.0"
+    monkeypatch.setattr(PathDistribution, "read_text", lambda *_: pytest.fail("asked again"))
+    assert Registry("models").get("once").version == "1.0"
 
 
 def test_packages_are_looked_at_once_for_all_kinds(monkeypatch):

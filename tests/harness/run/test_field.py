@@ -99,6 +99,13 @@ class TestStateOutsideBuffers:
         assert constancy.finding() is None
         reference.__exit__()
 
+    def test_many_images_are_asked_of_randomized_models_alone(self):
+        _, constancy = self.constancy(module := Moody(), n=300)
+        assert module.asked == 16 + 16 + 128 + 16
+        assert constancy.finding() is None
+        _, constancy = self.constancy(Wrapped(after=lambda logits: logits + 0.02 * torch.randn_like(logits)), n=300)
+        assert len(constancy.logits) == 300
+
     def test_of_randomized_models_only_how_often_they_are_right_is_compared(self):
         def noisy(logits):
             return logits + 0.02 * torch.randn_like(logits)

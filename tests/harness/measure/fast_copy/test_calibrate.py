@@ -135,7 +135,7 @@ def test_a_copy_has_to_be_worth_it(reference, monkeypatch, tmp_path, fast, chose
 
 def test_a_step_that_does_not_pay_is_left_out_alone(reference, monkeypatch, tmp_path):
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
-    pace(monkeypatch, reference, {"fold": 1.5, "stem": 0.7, "tiny-maps": 1.1, "channels last": 0.9})
+    pace(monkeypatch, reference, {"fold": 1.5, "stem": 0.7, "tiny-maps": 1.1, "weights": 0.8, "channels last": 0.9})
     answer = calibrate(reference, IMAGES, Question(batch_size=8), {})
     assert answer.recipe == CopyRecipe(("fold", "tiny-maps"))
     assert answer.measured == {
@@ -143,6 +143,7 @@ def test_a_step_that_does_not_pay_is_left_out_alone(reference, monkeypatch, tmp_
         "fold, float32": 1.5,
         "fold, stem, float32": pytest.approx(1.05, abs=0.06),
         "fold, tiny-maps, float32": pytest.approx(1.65, abs=0.06),
+        "fold, tiny-maps, weights, float32": pytest.approx(1.32, abs=0.06),
         "fold, tiny-maps, channels last, float32": pytest.approx(1.485, abs=0.06),
     }
 
@@ -196,9 +197,9 @@ def test_a_step_that_fails_does_not_cost_the_others(tmp_path, monkeypatch):
 
     monkeypatch.setattr(copies, "Registry", With)
     with ReferenceModel(loaded(Flat(), 5)) as entered:
-        pace(monkeypatch, entered, {"fold": 1.1, "stem": 1.1, "tiny-maps": 1.1, "channels last": 2.0})
+        pace(monkeypatch, entered, {"fold": 1.1, "stem": 1.1, "tiny-maps": 1.1, "weights": 1.1, "channels last": 2.0})
         answer = calibrate(entered, IMAGES, Question("float32", batch_size=8), {"model": "flat"})
-        assert answer.recipe == CopyRecipe(("fold", "stem", "tiny-maps"))
+        assert answer.recipe == CopyRecipe(("fold", "stem", "tiny-maps", "weights"))
         assert any("breaks" in reason for reason in answer.unfit)
         assert any("channels last" in reason and "view" in reason for reason in answer.unfit)
         assert make_copy(entered, answer.recipe, IMAGES) is not None

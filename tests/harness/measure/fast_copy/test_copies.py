@@ -102,7 +102,7 @@ def test_a_model_that_cannot_be_copied_runs_as_it_is(tmp_path):
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_copies_agree_and_give_plain_gradients(reference, precision, channels_last):
     names = useful_speedups(reference, IMAGES[:2])
-    assert names == ("fold", "stem", "tiny-maps")
+    assert names == ("fold", "stem", "tiny-maps", "weights")
     network = prepare(reference, CopyRecipe(names, channels_last, precision), IMAGES)
     far, cosine = compare(reference, network, IMAGES)
     assert far < (1e-5 if precision == "float32" else 5e-2)
@@ -134,7 +134,7 @@ def test_every_witness_of_a_copy_is_the_references(tmp_path, monkeypatch, precis
     exact = evaluate(loaded(model, 5), suite(), data, Options(tmp_path, precision="exact"))
     assert run.folder != exact.folder
     plan = json.loads((run.folder / "run.json").read_text())["plan"]
-    assert (plan["precision"], plan["speedups"]) == (precision, ["fold", "stem", "tiny-maps"])
+    assert (plan["precision"], plan["speedups"]) == (precision, ["fold", "stem", "tiny-maps", "weights"])
     assert exact.info.plan.speedups == ()
     from harness.evidence import witnesses
 
