@@ -38,17 +38,21 @@ def render(tables: Sequence[Table], pictures: Mapping[int, str] | None = None, a
 def render_folded(tables: Sequence[Table], pictures: Mapping[int, str], about: str) -> str:
     """The same for a file that people open first: the most prominent table in short and its curves; the rest folds out.
 
+    Other tables of AutoAttack's verdict stand in short behind it: of fewer models, perhaps, but more images.
+
     Args:
         tables: The tables, at least one.
         pictures: As in `render`.
         about: As in `render`.
     """
     titles = wording.titles(tables)
-    first = max(range(len(tables)), key=lambda place: tables[place].prominence)
-    parts = ["# Leaderboard", about, f"## {escape(titles[first], _LONG)}", _headline(tables[first])]
-    parts.append(_under_headline(tables[first]))
+    first, *others = sorted(range(len(tables)), key=lambda place: tables[place].prominence, reverse=True)
+    parts = ["# Leaderboard", about, *_short(tables[first], titles[first])]
     if first in pictures:
         parts.append(_picture(titles[first], pictures[first]))
+    for place in others:
+        if tables[place].autoattack:
+            parts += _short(tables[place], titles[place])
     parts.append("## Everything")
     for place, (table, title) in enumerate(zip(tables, titles, strict=True)):
         shown = pictures.get(place) if place != first else None
@@ -68,17 +72,21 @@ def _picture(title: str, path: str) -> str:
     return f"![Curves of {escape(title, _LONG)}]({path})"
 
 
+def _short(table: Table, title: str) -> list[str]:
+    return [f"## {escape(title, _LONG)}", _headline(table), _under_headline(table)]
+
+
 def _headline(table: Table) -> str:
-    """Attacks at the largest epsilon, the worst case at all."""
+    """Attacks on all samples at the largest epsilon, the worst case at all."""
     last = table.grid[-1]
-    attacks = [] if table.worst_is_attack else [column.attack for column in table.attacks]
+    attacks = [] if table.worst_is_attack else [column.attack for column in table.attacks if column.n is None]
     header = ["rank", "model", "trained for", "grade", "clean"]
     header += [escape(f"{wording.column_name(table, attack)} {last}") for attack in attacks]
     header += [escape(f"{wording.worst_name(table)} {label}") for label in reversed(table.grid)]
     rows = []
     for row in table.rows:
         count = len(table.grid)
-        cells = [row.cells[(place + 1) * count - 1] for place in range(len(attacks))]
+        cells = [score for score in row.cells[count - 1 :: count] if score.attack in attacks]
         named = [wording.rank_text(row), escape(row.label), escape(row.trained_for or "–"), escape(row.grade or "–")]
         rows.append(named + [wording.score_text(score) for score in (row.clean, *cells, *reversed(row.worst))])
     return grid(header, rows, left=4)

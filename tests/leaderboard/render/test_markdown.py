@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from itertools import pairwise
 from pathlib import Path
 
@@ -128,6 +129,25 @@ def test_folded_the_first_screen_is_the_table_of_most_models_and_everything_is_i
     for row in (line for line in plain.splitlines() if line.startswith("| ")):
         assert row in text
     assert all(sum(f"suite {table.suite}" in part for part in folded) == 1 for table in tables)
+
+
+def test_folded_other_tables_of_the_verdict_stand_in_short_behind_the_first(runs) -> None:
+    for name in ("a", "b"):
+        runs.write(name, {"pgd-20": dict.fromkeys(range(10), E1)}, n=40)
+    runs.write("a", {"pgd-20": dict.fromkeys(range(30), E8)}, n=50, suite="other@1")
+    tables = make_tables(collect([runs.folder]))
+    few = next(place for place, table in enumerate(tables) if len(table.rows) == 1)
+    plain, *_ = render_folded(tables, {}, "About.").split("<details>")
+    assert plain.count("## ") == 2
+    assert "other@1" not in plain
+    columns = [dataclasses.replace(c, n=10 if c.attack == "pgd-20" else None) for c in tables[few].attacks]
+    tables[few] = dataclasses.replace(tables[few], autoattack=True, attacks=tuple(columns))
+    front, *_ = render_folded(tables, {}, "About.").split("<details>")
+    first, second = front.index("| 2 |" if "| 2 |" in front else "| 1–2 |"), front.index("suite other@1")
+    assert first < second < front.index("## Everything")
+    short = front[second:]
+    assert "AutoAttack's verdict 8/255" in short
+    assert "pgd-20" not in short  # on other samples than the rest of the row
 
 
 def test_witnesses_of_others_that_broke_nothing_are_one_line(runs) -> None:
