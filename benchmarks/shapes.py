@@ -5,6 +5,7 @@
     python benchmarks/shapes.py -o benchmarks/results/shapes.json
     python benchmarks/shapes.py --shape "MNIST CNN 16-32" --against torchattacks,art,autoattack --rounds 5
     python benchmarks/shapes.py --against attackbench   # after: pip install attackbenchlib
+    python benchmarks/shapes.py --shape "MNIST CNN 16-32" --against autoattack --state survive -n 64 --profile
 
 One epsilon, PGD-20 with the parameters of the suites (``autoattack``: pyautoattack's version ``standard``). Harness and
 tools run in turn in one process, on the same samples and batch; every second is one of this thread's processor. The
@@ -20,12 +21,16 @@ from __future__ import annotations
 
 import argparse
 import copy
+import cProfile
 import importlib.metadata
 import os
+import pstats
 import statistics
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -173,10 +178,17 @@ def ours(tool: str, model: LoadedModel, part: Slice, epsilon: Epsilon, mode: str
     return clock.seconds, run
 
 
+def profiled(run: Callable[[], object]) -> None:
+    """Print where the thread's time goes."""
+    profile = cProfile.Profile(time.thread_time)
+    profile.runcall(run)
+    pstats.Stats(profile).sort_stats("tottime").print_stats(20).sort_stats("cumtime").print_stats(60)
+
+
 def measure(
-    name: str, tools: Sequence[str], states: Sequence[str], n: int, rounds: int, mode: str
+    name: str, tools: Sequence[str], states: Sequence[str], n: int, rounds: int, mode: str, profile: bool = False
 ) -> list[dict[str, Any]]:
-    """One row for each tool and state."""
+    """One row for each tool and state; a `profile` is printed of one more round."""
     _, shape, classes = SHAPES[name]
     network = build(name, pictures(shape, BATCH)[:BATCH])
     model = LoadedModel(name, network, classes, shape)
@@ -190,6 +202,9 @@ def measure(
                     theirs, stands = bare(tool, network, part, epsilon)
                     mine, run = ours(tool, model, part, epsilon, mode)
                     pairs.append((theirs, mine))
+                if profile:
+                    profiled(partial(bare, tool, network, part, epsilon))
+                    profiled(partial(ours, tool, model, part, epsilon, mode))
             bare_s, harness_s = (statistics.median(pair[side] for pair in pairs) for side in (0, 1))
             cell = run.summary["cells"][0]
             row = {
@@ -217,6 +232,7 @@ def main() -> None:
     parser.add_argument("--state", action="append", choices=STATES)
     parser.add_argument("-n", type=int, help="samples; default by shape")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--profile", action="store_true", help="print where the time goes, of both")
     parser.add_argument("--mode", default="observed", choices=["observed", "faithful"])
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
@@ -224,7 +240,8 @@ def main() -> None:
     rows = []
     for name in arguments.shape or SHAPES:
         n = arguments.n or SIZES.get(name, 256)
-        rows += measure(name, tools, arguments.state or STATES, n, arguments.rounds, arguments.mode)
+        states = arguments.state or STATES
+        rows += measure(name, tools, states, n, arguments.rounds, arguments.mode, arguments.profile)
     report = {"benchmark": "shapes", "mode": arguments.mode, "batch": BATCH, **machine("cpu"), "rows": rows}
     if "attackbench" in tools:
         report["versions"]["attackbenchlib"] = importlib.metadata.version("attackbenchlib")

@@ -62,7 +62,8 @@ class PackedConv2d(DenseConv2d):
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if not _suits(self, input):
-            return super()._conv_forward(input, weight, bias)
+            usual: Tensor = super()._conv_forward(input, weight, bias)
+            return usual
         out: Tensor = _Convolution.apply(input, bias, self)
         return out
 
@@ -128,10 +129,9 @@ def _packed(conv: PackedConv2d, size: tuple[int, ...]) -> Pack:
     """The pack for feature maps of `size`, C,H,W; the gradient of a convolution is a transposed one."""
     weight = conv.weight.contiguous(memory_format=torch.channels_last)
     strides = conv.stride, conv.dilation, conv.groups
-    lengths = zip(size[1:], conv.padding, conv.dilation, conv.kernel_size, conv.stride, strict=True)
-    fits = [
-        divmod(side + 2 * int(pad) - spread * (kernel - 1) - 1, step) for side, pad, spread, kernel, step in lengths
-    ]
+    pads = (int(pad) for pad in conv.padding)
+    lengths = zip(size[1:], pads, conv.dilation, conv.kernel_size, conv.stride, strict=True)
+    fits = [divmod(side + 2 * pad - spread * (kernel - 1) - 1, step) for side, pad, spread, kernel, step in lengths]
     edge = tuple(rest for _, rest in fits)
     made = [ROWS, conv.out_channels, *(count + 1 for count, _ in fits)]
     ahead = torch.ops.mkldnn._reorder_convolution_weight(weight, conv.padding, *strides, [ROWS, *size])
