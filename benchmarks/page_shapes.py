@@ -23,11 +23,11 @@ nothing. attackbenchlib had two rounds, one of them with calibration.
 
 What stands in the way of more is what no copy of a model makes faster. Of AutoAttack on the MNIST CNN
 (AMD EPYC, 64 samples of which hardly any breaks; `python benchmarks/shapes.py --shape "MNIST CNN 16-32" --against
-autoattack --state survive -n 64 --profile`) the tool alone takes 42.1 s, 23.9 s of them in passes through the
-network; the rest is its own: 8.2 s of projections in FAB, and what FAB, Square and APGD do between two passes. To be
-1.2 times as fast, the goal, the passes would have to be 1.4 times as fast and judging free. The harness took 48.5 s,
-1.8 s of them for calibration and 2.0 s for judging; the copy's passes were no faster than the model's, which was
-before weights were packed. From before that are also the rows of the Intel machine, and that of AutoAttack on
+autoattack --state survive -n 64 --rounds 1 --profile`) the tool alone takes 35.2 s under the profiler, 20.2 s of them
+in passes through the network; the rest is its own: 7.2 s of projections in FAB, and what FAB, Square and APGD do
+between two passes. To be 1.2 times as fast, the goal, the passes would have to be 1.4 times as fast and judging free.
+The harness took 40.5 s, 1.8 s of them for judging; the passes of its copy took 20.7 s and were no faster than the
+model's. The rows of the Intel machine are from before weights were packed, and so is that of AutoAttack on
 `trades` below."""
 Rows = dict[tuple[str, str, str], dict[str, Any]]
 
