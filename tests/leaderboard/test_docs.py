@@ -69,9 +69,9 @@ def figures(table: Table, model: str) -> dict[str, str]:
     return {f"{score.attack} {score.epsilon_label}": wording.number_text(score) for score in scores}
 
 
-def test_readme_s_table_is_of_one_slice(board) -> None:
+def test_readme_s_tables_are_of_one_slice_each(board) -> None:
     """AutoAttack's few images beside PGD's many would claim a difference that is one of images."""
-    (table,) = [t for t in markdown_tables((ROOT / "README.md").read_text(encoding="utf-8")) if "clean" in t[0]]
+    table, verdicts = [t for t in markdown_tables((ROOT / "README.md").read_text(encoding="utf-8")) if "clean" in t[0]]
     joined = next(t for t in board if t.joined is not None)
     whole = next(
         t for t in board if t.joined is None and (t.slice, t.suite) == (joined.slice, joined.joined.cheap.suite)
@@ -84,6 +84,31 @@ def test_readme_s_table_is_of_one_slice(board) -> None:
         known = {**figures(whole, model), **figures(joined, model)}
         assert cells == [known[column] for column in wanted], model
         assert all(cell.endswith(" est.") for cell in cells[5:])
+    (whole,) = [t for t in board if t.suite == "standard@2"]
+    assert whole.autoattack
+    assert [cell.rpartition(" ")[2] for cell in verdicts[0][1:]] == ["clean", *whole.grid]
+    assert {row[0].strip("`") for row in verdicts[1:]} == {row.model for row in whole.rows}
+    for name, *cells in verdicts[1:]:
+        known = figures(whole, name.strip("`"))
+        assert cells == [known[column] for column in ("clean 0", *(f"worst {label}" for label in whole.grid))]
+
+
+def test_the_page_of_estimates_has_the_published_figures(board) -> None:
+    (table,) = [t for t in board if t.suite == "standard@2"]
+    page = (DOCS / "estimates.md").read_text(encoding="utf-8")
+    (shown,) = [t for t in markdown_tables(page) if "AutoAttack's verdict" in t[0]]
+    told = iter(shown[1:])
+    for model in ("trades", "a2s-trades"):
+        (row,) = [row for row in table.rows if row.model == model]
+        known = figures(table, model)
+        for place, (label, worst) in enumerate(zip(table.grid, row.worst, strict=True)):
+            name, clean, epsilon, *cells = next(told)
+            assert (name, clean) == (("", "") if place else (f"`{model}`", known["clean 0"]))
+            assert epsilon == label
+            assert cells[:3] == [known[f"fgsm {label}"], known[f"pgd-20 {label}"], wording.score_text(worst)]
+            low, high = worst.estimate.of_slice
+            assert cells[3] == f"[{100 * low:.1f}, {100 * high:.1f}]"
+    assert next(told, None) is None
 
 
 def test_no_table_of_the_board_mixes_slices(board) -> None:
@@ -105,4 +130,5 @@ def test_no_table_of_the_board_mixes_slices(board) -> None:
                 shown[1:1] = found.cells
                 assert len(row) == 5 + len(shown)
             assert row[5 : 5 + len(shown)] == [wording.score_text(score) for score in shown]
-            assert {score.n for score in shown} == {table.n}
+            for column, score in zip(scores[0][5:], shown, strict=False):
+                assert score.n == table.n or f"(first {score.n:,})" in column
