@@ -174,7 +174,7 @@ def test_a_budget_ends_within_a_unit_elsewhere_and_the_next_start_finds_the_same
 @pytest.mark.slow
 def test_where_the_time_is_over_no_cluster_is_started_and_what_is_on_disk_counts(case, whole, tmp_path, monkeypatch):
     run = evaluate(case[0], suite(), case[1], options(tmp_path, "local"))
-    monkeypatch.setattr(ray, "_cluster", None)
+    monkeypatch.setattr(ray, "cluster", None)
     late = evaluate(case[0], suite(), case[1], dataclasses.replace(options(tmp_path), budget=1e-6))
     assert late.complete
     assert late.summary["cells"] == run.summary["cells"]
