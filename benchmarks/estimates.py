@@ -4,7 +4,7 @@ Simulated with the function that reports it (`harness.base.estimates.join`): N s
 the full attacks, a prefix of m on which a dearer attack leaves a share r of those that stand. Then chains of three
 and four factors; the slice itself as target, of which the prefix alone is drawn; the rule of ``--until`` in the loop,
 which looks at the interval after every chunk and stops when it is short enough. Seeds are fixed; a minute or two for
-each part on one core, a quarter of an hour for those of the slice.
+each part on one core, more for those of the slice.
 
 ``--facts RUN`` (repeatable) draws from real facts instead: of a complete run the last attack is taken for the dear one,
 prefixes are drawn at random, and the interval for the slice is held against the full count.
