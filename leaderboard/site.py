@@ -93,8 +93,8 @@ def publish(records: Iterable[Record], folder: Path) -> Published:
         if path not in done.written and by_blessed is not None and (by_blessed or old.claim):
             path.unlink()
             listed = {digest: entry for digest, entry in listed.items() if entry.file != path.name}
-    if listed or (folder / BOARD).exists():
-        write_board(folder, listed.values())
+    if listed or (folder / BOARD).exists():  # without the files that somebody took away by hand
+        write_board(folder, [entry for entry in listed.values() if (folder / entry.file).exists()])
     return done
 
 

@@ -112,6 +112,15 @@ def test_a_newer_run_of_a_row_takes_the_place_of_the_older(runs, tmp_path) -> No
     assert rows_of(tmp_path / "out") == {"a": ((1, 1), "replayed 7", collect([newer])[0].grade)}
 
 
+def test_a_board_stands_for_no_file_that_was_taken_away(runs, tmp_path) -> None:
+    for name in ("a", "b"):
+        judge(runs.write(name), "replayed 7")
+    first, second = sorted(site.publish(collect([runs.folder]), tmp_path / "out").written)
+    first.unlink()
+    site.publish(collect([folder for folder in runs.folder.iterdir() if folder.name in second.name]), tmp_path / "out")
+    assert [entry.file for entry in read_board(tmp_path / "out").values()] == [second.name]
+
+
 def forge(path: Path, **values: Any) -> Path:
     """A published file in which the model loses no sample, beside the honest one."""
     content = json.loads(path.read_text(encoding="utf-8"))
