@@ -44,7 +44,7 @@ def reseed(seed: int) -> None:
     """Seed torch (CPU and GPUs in use), numpy and python again, within `forked`, which puts them back."""
     random.seed(seed)
     np.random.seed(seed)
-    # torch.manual_seed notes for other devices where it was called from: that takes longer than a small forward.
+    # torch.manual_seed notes for devices that are not there where it was called from: longer than a small forward.
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         torch.cuda.manual_seed_all(seed)
@@ -52,11 +52,9 @@ def reseed(seed: int) -> None:
 
 @contextmanager
 def forked(seed: int) -> Iterator[None]:
-    """Seed torch (all devices), numpy and python inside; afterwards each continues where it stood."""
+    """Seed torch (CPU and GPUs in use), numpy and python inside; afterwards each continues where it stood."""
     states = generators()
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
+    reseed(seed)
     try:
         yield
     finally:
