@@ -12,6 +12,8 @@ STANDARD = {
     "square": {"queries": 5000},
 }
 """AutoAttack's four standard parts and the least strength under which a part alone is the standard's."""
+_IN_L1 = STANDARD | {"apgd-ce": {"steps": 100, "restarts": 5}, "apgd-t": {"steps": 100, "target_classes": 5}}
+"""The same in l1, as its authors set it there (arXiv:2103.01208)."""
 WORST_CASE, VERDICT = "worst case", "AutoAttack's verdict"
 
 
@@ -21,10 +23,10 @@ def is_verdict(*infos: RunInfo) -> bool:
     It is not where AutoAttack as one attack ran on all samples of a run: then its row has the name, and the worst case
     counts the other attacks, too.
     """
-    attacks = [(info, attack) for info in infos for attack in info.suite.attacks]
+    parts = [_parts(attack, info.suite.norm) for info in infos for attack in info.suite.attacks]
     estimated = len(infos) > 1 or any(info.estimated for info in infos)
-    whole = any({*STANDARD} <= _parts(attack) for _, attack in attacks)
-    return {*STANDARD} <= {part for _, attack in attacks for part in _parts(attack)} and (estimated or not whole)
+    whole = any({*STANDARD} <= own for own in parts)
+    return {*STANDARD} <= {part for own in parts for part in own} and (estimated or not whole)
 
 
 def worst_name(info: RunInfo) -> str:
@@ -32,12 +34,12 @@ def worst_name(info: RunInfo) -> str:
     return VERDICT if is_verdict(info) else WORST_CASE
 
 
-def _parts(attack: AttackInfo) -> set[str]:
+def _parts(attack: AttackInfo, norm: str) -> set[str]:
     if attack.tool != "autoattack" or attack.adapt:
         return set()
     if attack.method == "standard":
         return {*attack.components} & {*STANDARD}
-    least = STANDARD.get(attack.method)
+    least = (_IN_L1 if norm == "l1" else STANDARD).get(attack.method)
     if least is None or not attack.resolved:
         return set()
     told = [params.get(name) for params in attack.resolved.values() for name in least]

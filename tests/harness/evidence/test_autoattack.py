@@ -27,15 +27,15 @@ def run_of(suite: str, n: int, **changes: int) -> RunInfo:
         for spec, attack, count in zip(found.attacks, found.resolve(), found.counts(n), strict=True)
     ]  # fmt: skip
     info = RunStore(GOLDEN).read_info()
-    suite_info = structs.replace(info.suite, attacks=tuple(attacks))
+    suite_info = structs.replace(info.suite, attacks=tuple(attacks), norm=found.norm)
     return structs.replace(info, suite=suite_info, data=DataInfo(name="d", slice="s", n=n))
 
 
-@pytest.mark.parametrize("suite", ["standard", "autoattack"])
+@pytest.mark.parametrize("suite", ["standard", "autoattack", "l2", "l1"])
 @pytest.mark.parametrize("n", [64, 12_630])
 def test_four_standard_parts_are_the_verdict_counted_or_estimated(suite: str, n: int) -> None:
     info = run_of(suite, n)
-    assert info.estimated == (n > 384)
+    assert info.estimated == (n > 64)
     assert worst_name(info) == "AutoAttack's verdict"
     for part in STANDARD:
         rest = tuple(attack for attack in info.suite.attacks if attack.id != part)
@@ -47,6 +47,12 @@ def test_weaker_parts_are_not() -> None:
     assert not is_verdict(run_of("standard", 64, queries=4999))
     assert not is_verdict(run_of("standard", 64, target_classes=8))
     assert is_verdict(run_of("standard", 64, queries=5001))
+
+
+def test_in_l1_the_parts_are_those_of_its_authors() -> None:
+    assert not is_verdict(run_of("l1", 64, restarts=4))
+    assert not is_verdict(run_of("l1", 64, target_classes=4))
+    assert is_verdict(run_of("l1", 64, target_classes=9, restarts=5))
 
 
 def test_beside_a_row_of_autoattack_the_worst_case_keeps_its_name() -> None:
