@@ -20,6 +20,9 @@ BUCKETS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 ALIKE: dict[Precision, tuple[float, float]] = {"float32": (1e-4, 0.999), "tf32": (2e-2, 0.9), "bf16": (5e-2, 0.8)}
 """Largest difference of a logit, as a share of the logit range, and smallest median cosine between gradients."""
 
+SPACING: dict[Precision, float] = {"float32": 2.0**-23, "tf32": 2.0**-10, "bf16": 2.0**-7}
+"""From 1 to the next number, of what a copy multiplies in."""
+
 
 @dataclass(frozen=True)
 class CopyRecipe:
@@ -128,6 +131,24 @@ def prepare(reference: ReferenceModel, recipe: CopyRecipe, images: Tensor) -> Fa
     if not (far <= most and cosine >= least):  # NaN is no agreement
         raise Unfit(f"{recipe}: logits differ by {far:.1e} of their range, gradients have a cosine of {cosine:.3f}")
     return made
+
+
+def rounded_otherwise(reference: ReferenceModel, precision: Precision, seed: int) -> FastCopy | None:
+    """A copy each of whose weights is off by what `precision` rounds, drawn by `seed`; None where none can be made.
+
+    Weights move by at most the precision's spacing of numbers (relative), twice what rounding them does: activations
+    are rounded, too. The copy computes in float32.
+    """
+    try:
+        network = copy.deepcopy(reference.module).requires_grad_(False).eval()
+    except Exception:  # strangers' modules
+        return None
+    generator = torch.Generator().manual_seed(seed)
+    for weight in network.parameters():
+        if weight.is_floating_point():
+            noise = 2 * torch.rand(weight.shape, generator=generator) - 1
+            weight.mul_(1 + SPACING[precision] * noise.to(weight.device, weight.dtype))
+    return FastCopy(network, CopyRecipe(), reference.device)
 
 
 def useful_speedups(reference: ReferenceModel, images: Tensor) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from harness.inputs.draws import recorded_draws
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.samples import Slice
 from harness.measure.adapted.prepare import AdaptedCopy
+from harness.measure.fast_copy.copies import rounded_otherwise
 from harness.measure.unit.compute import run_unit
 from harness.measure.unit.job import Job, Setting
 from harness.measure.unit.outcome import Chunk
@@ -28,7 +29,10 @@ from harness.trust.verify.verdict import Contradictions, Hit, Ids, Mask, Replay
 from harness.types import Attack, AttackSpec, Finding
 
 REPEATS = 19
-"""How often a survivor that broke is attacked once more, with a new seed each, before it is called false."""
+"""How often a survivor that broke is attacked once more, with a new seed each, before it is called false. These
+attacks see the model through weights that are off by a rounding error of the run's precision, another one each time:
+an attack without a random start would do the same twenty times, and a run whose arithmetic was another, in bfloat16
+above all, would be called false for a sample that stands or falls by rounding."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ def replay(
     """Attack `count` randomly drawn survivors again, each with its recorded attack and a new seed.
 
     A survivor that breaks is attacked `REPEATS` more times. One that breaks every time was no survivor, which is a
-    problem; of one that sometimes stands, the seed decides, and it counts in the bound only.
+    problem; of one that sometimes stands, the seed or rounding decides, and it counts in the bound only.
 
     Args:
         records: The run's facts.
@@ -213,13 +217,16 @@ class _Again:
         patched = info.suite.threat == "patch"
         masks = masks_of(info.suite.place, self.part.data, ids, images.shape, device) if patched else None
         seed = derive(self.seed, "replay", info.key, attempt, int(at[0]))
+        draws = recorded_draws(info.randomness, seed)
+        other = attempt > 0 and draws is None
         setting = Setting(
             reference=self.reference,
             norm=info.suite.norm,
             mode=info.mode,
             seed=seed,
-            draws=recorded_draws(info.randomness, seed),
+            draws=draws,
             batch_size=min(info.planned.batch_size, info.suite.chunk),
+            copy=rounded_otherwise(self.reference, info.planned.precision, seed) if other else None,
             adapted=self.copies,
         )
         result = run_unit(
