@@ -16,7 +16,7 @@ FEWEST = 4
 """Pairs after which two may be told apart at the earliest: by then a race of equals has one winner in 1 of 8 cases."""
 DOUBT = 1 / 16
 """Largest one-sided p value of the sign test at which one is faster."""
-PATIENCE = 0.5
+PATIENCE = 1.0
 """Seconds of measuring after which two that nothing tells apart are taken for equally fast."""
 
 
