@@ -4,9 +4,10 @@
 
     python benchmarks/limit.py --model trades --data gtsrb --data-root DIR -n 256 -o benchmarks/results/limit-X.json
 
-The limit is the fastest loop of forward and input gradient over the batch sizes 32 to 512, for the model itself and
-for every copy the harness can make of it. Against it stand the useful gradients of one PGD run divided by the seconds
-of its attack units: all else that happens there (judging, confirming, the tool's own arithmetic) is overhead.
+The limit is the fastest loop of forward and input gradient over the batch sizes 32 to 512, of the model itself and of
+the copies that the harness can make of it in a precision. Against it stand the useful gradients of one PGD run divided
+by the seconds of its attack units: all else that happens there (judging, confirming, the tool's own arithmetic) is
+overhead.
 """
 
 from __future__ import annotations
@@ -80,13 +81,14 @@ def main() -> None:
         (cost,) = run.info.compute or ()
         # Units are timed by the wall; of the processor's time they have the same share.
         seconds = cost.seconds * clock.seconds / clock.wall
-        name = str(recipe_of(run.info.planned))
+        recipe = recipe_of(run.info.planned)
         speed = cost.useful / seconds
+        same = [r for r in recipes if (r.exact, r.precision) == (recipe.exact, recipe.precision)]
         shares[precision] = {
-            "recipe": name,
+            "recipe": str(recipe),
             "useful_per_second": speed,
             "useful_gradients": run.summary["cells"][0]["useful_gradients"],
-            "of_limit": speed / max(limits[name].values()),
+            "of_limit": speed / max(fast for r in same for fast in limits[str(r)].values()),
         }
     write(
         {
