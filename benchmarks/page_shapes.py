@@ -21,7 +21,7 @@ runs. attackbenchlib judges every query, too; it runs at its own batch of 128.""
 IN_THE_WAY = """The machine was busy: in 41 of 48 series the second and third round lie within 10 % of each other, in
 the others up to 22 % apart, so small differences say nothing. In the row of the zoo's ResNet-18 the calibration
 before ART's round kept the model itself, for no single preparation stood out of the noise within half a second; it
-takes a second now. attackbenchlib had two rounds, one of them with calibration.
+takes a second now. attackbenchlib and AutoAttack had two rounds, one of them with calibration.
 
 What stands in the way of more, by profile (`python benchmarks/shapes.py --shape SHAPE --against TOOL --state survive
 --profile`):
