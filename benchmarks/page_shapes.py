@@ -20,29 +20,28 @@ nothing can be left out; then, behind the stroke, at one at which nearly all do.
 runs. attackbenchlib judges every query, too; it runs at its own batch of 128."""
 IN_THE_WAY = """The machine was busy: in 41 of 48 series the second and third round lie within 10 % of each other, in
 the others up to 22 % apart, so small differences say nothing. In the row of the zoo's ResNet-18 the calibration
-before ART's round kept the model itself, for no single preparation stood out of the noise within half a second; it
-takes a second now. attackbenchlib and AutoAttack had two rounds, one of them with calibration.
+before ART's first round kept the model itself; a preparation was measured for up to half a second then, and is for a
+second now. attackbenchlib and AutoAttack had two rounds, one of them with calibration.
 
 What stands in the way of more, by profile (`python benchmarks/shapes.py --shape SHAPE --against TOOL --state survive
 --profile`):
 
 - MLP, n = 8,192: a backward pass of a batch takes 2 ms. The harness took 7.0 s under the profiler, the bare loop 3.8
   s. Of the difference, 0.6 s go to images that the network misreads by no more than rounding (at this epsilon they
-  are what breaks): they are shown to the model again in every step; 0.4 s to seeding, which takes hardly anything
-  since; 0.2 s to counting gradients that are zero; 1.2 s to reading, clean forwards and storage; 0.4 s to the start.
-- ViT, n = 128: no preparation pays by more than noise, and the checks of the model before and after the run stand
-  beside the attack's 128 x 20 gradients.
+  are what breaks): they are shown to the model again in every step; 0.4 s to torch's stack traces
+  when it is seeded, which are gone since; 0.2 s to counting gradients that are zero; 1.2 s to reading, clean forwards
+  and storage; 0.4 s to the start.
+- ViT, n = 128: not profiled. The calibration kept the model itself against torchattacks, packed weights against ART.
 - PGD on the zoo's ResNet-18, n = 256, all standing: of 7.7 s of the attack under the profiler 7.6 are passes of the
   copy (3.0 forward, 4.6 backward), so only a faster copy makes it faster; 2.3 s are the checks of the model (0.7),
   clean forwards, confirmation, storage and the start.
 - AutoAttack on the MNIST CNN, 64 samples of which hardly any breaks: the tool alone takes 35.2 s under the profiler,
   20.2 s of them in passes through the network; the rest is its own: 7.2 s of projections in FAB, and what FAB, Square
   and APGD do between two passes. To be 1.2 times as fast, the goal, the passes would have to be 1.4 times as fast and
-  judging free. The harness took 40.5 s, 1.8 s of them for judging; the passes of its copy took 20.7 s and were no
-  faster than the model's.
+  judging free. The harness took 40.5 s (before the seeding above), 1.8 s of them for judging; the passes of its copy
+  took 20.7 s and were no faster than the model's.
 - AutoAttack on the zoo's ResNet-18, 8 samples that all stand: 175 s bare, 125 s in the harness under the profiler
-  (1.43 times as fast without it, one round): passes 134 and 88 s, the rest is the tool's. What gives it is weights
-  kept packed, which matters most where a pass has few rows."""
+  (1.43 times as fast without it, one round): passes 134 and 88 s, the rest is the tool's."""
 Rows = dict[tuple[str, str, str], dict[str, Any]]
 
 

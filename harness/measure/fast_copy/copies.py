@@ -139,16 +139,20 @@ def rounded_otherwise(reference: ReferenceModel, precision: Precision, seed: int
     Weights move by at most the precision's spacing of numbers (relative), twice what rounding them does: activations
     are rounded, too. The copy computes in float32.
     """
-    try:
-        network = copy.deepcopy(reference.module).requires_grad_(False).eval()
-    except Exception:  # strangers' modules
-        return None
     generator = torch.Generator().manual_seed(seed)
-    for weight in network.parameters():
-        if weight.is_floating_point():
-            noise = 2 * torch.rand(weight.shape, generator=generator) - 1
-            weight.mul_(1 + SPACING[precision] * noise.to(weight.device, weight.dtype))
-    return FastCopy(network, CopyRecipe(), reference.device)
+    try:
+        network = copy.deepcopy(reference.module)
+        network.eval()  # some overrides return nothing
+        made = FastCopy(network.requires_grad_(False), CopyRecipe(), reference.device)
+        for weight in made.parameters():
+            if weight.is_floating_point():
+                noise = 2 * torch.rand(weight.shape, generator=generator) - 1
+                weight.mul_(1 + SPACING[precision] * noise.to(weight.device, weight.dtype))
+    except Exception as error:  # strangers' modules
+        if is_out_of_memory(error):
+            raise
+        return None
+    return made
 
 
 def useful_speedups(reference: ReferenceModel, images: Tensor) -> tuple[str, ...]:

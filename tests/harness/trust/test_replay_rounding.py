@@ -55,6 +55,21 @@ def test_breaks_that_were_made_survivors_are_found_whatever_the_rounding(tmp_pat
     assert verdict.replay.false > 0.9 * len(samples)  # at 12/255 they all lie far behind the boundary
 
 
+def test_a_model_that_cannot_be_copied_is_attacked_as_it_is():
+    class Stubborn(SmallNet):
+        def __deepcopy__(self, memo):
+            raise TypeError("no copies")
+
+    class Silent(SmallNet):
+        def eval(self):
+            super().eval()
+
+    with ReferenceModel(loaded(Stubborn(), 5), "cpu") as reference:
+        assert rounded_otherwise(reference, "bf16", 1) is None
+    with ReferenceModel(loaded(Silent(), 5), "cpu") as reference:
+        assert rounded_otherwise(reference, "bf16", 1) is not None
+
+
 def test_weights_are_off_by_the_precision_and_the_model_is_left_as_it_was():
     model = SmallNet().eval()
     before = [weight.clone() for weight in model.parameters()]
