@@ -133,6 +133,11 @@ def worst_name(table: Table) -> str:
     return VERDICT if table.autoattack else WORST_CASE
 
 
+def worst_at(table: Table, label: str) -> str:
+    """``AutoAttack's verdict 8/255``; ``mean over kinds, severity 3``."""
+    return f"{worst_name(table)}{', severity' if table.threat == 'corruption' else ''} {label}"
+
+
 def column_name(table: Table, attack: str) -> str:
     """``pgd-20``, `worst_name`, or ``square (first 300)`` of an attack that ran on a part of the samples."""
     if attack == WORST:

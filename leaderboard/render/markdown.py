@@ -38,7 +38,7 @@ def render(tables: Sequence[Table], pictures: Mapping[int, str] | None = None, a
 def render_folded(tables: Sequence[Table], pictures: Mapping[int, str], about: str) -> str:
     """The same for a file that people open first: the most prominent table in short and its curves; the rest folds out.
 
-    Other tables of AutoAttack's verdict stand in short behind it: of fewer models, perhaps, but more images.
+    Other tables of AutoAttack's verdict stand in short behind it, and those of corruptions.
 
     Args:
         tables: The tables, at least one.
@@ -51,7 +51,7 @@ def render_folded(tables: Sequence[Table], pictures: Mapping[int, str], about: s
     if first in pictures:
         parts.append(_picture(titles[first], pictures[first]))
     for place in others:
-        if tables[place].autoattack:
+        if tables[place].autoattack or tables[place].threat == "corruption":
             parts += _short(tables[place], titles[place])
     parts.append("## Everything")
     for place, (table, title) in enumerate(zip(tables, titles, strict=True)):
@@ -77,12 +77,13 @@ def _short(table: Table, title: str) -> list[str]:
 
 
 def _headline(table: Table) -> str:
-    """Attacks on all samples at the largest epsilon, the worst case at all."""
+    """Attacks on all samples at the largest epsilon, the worst case at all; of corruptions the means alone."""
     last = table.grid[-1]
-    attacks = [] if table.worst_is_attack else [column.attack for column in table.attacks if column.n is None]
+    alone = table.worst_is_attack or table.threat == "corruption"
+    attacks = [] if alone else [column.attack for column in table.attacks if column.n is None]
     header = ["rank", "model", "trained for", "grade", "clean"]
     header += [escape(f"{wording.column_name(table, attack)} {last}") for attack in attacks]
-    header += [escape(f"{wording.worst_name(table)} {label}") for label in reversed(table.grid)]
+    header += [escape(wording.worst_at(table, label)) for label in reversed(table.grid)]
     rows = []
     for row in table.rows:
         count = len(table.grid)
@@ -97,8 +98,8 @@ def _under_headline(table: Table) -> str:
     scores = [score for row in table.rows for score in row.worst]
     estimated = " *est.*: an estimate; its factors stand below." if any(s.status == ESTIMATED for s in scores) else ""
     text = (
-        f"Accuracies in % with 95 % intervals; n = {wording.n_text(table)}. Rows rank by {wording.worst_name(table)} at"
-        f" {ranked}; where ranks overlap, the rows are not told apart."
+        f"Accuracies in % with 95 % intervals; n = {wording.n_text(table)}. Rows rank by"
+        f" {wording.worst_at(table, ranked)}; where ranks overlap, the rows are not told apart."
     )
     return escape(text, _LONG) + estimated
 
@@ -139,7 +140,7 @@ def _scores(table: Table) -> str:
         for label in table.grid
     ]
     if not table.worst_is_attack:
-        header += [escape(f"{wording.worst_name(table)} {label}") for label in table.grid]
+        header += [escape(wording.worst_at(table, label)) for label in table.grid]
     rows = []
     for row in table.rows:
         named = [wording.rank_text(row), escape(row.label), escape(row.defense or "–")]
@@ -153,7 +154,7 @@ def _scores(table: Table) -> str:
 def _corruptions(table: Table) -> list[str]:
     """Means up the severities, and below them each kind's mean over severities; csv and json have every cell."""
     header = ["rank", "model", "defense", "trained for", "grade", "clean"]
-    header += [escape(f"{wording.worst_name(table)}, severity {label}") for label in table.grid]
+    header += [escape(wording.worst_at(table, label)) for label in table.grid]
     header += ["mean of all", "kept"] + ([escape(f"error, {table.baseline} = 1")] if table.baseline else [])
     kinds = [column.attack for column in table.attacks]
     means, by_kind = [], []

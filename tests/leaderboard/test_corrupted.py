@@ -1,5 +1,6 @@
 """Runs under corruptions where people read them: severities and means, no epsilon, worst case or attack."""
 
+import dataclasses
 import re
 
 import pytest
@@ -12,6 +13,7 @@ from leaderboard.figures.curves import security_panels
 from leaderboard.render.html.data import table_data
 from leaderboard.render.html.page import render as as_page
 from leaderboard.render.markdown import render as as_markdown
+from leaderboard.render.markdown import render_folded
 from leaderboard.runs.collect import collect
 from leaderboard.tables.tables import make_tables
 
@@ -36,6 +38,19 @@ def test_levels_are_severities_and_the_union_is_a_mean(table):
     assert [
         cell[0] for cell in table_data(table, {(r.model, r.weights): 0 for r in table.rows})["pairs"][0]["cells"]
     ] == names
+
+
+def test_folded_means_stand_in_short_behind_the_first_table(table):
+    """Where corruptions are not the first table: no kinds there, severities named, the figures of the whole table."""
+    other = dataclasses.replace(table, threat="ball", norm="linf", rows=table.rows * 2)
+    front, *_ = render_folded([table, other], {}, "About.").split("<details>")
+    short = front[front.index(f"## {table.data}, corruptions") :]
+    header, _, *rows = [line for line in short.splitlines() if line.startswith("|")]
+    assert header.endswith("| clean | mean over kinds, severity 3 | mean over kinds, severity 1 |")
+    assert "Rows rank by mean over kinds, severity 3;" in short
+    assert [line.split(" | ")[-2:] for line in rows] == [
+        [wording.score_text(row.worst[1]), f"{wording.score_text(row.worst[0])} |"] for row in table.rows
+    ]
 
 
 def test_curves_are_of_accuracy_at_severities(table):
