@@ -1,18 +1,17 @@
-"""Sentences that every readable format shares, unescaped; each renderer escapes them its own way."""
+"""What a table says of itself in every readable format, unescaped; each renderer escapes it its own way."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from harness.base.modes import MODES
-from harness.base.text import percent
 from harness.evidence.autoattack import VERDICT, WORST_CASE
 from harness.evidence.corrupted import MEAN
 from harness.evidence.findings import NOTHING_MORE
 from harness.trust.verify.verdict import NO
-from leaderboard.estimates import ESTIMATED, Estimate
-from leaderboard.rows import CLAIMED, CLEAN, WORST, Difference, Note, Pair, Row, Score, Table
+from leaderboard.estimates import Estimate
+from leaderboard.row_text import score_text
+from leaderboard.rows import CLAIMED, CLEAN, WORST, Difference, Pair, Table
 from leaderboard.text import short_hash
 
 INTERVALS = (
@@ -22,8 +21,6 @@ INTERVALS = (
 ACCURACIES = "Accuracies are in % of all samples."
 PATCH = "patch"
 """What tables say instead of a norm where a part of the image may be covered."""
-MARK = "†"
-"""Behind the name of a model whose run has grave findings: its figures are not what they look like."""
 
 
 def titles(tables: Sequence[Table]) -> list[str]:
@@ -238,59 +235,6 @@ def _test(table: Table) -> str:
     return "the difference of the two estimates, correlated by a bootstrap over the same images"
 
 
-def errors(findings: Iterable[Note]) -> tuple[str, ...]:
-    """Checks with findings of level error or refuse, each once."""
-    return tuple(sorted({note.check for note in findings if note.grave}))
-
-
-def marked(label: str, checks: Sequence[str]) -> str:
-    """The label, with `MARK` behind it if there are errors."""
-    return f"{label} {MARK}" if checks else label
-
-
-def marks_text(runs: Iterable[tuple[str, Sequence[str]]]) -> str:
-    """What the mark says of which labels, with their errors; empty if none has any."""
-    told = [f"{label} ({', '.join(checks)})" for label, checks in runs if checks]
-    named = "; ".join(told)
-    return f"{MARK} findings of level error, so that these figures are not to be trusted: {named}." if told else ""
-
-
-def number_text(score: Score) -> str:
-    """``62.1``, ``62.1 est.``, or the status of a cell that has no number."""
-    return f"{percent(score.accuracy)}{_mark(score)}" if score.known else score.status
-
-
-def interval_text(score: Score) -> str:
-    """``[60.0, 64.2]``; empty for a cell that has no number."""
-    if not score.known or score.ci95 is None:
-        return ""
-    low, high = score.ci95
-    return f"[{100 * low:.1f}, {100 * high:.1f}]"
-
-
-def score_text(score: Score) -> str:
-    """``62.1 [60.0, 64.2]``, with ``est.`` behind an estimate, or the status of a cell that has no number."""
-    return f"{percent(score.accuracy, score.ci95)}{_mark(score)}" if score.known else score.status
-
-
-def _mark(score: Score) -> str:
-    return " est." if score.status == ESTIMATED else ""
-
-
-def rank_text(row: Row) -> str:
-    """``2`` or ``1–3``; a dash if the row is not ranked."""
-    if row.rank is None:
-        return "–"
-    low, high = row.rank
-    return str(low) if low == high else f"{low}–{high}"
-
-
-def findings_text(row: Row) -> str:
-    """``0``, or how many findings of which level."""
-    counts = Counter(note.level for note in row.findings)
-    return ", ".join(f"{count} {level}" for level, count in sorted(counts.items())) or "0"
-
-
 def finding_texts(table: Table) -> list[str]:
     """Findings of all rows and caveats of the attacks; witnesses of other models that broke nothing are one line."""
     told, nothing = [], dict[str, int]()
@@ -306,18 +250,6 @@ def finding_texts(table: Table) -> list[str]:
             f" {_and(list(nothing))}, break 0 more samples"
         )
     return told + [f"attack {attack.attack}: {text}" for attack in table.attacks for text in attack.caveats]
-
-
-def adaptations_text(row: Row) -> str:
-    """``3 tried``, ``none tried``, or a dash where nothing is differentiated."""
-    if row.tried is None:
-        return "–"
-    return f"{len(row.tried) or 'none'} tried"
-
-
-def seconds_text(row: Row) -> str:
-    """Seconds of computing, or a dash."""
-    return "–" if row.seconds is None else f"{row.seconds:,.1f}"
 
 
 def twins_text(table: Table, pair: Pair) -> str:
@@ -346,12 +278,3 @@ def difference_texts(table: Table, cell: Difference) -> list[str]:
     numbers = [f"{100 * cell.difference:+.1f}", f"[{100 * low:+.1f}, {100 * high:+.1f}]"]
     counts = ["–" if count is None else f"{count:,}" for count in (cell.only_a, cell.only_b)]
     return [cell_name(table, cell), *numbers, *counts, f"{cell.p_holm:.2g}", "yes" if cell.significant else "no"]
-
-
-def versions_text(table: Table, row: Row) -> str:
-    """Versions of the harness, of torch, and of the tools that the suite's attacks come from."""
-    found = {name: row.versions[name] for name in ("robustness-harness", "torch") if name in row.versions}
-    columns = [*table.attacks, *(table.joined.dear.attacks if table.joined else ())]
-    columns += [column for column in table.adapted if column.attack in row.tools]
-    found |= {column.tool: row.tools.get(column.attack) or "not installed" for column in columns}
-    return ", ".join(f"{name} {version}" for name, version in found.items())

@@ -12,7 +12,7 @@ from typing import Any
 from harness.errors import HarnessError, UnknownName, UsageError
 from harness.evidence.corrupted import MEAN
 from harness.evidence.findings import CHECKS
-from leaderboard import wording
+from leaderboard import row_text, wording
 from leaderboard.compare.requirements import Floor, Grade, NoRegression, Requirement
 from leaderboard.rows import CLEAN, WORST, Score
 from leaderboard.runs.board import BOARD
@@ -233,7 +233,7 @@ def _judge_floor(floor: Floor, subjects: Sequence[_Subject], confident: bool) ->
             continue
         value = score.ci95[0] if confident else score.accuracy
         reading = "lower end, " if confident else ""
-        message = f"{reading}{wording.score_text(score)} %, required {100 * floor.share:g} %"
+        message = f"{reading}{row_text.score_text(score)} %, required {100 * floor.share:g} %"
         verdicts.append(subject.verdict(floor.text, value >= floor.share, message))
     return verdicts
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.errors import UnknownName, UsageError
-from leaderboard import wording
+from leaderboard import row_text, wording
 from leaderboard.render.json import score_data
 from leaderboard.render.markdown import escape, grid
 from leaderboard.rows import CLEAN, Table
@@ -123,8 +123,8 @@ def as_data(comparisons: Iterable[Comparison]) -> list[dict[str, Any]]:
             "definition": c.table.definition,
             "mode": c.table.mode,
             "grid": list(c.table.grid),
-            "a": {"label": c.label_a, "run": c.a.folder.name, "errors": list(wording.errors(c.a.findings))},
-            "b": {"label": c.label_b, "run": c.b.folder.name, "errors": list(wording.errors(c.b.findings))},
+            "a": {"label": c.label_a, "run": c.a.folder.name, "errors": list(row_text.errors(c.a.findings))},
+            "b": {"label": c.label_b, "run": c.b.folder.name, "errors": list(row_text.errors(c.b.findings))},
             "cells": [_cell_data(c, cell) for cell in c.cells],
             "incomplete": [{"attack": attack, "epsilon_label": label} for attack, label in c.incomplete],
         }
@@ -165,9 +165,9 @@ def as_markdown(comparisons: Sequence[Comparison]) -> str:
 
 def _section(comparison: Comparison, title: str) -> list[str]:
     sides = ((comparison.label_a, comparison.a), (comparison.label_b, comparison.b))
-    both = [(label, wording.errors(record.findings)) for label, record in sides]
-    a, b = (escape(wording.marked(label, checks)) for label, checks in both)
-    marks = wording.marks_text(both)
+    both = [(label, row_text.errors(record.findings)) for label, record in sides]
+    a, b = (escape(row_text.marked(label, checks)) for label, checks in both)
+    marks = row_text.marks_text(both)
     rows, flips = [], []
     for cell in comparison.cells:
         name = escape(_name(comparison.table, cell.a.attack, cell.a.epsilon_label))
@@ -175,8 +175,8 @@ def _section(comparison: Comparison, title: str) -> list[str]:
         rows.append(
             [
                 name,
-                wording.score_text(cell.a),
-                wording.score_text(cell.b),
+                row_text.score_text(cell.a),
+                row_text.score_text(cell.b),
                 f"{100 * cell.paired.difference:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]",
                 _count(cell.paired.only_a),
                 _count(cell.paired.only_b),

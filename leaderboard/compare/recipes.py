@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from harness.base.files import key_of
 from harness.base.statistics import welch
 from harness.errors import UnknownName, UsageError
-from leaderboard import wording
+from leaderboard import row_text, wording
 from leaderboard.render.markdown import escape, grid
 from leaderboard.rows import Table
 from leaderboard.runs.record import Place, Record
@@ -110,7 +110,7 @@ def _recipe(record: Record) -> tuple[Any, ...]:
 
 
 def _errors(records: Sequence[Record]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    told = [(record.info.model.name, wording.errors(record.findings)) for record in records]
+    told = [(record.info.model.name, row_text.errors(record.findings)) for record in records]
     return tuple((name, checks) for name, checks in told if checks)
 
 
@@ -174,7 +174,7 @@ def as_markdown(comparisons: Sequence[SeedComparison]) -> str:
         parts += [
             f"## A: {escape(_marked(c, c.names_a), 400)}; B: {escape(_marked(c, c.names_b), 400)}",
             escape(f"On {title}, the same {c.table.n:,} samples.", 400),
-            *([escape(wording.marks_text(c.errors), 400)] if c.errors else []),
+            *([escape(row_text.marks_text(c.errors), 400)] if c.errors else []),
             "Means over trainings, each training's accuracy in parentheses. The interval over seeds (Welch's t) covers"
             " how another training would have come out, on these images; the one over images (bootstrap) covers which"
             " images were drawn, for these trainings. Neither covers the other, nor the seed of the attack.",
@@ -184,7 +184,7 @@ def as_markdown(comparisons: Sequence[SeedComparison]) -> str:
 
 
 def _marked(comparison: SeedComparison, names: Sequence[str]) -> str:
-    return ", ".join(wording.marked(name, dict(comparison.errors).get(name, ())) for name in names)
+    return ", ".join(row_text.marked(name, dict(comparison.errors).get(name, ())) for name in names)
 
 
 def _row(cell: SeedCell) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from leaderboard import wording
+from leaderboard import row_text, wording
 from leaderboard.estimates import ESTIMATED
 from leaderboard.figures.plots import Curve, Panel, Point
 from leaderboard.rows import WORST, Column, Row, Score, Table
@@ -83,7 +83,7 @@ def caption(table: Table, title: str) -> str:
     bands = f"{title}, n = {wording.n_text(table)}. Bands: 95 % Wilson intervals over images."
     if any(score.status == ESTIMATED for row in table.rows for score in row.worst):
         bands += " Broken lines: estimates, with the interval for images of this kind."
-    marks = wording.marks_text([(row.label, wording.errors(row.findings)) for row in table.rows])
+    marks = row_text.marks_text([(row.label, row_text.errors(row.findings)) for row in table.rows])
     return f"{bands} {marks}".strip()
 
 
@@ -92,7 +92,7 @@ def _curve(row: Row, scores: Sequence[Score], xs: Sequence[float] | None = None)
     places = xs if xs is not None else [score.epsilon for score in scores]
     points = tuple(_point(score, x) for score, x in zip(scores, places, strict=True))
     estimated = any(score.status == ESTIMATED for score in scores)
-    return Curve(row.label, points, wording.MARK if wording.errors(row.findings) else "", estimated)
+    return Curve(row.label, points, row_text.MARK if row_text.errors(row.findings) else "", estimated)
 
 
 def _up(row: Row, attack: str) -> list[Score]:

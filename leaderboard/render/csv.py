@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 
-from leaderboard import wording
+from leaderboard import row_text
 from leaderboard.rows import WORST, Row, Score, Table
 from leaderboard.text import one_line
 
@@ -58,7 +58,7 @@ def _values(table: Table, row: Row, score: Score) -> Iterator[object]:
     findings = "; ".join(f"{note.level} {note.check}: {note.message}" for note in row.findings)
     versions = " ".join(f"{name}={value}" for name, value in sorted(row.versions.items()))
     yield from (row.seconds, row.grade, findings, row.verified, versions)
-    yield from (row.device, row.run, row.finished, " ".join(wording.errors(row.findings)))
+    yield from (row.device, row.run, row.finished, " ".join(row_text.errors(row.findings)))
     estimate, dear = score.estimate, table.joined and table.joined.dear
     yield " ".join(f"{part.kept}/{part.drawn}" for part in estimate.factors) if estimate else None
     yield from (repr(end) for end in estimate.of_slice) if estimate else (None, None)

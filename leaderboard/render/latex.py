@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from itertools import groupby
 
-from leaderboard import wording
+from leaderboard import row_text, wording
 from leaderboard.render.latex_columns import Column, check_columns, columns_of, width
 from leaderboard.rows import Row, Score, Table
 from leaderboard.text import one_line
@@ -15,7 +15,7 @@ _ESCAPES = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", '"': r"\textquotedbl{}", "`": r"\textasciigrave{}", "–": r"\textendash{}", "…": r"\ldots{}",
-    wording.MARK: r"\dag{}",
+    row_text.MARK: r"\dag{}",
 }  # fmt: skip
 _LONG = 400
 COLUMN_WIDTH = 240
@@ -72,7 +72,7 @@ def _caption(table: Table, title: str, intervals: bool) -> str:
     told = wording.intervals_text(table) if intervals else wording.ACCURACIES
     caption = " ".join([f"{title}.", wording.holds_text(table), told, wording.worst_text(table)])
     parts = [escape(caption, 4 * _LONG), escape(wording.ranking_text(table), 4 * _LONG)]
-    marks = wording.marks_text([(row.label, wording.errors(row.findings)) for row in table.rows])
+    marks = row_text.marks_text([(row.label, row_text.errors(row.findings)) for row in table.rows])
     return " ".join([*parts, *([escape(marks, _LONG)] if marks else []), _versions(table)])
 
 
@@ -92,10 +92,10 @@ def _groups(columns: Sequence[Column]) -> list[str]:
 
 def _lines(columns: Sequence[Column], row: Row, intervals: bool) -> list[str]:
     values = [column.value(row) for column in columns]
-    first = [escape(wording.number_text(value) if isinstance(value, Score) else value) for value in values]
+    first = [escape(row_text.number_text(value) if isinstance(value, Score) else value) for value in values]
     lines = [" & ".join(first) + r" \\"]
     if intervals:
-        below = [wording.interval_text(value) if isinstance(value, Score) else "" for value in values]
+        below = [row_text.interval_text(value) if isinstance(value, Score) else "" for value in values]
         below = [rf"\tiny {text}" if text else "" for text in below]
         lines.append((" & ".join(below) + r" \\[2pt]").lstrip())
     return lines
@@ -104,7 +104,7 @@ def _lines(columns: Sequence[Column], row: Row, intervals: bool) -> list[str]:
 def _versions(table: Table) -> str:
     found: dict[str, list[str]] = {}
     for row in table.rows:
-        found.setdefault(wording.versions_text(table, row), []).append(row.label)
+        found.setdefault(row_text.versions_text(table, row), []).append(row.label)
     if len(found) == 1:
         return f"Versions: {escape(next(iter(found)), _LONG)}."
     return " ".join(escape(f"Versions of {', '.join(names)}: {text}.", _LONG) for text, names in found.items())

@@ -12,22 +12,22 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from harness.errors import UnknownName
-from leaderboard import wording
+from leaderboard import row_text, wording
 from leaderboard.rows import CLEAN, WORST, Row, Score, Table
 from leaderboard.text import one_line
 
 ALL, ATTACKS = "all", "attacks"
 _FACTS: dict[str, tuple[str, str, Callable[[Row], str]]] = {
-    "rank": ("rank", "r", wording.rank_text),
-    "model": ("model", "l", lambda row: wording.marked(row.label, wording.errors(row.findings))),
+    "rank": ("rank", "r", row_text.rank_text),
+    "model": ("model", "l", lambda row: row_text.marked(row.label, row_text.errors(row.findings))),
     "defense": ("defense", "l", lambda row: row.defense or "–"),
     "trained-for": ("trained for", "l", lambda row: row.trained_for or "–"),
     "fwd": ("fwd", "r", lambda row: f"{row.forwards:,}"),
     "bwd": ("bwd", "r", lambda row: f"{row.backwards:,}"),
-    "seconds": ("s", "r", wording.seconds_text),
+    "seconds": ("s", "r", row_text.seconds_text),
     "grade": ("grade", "l", lambda row: row.grade or "–"),
-    "findings": ("findings", "l", wording.findings_text),
-    "adaptations": ("adaptations", "l", wording.adaptations_text),
+    "findings": ("findings", "l", row_text.findings_text),
+    "adaptations": ("adaptations", "l", row_text.adaptations_text),
     "verified": ("verified", "l", lambda row: row.verified),
 }
 """Name of a column to its title, its place in the cell (LaTeX's ``l`` or ``r``) and its text."""
@@ -92,9 +92,9 @@ def width(table: Table, columns: Sequence[Column], intervals: bool) -> float:
 
 def _column_width(table: Table, column: Column, intervals: bool) -> float:
     values = [column.value(row) for row in table.rows]
-    widths = [_width(value if isinstance(value, str) else wording.number_text(value)) for value in values]
+    widths = [_width(value if isinstance(value, str) else row_text.number_text(value)) for value in values]
     if intervals:
-        widths += [_TINY * _width(wording.interval_text(value)) for value in values if isinstance(value, Score)]
+        widths += [_TINY * _width(row_text.interval_text(value)) for value in values if isinstance(value, Score)]
     return max([_width(column.title), *widths]) + _GAP
 
 

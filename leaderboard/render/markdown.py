@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from harness.base.text import percent
-from leaderboard import wording
+from leaderboard import row_text, wording
 from leaderboard.estimates import ESTIMATED
 from leaderboard.rows import Table
 from leaderboard.tables.corrupted import kept, kind_accuracy, overall
@@ -88,8 +88,8 @@ def _headline(table: Table) -> str:
     for row in table.rows:
         count = len(table.grid)
         cells = [score for score in row.cells[count - 1 :: count] if score.attack in attacks]
-        named = [wording.rank_text(row), escape(row.label), escape(row.trained_for or "–"), escape(row.grade or "–")]
-        rows.append(named + [wording.score_text(score) for score in (row.clean, *cells, *reversed(row.worst))])
+        named = [row_text.rank_text(row), escape(row.label), escape(row.trained_for or "–"), escape(row.grade or "–")]
+        rows.append(named + [row_text.score_text(score) for score in (row.clean, *cells, *reversed(row.worst))])
     return grid(header, rows, left=4)
 
 
@@ -143,11 +143,11 @@ def _scores(table: Table) -> str:
         header += [escape(wording.worst_at(table, label)) for label in table.grid]
     rows = []
     for row in table.rows:
-        named = [wording.rank_text(row), escape(row.label), escape(row.defense or "–")]
+        named = [row_text.rank_text(row), escape(row.label), escape(row.defense or "–")]
         named += [escape(row.trained_for or "–"), escape(row.grade or "–")]
         tried = [row.score(column.attack, label) for column in table.adapted for label in table.grid]
         shown = (row.clean, *row.cells, *tried, *(() if table.worst_is_attack else row.worst))
-        rows.append(named + [wording.score_text(score) if score else "–" for score in shown])
+        rows.append(named + [row_text.score_text(score) if score else "–" for score in shown])
     return grid(header, rows, left=5)
 
 
@@ -159,9 +159,9 @@ def _corruptions(table: Table) -> list[str]:
     kinds = [column.attack for column in table.attacks]
     means, by_kind = [], []
     for row in table.rows:
-        named = [wording.rank_text(row), escape(row.label), escape(row.defense or "–")]
+        named = [row_text.rank_text(row), escape(row.label), escape(row.defense or "–")]
         named += [escape(row.trained_for or "–"), escape(row.grade or "–")]
-        named += [wording.score_text(score) for score in (row.clean, *row.worst)]
+        named += [row_text.score_text(score) for score in (row.clean, *row.worst)]
         relative = "–" if row.relative is None else f"{row.relative:.2f}"
         named += [percent(overall(row)), percent(kept(row)), *([relative] if table.baseline else [])]
         means.append(named)
@@ -200,15 +200,15 @@ def _evidence(table: Table) -> str:
             escape(table.mode),
             escape(wording.slice_text(table)),
             escape(row.device),
-            escape(wording.versions_text(table, row), _LONG),
-            escape(wording.findings_text(row)),
-            escape(wording.adaptations_text(row)),
+            escape(row_text.versions_text(table, row), _LONG),
+            escape(row_text.findings_text(row)),
+            escape(row_text.adaptations_text(row)),
             escape(row.verified),
             str(row.seed),
             wording.n_text(table),
             f"{row.forwards:,}",
             f"{row.backwards:,}",
-            wording.seconds_text(row),
+            row_text.seconds_text(row),
         ]
         for row in table.rows
     ]

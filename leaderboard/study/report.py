@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.base.text import percent
-from leaderboard import wording
+from leaderboard import row_text, wording
 from leaderboard.figures.plots import Curve, Panel, Point
 from leaderboard.render.json import score_data
 from leaderboard.render.markdown import escape, grid
@@ -153,7 +153,7 @@ def _clean_table(paper: Mapping[str, Record]) -> str:
                 escape(name),
                 "–" if study is None else f"{study:g}",
                 "–" if claim is None else f"{100 * claim['accuracy']:.2f} (n = {claim['n']:,})",
-                wording.score_text(record.scores[CLEAN_PLACE]),
+                row_text.score_text(record.scores[CLEAN_PLACE]),
             ]
         )
     first = next(iter(paper.values()))

@@ -8,7 +8,7 @@ from toys import SmallNet, labeled, loaded
 
 from harness.inputs.suite_file import load_suite
 from harness.run.job import Options, evaluate
-from leaderboard import wording
+from leaderboard import row_text, wording
 from leaderboard.figures.curves import security_panels
 from leaderboard.render.html.data import table_data
 from leaderboard.render.html.page import render as as_page
@@ -49,7 +49,7 @@ def test_folded_means_stand_in_short_behind_the_first_table(table):
     assert header.endswith("| clean | mean over kinds, severity 3 | mean over kinds, severity 1 |")
     assert "Rows rank by mean over kinds, severity 3;" in short
     assert [line.split(" | ")[-2:] for line in rows] == [
-        [wording.score_text(row.worst[1]), f"{wording.score_text(row.worst[0])} |"] for row in table.rows
+        [row_text.score_text(row.worst[1]), f"{row_text.score_text(row.worst[0])} |"] for row in table.rows
     ]
 
 

@@ -10,13 +10,14 @@ import typer
 from repository import ROOT
 from typer.main import get_command
 
-from leaderboard import cli, site, wording
+from leaderboard import cli, row_text, site, wording
+from leaderboard.compare.cli import compare, gate
 from leaderboard.compare.requirements import parse
 from leaderboard.render import markdown
 from leaderboard.rows import Table
 
 DOCS = ROOT / "docs"
-COMMANDS = {"leaderboard": cli.leaderboard, "compare": cli.compare, "gate": cli.gate}
+COMMANDS = {"leaderboard": cli.leaderboard, "compare": compare, "gate": gate}
 
 
 def documented() -> list[list[str]]:
@@ -66,7 +67,7 @@ def figures(table: Table, model: str) -> dict[str, str]:
     """What a table says of a model, by column: ``pgd-20 4/255``, ``worst 4/255``, ``clean 0``."""
     (row,) = [row for row in table.rows if row.model == model]
     scores = (row.clean, *row.cells, *row.worst)
-    return {f"{score.attack} {score.epsilon_label}": wording.number_text(score) for score in scores}
+    return {f"{score.attack} {score.epsilon_label}": row_text.number_text(score) for score in scores}
 
 
 def test_readme_s_tables_are_of_one_slice_each(board) -> None:
@@ -105,7 +106,7 @@ def test_the_page_of_estimates_has_the_published_figures(board) -> None:
             name, clean, epsilon, *cells = next(told)
             assert (name, clean) == (("", "") if place else (f"`{model}`", known["clean 0"]))
             assert epsilon == label
-            assert cells[:3] == [known[f"fgsm {label}"], known[f"pgd-20 {label}"], wording.score_text(worst)]
+            assert cells[:3] == [known[f"fgsm {label}"], known[f"pgd-20 {label}"], row_text.score_text(worst)]
             low, high = worst.estimate.of_slice
             assert cells[3] == f"[{100 * low:.1f}, {100 * high:.1f}]"
     assert next(told, None) is None
@@ -129,6 +130,6 @@ def test_no_table_of_the_board_mixes_slices(board) -> None:
             if table.threat == "ball":  # of corruptions, kinds stand in a table of their own
                 shown[1:1] = found.cells
                 assert len(row) == 5 + len(shown)
-            assert row[5 : 5 + len(shown)] == [wording.score_text(score) for score in shown]
+            assert row[5 : 5 + len(shown)] == [row_text.score_text(score) for score in shown]
             for column, score in zip(scores[0][5:], shown, strict=False):
                 assert score.n == table.n or f"(first {score.n:,})" in column

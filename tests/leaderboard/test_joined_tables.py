@@ -13,6 +13,7 @@ from harness.base.order import fixed_order
 from harness.errors import UsageError
 from harness.trust.ledger import content_hash, ledger_path
 from leaderboard import cli, site, wording
+from leaderboard.compare.cli import compare, gate
 from leaderboard.figures.choose import figure
 from leaderboard.render import csv as csv_file
 from leaderboard.render import json as json_file
@@ -133,13 +134,13 @@ def test_a_column_that_is_left_out_still_costs(table) -> None:
 
 
 def test_compare_has_both_estimates_and_no_samples(measured, call, capsys) -> None:
-    assert call(cli.compare, "strong", "weak", measured.folder, "--joined", "--json") == 0
+    assert call(compare, "strong", "weak", measured.folder, "--joined", "--json") == 0
     (found,) = json.loads(capsys.readouterr().out)["data"]["comparisons"]
     cell = next(c for c in found["cells"] if (c["attack"], c["epsilon_label"]) == ("worst", E8))
     assert (cell["only_a"], cell["only_b"], cell["n_needed"]) == (None, None, None)
     assert cell["difference"] == cell["a"]["accuracy"] - cell["b"]["accuracy"] == pytest.approx(0.4)
     assert cell["significant"]
-    assert call(cli.compare, "strong", "weak", measured.folder) == 0
+    assert call(compare, "strong", "weak", measured.folder) == 0
     assert capsys.readouterr().out.count("## A: strong, B: weak") == 3, "both runs' tables, and the joined one"
 
 
@@ -156,7 +157,7 @@ def test_the_command_shows_them_beside_or_alone_or_not(measured, call, capsys) -
     assert call(cli.leaderboard, measured.folder, "-o", measured.folder / "board.html") == 0
     assert "80 of 200 x 24 of 32" in (measured.folder / "board.html").read_text(encoding="utf-8")
     with pytest.raises(UsageError, match="recipes are compared by runs"):
-        call(cli.compare, "w*", "s*", measured.folder, "--joined")
+        call(compare, "w*", "s*", measured.folder, "--joined")
 
 
 def test_what_cannot_be_joined_is_told(runs, call, capsys) -> None:
@@ -179,7 +180,7 @@ def test_the_gate_judges_estimates_and_with_confidence_by_their_interval(measure
     allow = [word for check in ("P8", "P9", "P16") for word in ("--allow", check)]
 
     def judged(floor: float, *words: str) -> dict[str, bool]:
-        call(cli.gate, measured.folder, "--require", f"worst@8/255>={floor}", "--json", *allow, *words)
+        call(gate, measured.folder, "--require", f"worst@8/255>={floor}", "--json", *allow, *words)
         verdicts = json.loads(capsys.readouterr().out)["data"]["verdicts"]
         return {v["subject"]: v["passed"] for v in verdicts if "joined:" in v["table"] and "worst" in v["requirement"]}
 

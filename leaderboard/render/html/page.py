@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from leaderboard import wording
+from leaderboard import row_text, wording
 from leaderboard.figures.gallery import caption
 from leaderboard.render.html import charts
 from leaderboard.render.html.data import DANGERS, DRAWN, ModelKey, model_keys, run_data, table_data, titles_and_tables
@@ -136,6 +136,7 @@ def _environment() -> Environment:
     found.filters |= {"png": lambda image: base64.b64encode(image).decode(), "flat": flat, "caption": caption}
     found.globals |= {
         "wording": wording,
+        "row_text": row_text,
         "columns": columns,
         "drawn": DRAWN,
         "percent": lambda share: f"{100 * share:.1f}",

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from harness.errors import BadRun, UnknownName, UsageError
-from leaderboard import cli
+from leaderboard.compare import cli
 from leaderboard.compare.models import as_data, as_markdown, compare
 from leaderboard.runs.collect import collect
 

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from harness.errors import BadEpsilon, HarnessError, UnknownName, UsageError
-from leaderboard import cli
+from leaderboard.compare.cli import gate
 from leaderboard.compare.gate import BELIEVED, NO_ERRORS, judge
 from leaderboard.compare.gate_report import as_annotations, as_junit
 from leaderboard.compare.requirements import Floor, Grade, NoRegression, parse
@@ -205,7 +205,7 @@ def test_command_prints_and_writes_what_a_pipeline_reads(runs, call, tmp_path: P
     runs.write("m", {"pgd-20": dict.fromkeys(range(10), E8)})
     junit = tmp_path / "gate.xml"
     words = (runs.folder, "--require", "clean>=0.9", "--require", "pgd-20@8/255>=0.6", "--junit", junit, "--github")
-    assert call(cli.gate, *words) == 1
+    assert call(gate, *words) == 1
     out = capsys.readouterr().out
     assert "::error title=m%3A pgd-20@8/255>=0.6::50.0 [29.9, 70.1] %25, required 60 %25" in out
     assert "::notice title=harness gate::1 of 2 requirements met" in out
@@ -214,13 +214,13 @@ def test_command_prints_and_writes_what_a_pipeline_reads(runs, call, tmp_path: P
     assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
     assert [case.find("failure") is not None for case in suite] == [False, True]
 
-    assert call(cli.gate, *words, "--json") == 1
+    assert call(gate, *words, "--json") == 1
     captured = capsys.readouterr()
     found = json.loads(captured.out)
     assert (found["command"], found["ok"]) == ("gate", False)
     assert [v["passed"] for v in found["data"]["verdicts"]] == [True, False]
     assert "::error" in captured.err
-    assert call(cli.gate, runs.folder, "--require", "clean>=0.9") == 0
+    assert call(gate, runs.folder, "--require", "clean>=0.9") == 0
 
 
 def test_hostile_names_break_neither_xml_nor_annotations(runs) -> None:

@@ -10,7 +10,7 @@ from scipy.stats import ttest_ind
 
 from harness.base.statistics import welch
 from harness.errors import UnknownName, UsageError
-from leaderboard import cli
+from leaderboard.compare.cli import compare
 from leaderboard.compare.recipes import as_data, as_markdown, bootstrap_mean, compare_seeds
 from leaderboard.runs.collect import collect
 from leaderboard.tables.statistics import paired_bootstrap
@@ -98,8 +98,8 @@ def test_trainings_with_errors_are_marked(runs) -> None:
 
 
 def test_the_command_line(recipes, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.compare("a-s?", "b-s?", [recipes.folder]) == 0
+    assert compare("a-s?", "b-s?", [recipes.folder]) == 0
     assert "| pgd-20 8/255 | 80.0 (90.0, 80.0, 70.0) | 50.0 (55.0, 50.0, 45.0) | +30.0 |" in capsys.readouterr().out
-    assert cli.compare("a-*", "b-*", [recipes.folder], as_json=True) == 0
+    assert compare("a-*", "b-*", [recipes.folder], as_json=True) == 0
     (data,) = json.loads(capsys.readouterr().out)["data"]["seeds"]
     assert data["cells"][2]["difference"] == pytest.approx(0.3)

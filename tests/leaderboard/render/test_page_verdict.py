@@ -9,6 +9,7 @@ import pytest
 
 from harness.errors import UsageError
 from leaderboard import cli
+from leaderboard.compare.cli import gate
 
 E8 = "8/255"
 
@@ -19,7 +20,7 @@ def judged(runs, call, tmp_path, capsys):
     runs.write("strong", {"pgd-20": {0: E8}}, finished="2024-03-04T05:06:07+00:00")
     runs.write("weak", {"pgd-20": dict.fromkeys(range(15), E8)}, finished="2024-03-01T00:00:00+00:00")
     words = ("--require", "clean>=0.5", "--require", "pgd-20@8/255>=0.5")
-    assert call(cli.gate, runs.folder, *words, "--json") == 1
+    assert call(gate, runs.folder, *words, "--json") == 1
     file = tmp_path / "gate.json"
     file.write_text(capsys.readouterr().out, encoding="utf-8")
     return file
@@ -44,7 +45,7 @@ def test_title_date_and_verdict_stand_above_the_tables(runs, judged, call, tmp_p
 
 def test_a_gate_that_is_passed_is_told_as_that(runs, call, tmp_path, capsys) -> None:
     runs.write("m", {})
-    assert call(cli.gate, runs.folder, "--require", "clean>=0.5", "--json") == 0
+    assert call(gate, runs.folder, "--require", "clean>=0.5", "--json") == 0
     (tmp_path / "gate.json").write_text(capsys.readouterr().out, encoding="utf-8")
     head = page_of(call, runs.folder, tmp_path, "--verdict", tmp_path / "gate.json")
     assert "<b>Passed</b>: 1 of 1 requirements are met." in head

@@ -10,6 +10,7 @@ import pytest
 
 from harness.errors import UnknownName, UsageError
 from leaderboard import cli
+from leaderboard.compare.cli import compare
 from leaderboard.runs.chosen import Filter, data_names, select
 from leaderboard.runs.collect import collect
 
@@ -106,7 +107,7 @@ def test_the_cost_of_attacks_that_are_not_shown_counts(two, call, capsys) -> Non
 
 
 def test_compare_takes_the_same_options(two, call, capsys) -> None:
-    assert call(cli.compare, "a", "b", two.folder, "--n", 20, "--attack", "pgd-20", "--json") == 0
+    assert call(compare, "a", "b", two.folder, "--n", 20, "--attack", "pgd-20", "--json") == 0
     (found,) = json.loads(capsys.readouterr().out)["data"]["comparisons"]
     assert found["n"] == 20
     assert [(cell["attack"], cell["epsilon_label"]) for cell in found["cells"]] == [
@@ -114,9 +115,9 @@ def test_compare_takes_the_same_options(two, call, capsys) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("command", [cli.leaderboard, cli.plot, cli.compare])
+@pytest.mark.parametrize("command", [cli.leaderboard, cli.plot, compare])
 def test_an_attack_that_no_run_has_is_refused(two, call, command) -> None:
-    names = ("a", "b") if command is cli.compare else ()
+    names = ("a", "b") if command is compare else ()
     with pytest.raises(UnknownName, match="unknown attack 'pgd-2'"):
         call(command, *names, two.folder, "--n", 20, "--attack", "pgd-2")
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 from publishing import files, forge, judge, rows_of
 
 from leaderboard import wording
-from leaderboard.cli import compare, gate, leaderboard, plot
+from leaderboard.cli import leaderboard, plot
+from leaderboard.compare.cli import compare, gate
 from leaderboard.runs.board import listed_as, read_board, write_board
 from leaderboard.runs.collect import collect
 from leaderboard.runs.published import ENDING

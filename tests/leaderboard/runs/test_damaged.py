@@ -14,7 +14,8 @@ from publishing import files, judge
 from harness.errors import BadRun
 from harness.evidence.facts import read, write
 from harness.trust.ledger import ledger_path
-from leaderboard.cli import gate, leaderboard
+from leaderboard.cli import leaderboard
+from leaderboard.compare.cli import gate
 from leaderboard.runs.board import BOARD
 from leaderboard.runs.collect import collect
 from leaderboard.runs.published import _pack

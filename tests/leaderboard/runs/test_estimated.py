@@ -10,8 +10,8 @@ from harness.base.estimates import Factor, join
 from harness.base.threat import Epsilon
 from harness.errors import BadRun
 from leaderboard import site
-from leaderboard.cli import gate
 from leaderboard.compare import recipes
+from leaderboard.compare.cli import gate
 from leaderboard.compare.models import as_data, compare
 from leaderboard.figures.choose import figure
 from leaderboard.render import csv as csv_file

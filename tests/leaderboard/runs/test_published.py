@@ -7,8 +7,9 @@ from publishing import files, judge, rows_of
 from repository import ROOT
 
 from leaderboard import site
-from leaderboard.cli import compare, gate, leaderboard
+from leaderboard.cli import leaderboard
 from leaderboard.compare import recipes
+from leaderboard.compare.cli import compare, gate
 from leaderboard.render import markdown
 from leaderboard.runs.board import read_board
 from leaderboard.runs.collect import collect
