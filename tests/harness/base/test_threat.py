@@ -1,5 +1,6 @@
 """Epsilons as users write them, and distances as everybody measures them."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -111,3 +112,31 @@ def test_epsilons_of_l0_are_whole_numbers_of_pixels():
     for text, why in (("1.5", "is no whole number of pixels"), ("8/255", "is no whole"), ("inf", "must be finite")):
         with pytest.raises(BadEpsilon, match=why):
             threat.parse_epsilon(text, "l0")
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_labels_of_epsilons_are_distinct_and_read_back(norm):
+    values = [
+        1e-9,
+        1e-7,
+        5e-7,
+        1 / 255,
+        1.0000001 / 255,
+        float(np.float32(8 / 255)),
+        8 / 255,
+        0.0313725,
+        0.1,
+        0.1 + 1e-12,
+    ]
+    grid = threat.parse_grid(values, norm)
+    assert len({epsilon.label for epsilon in grid}) == len(values)
+    assert [threat.parse_epsilon(epsilon.label, norm).value for epsilon in grid] == [epsilon.value for epsilon in grid]
+    assert sorted(values) == [epsilon.value for epsilon in grid]
+
+
+def test_rounding_of_a_float_is_no_other_epsilon():
+    assert (
+        threat.parse_epsilon(3 * (1 / 255))
+        == threat.parse_epsilon("3/255")
+        == threat.parse_epsilon(float(np.nextafter(3 / 255, 1)))
+    )

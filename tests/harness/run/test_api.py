@@ -84,7 +84,11 @@ def test_it_verifies_and_notices_a_changed_model(result):
 
 
 def test_it_shows_itself_as_text_html_and_picture(result):
-    assert "92.5" in str(result)
+    share = 100 * result.robust_accuracy("8/255")
+    assert repr(result) == (
+        f"Result(model='small', suite='fgsm@1', data={result.summary['data']!r}, n=40, clean=92.5 %,"
+        f" worst case at linf 8/255={share:.1f} %)"
+    )
     html = type(result)(result.run, result.model, result.data)._repr_html_()
     assert html.count("<tr>") == 2
     pyplot = pytest.importorskip("matplotlib.pyplot")

@@ -1,25 +1,19 @@
 """Models and inputs as the field has them, each with the value that is right."""
 
-import io
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from strikes import make
 from torch import nn
 from toys import CASCADE, SmallNet, Toy, labeled, loaded
 
-from harness.attack import scaled
-from harness.base.text import printable
-from harness.base.threat import parse_epsilon, parse_grid
+from harness.base.threat import parse_grid
 from harness.errors import AttackFailed, BadSuite
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.suite import Suite
-from harness.inputs.suite_file import read_suite
 from harness.measure.constancy import Constancy
 from harness.run.job import Options, evaluate
-from harness.run.result import Result
 from harness.trust.doctor import examine_model
 from harness.types import AttackSpec, Problem
 
@@ -297,75 +291,3 @@ class TestSquareOnOddSizes:
         images, labels = torch.full((2, 3, 24, 24), 0.5), torch.zeros(2, dtype=torch.int64)
         with pytest.raises(AttackFailed, match="24x24"):
             make("autoattack.square", "l2").perturb(self.Dim(), Problem(images, labels, "l2", 0.5, 0, 5, 2))
-
-
-def test_text_that_a_terminal_lacks_is_spelled_out():
-    raw = io.BytesIO()
-    stream = io.TextIOWrapper(raw, encoding="latin-1")
-    printable(stream, io.StringIO())
-    stream.write("grade – é \u0416 ≥ 1…")
-    stream.flush()
-    assert raw.getvalue().decode("latin-1") == r"grade - é \u0416 >= 1..."
-
-
-def test_a_suite_with_a_byte_order_mark_and_fractions_as_steps(tmp_path):
-    text = """name = "x"
-version = 1
-norm = "linf"
-epsilons = ["8/255"]
-[[attack]]
-id = "pgd"
-tool = "torchattacks"
-method = "pgd"
-params = { steps = 4, step_size = "2/255", random_start = true }
-"""
-    path = tmp_path / "x.toml"
-    path.write_text("\ufeff" + text, encoding="utf-8")
-    (attack,) = read_suite(path).resolve()
-    assert attack.parameters(8 / 255)["step_size"] == 2 / 255
-    path.write_text(text.replace("2/255", "2/0"), encoding="utf-8")
-    with pytest.raises(BadSuite, match="2/0"):
-        read_suite(path).resolve()
-
-
-@pytest.mark.parametrize(
-    ("text", "value"), [("2/255", 2 / 255), ("0.5/255", 0.5 / 255), ("epsilon/4", 0.02), (0.1, 0.1), ("ce", "ce")]
-)
-def test_a_strength_may_be_a_fraction(text, value):
-    assert scaled(text, 0.08) == value
-
-
-@pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_labels_of_epsilons_are_distinct_and_read_back(norm):
-    values = [
-        1e-9,
-        1e-7,
-        5e-7,
-        1 / 255,
-        1.0000001 / 255,
-        float(np.float32(8 / 255)),
-        8 / 255,
-        0.0313725,
-        0.1,
-        0.1 + 1e-12,
-    ]
-    grid = parse_grid(values, norm)
-    assert len({epsilon.label for epsilon in grid}) == len(values)
-    assert [parse_epsilon(epsilon.label, norm).value for epsilon in grid] == [epsilon.value for epsilon in grid]
-    assert sorted(values) == [epsilon.value for epsilon in grid]
-
-
-def test_rounding_of_a_float_is_no_other_epsilon():
-    assert parse_epsilon(3 * (1 / 255)) == parse_epsilon("3/255") == parse_epsilon(float(np.nextafter(3 / 255, 1)))
-
-
-@pytest.mark.torchattacks
-def test_a_result_says_what_it_is(tmp_path):
-    model, data = loaded(SmallNet(), 5), labeled(SmallNet(), 12)
-    done = evaluate(model, suite(PGD), data, Options(tmp_path, precision="exact"))
-    share = 100 * done.summary["worst_case"][0]["robust_accuracy"]
-    text = repr(Result(done, model, data))
-    assert text == (
-        f"Result(model={model.name!r}, suite='field@1', data={done.summary['data']!r}, n=12, clean=100.0 %,"
-        f" worst case at linf 8/255={share:.1f} %)"
-    )

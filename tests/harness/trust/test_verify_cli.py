@@ -1,7 +1,5 @@
-"""``harness verify`` as a user meets it, and the ledger that remembers who verified what."""
+"""``harness verify`` as a user meets it."""
 
-import dataclasses
-import io
 import json
 import os
 import shutil
@@ -13,47 +11,12 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
+from verifying import verified
 
 from harness.cli import main
-from harness.errors import FileError
 from harness.trust import ledger
-from harness.trust.verify.verdict import Replay, Verdict
+from harness.trust.verify.verdict import Verdict
 from harness.types import Finding
-
-MODEL = """
-import torch
-from torch import nn
-
-def tiny():
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 43)), {"num_classes": 43}
-
-def other():
-    torch.manual_seed(1)
-    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 43)), {"num_classes": 43}
-"""
-
-
-@pytest.fixture(scope="module")
-def evaluated(tmp_path_factory):
-    """A folder with a model file and, in ``results``, one run of it."""
-    folder = tmp_path_factory.mktemp("work")
-    (folder / "mine.py").write_text(MODEL)
-    words = ["--model", f"{folder}/mine.py:tiny", "--suite", "fgsm", "--n", "256", "--device", "cpu", "--force"]
-    assert main(["eval", *words, "--results", str(folder / "results")]) == 0
-    return folder
-
-
-@pytest.fixture
-def work(evaluated, tmp_path, monkeypatch):
-    folder = shutil.copytree(evaluated, tmp_path / "work")
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("HARNESS_LEDGER", str(tmp_path / "ledger.jsonl"))
-    return folder
-
-
-def verified(*words, model="mine.py:tiny"):
-    return main(["verify", "--model", model, "--device", "cpu", *words])
 
 
 def test_a_run_verifies_is_replayed_and_recorded(work, capsys):
@@ -215,68 +178,6 @@ def test_a_pipe_in_a_run_is_named_and_the_others_are_verified(work, capsys):
     assert "a-pipe/summary.json is no file but a pipe, socket or device; remove it" in told.err
 
 
-def test_a_verdict_is_recorded_before_it_is_read(work, monkeypatch):
-    (run,) = work.glob("results/[!.]*")
-
-    def gone(_verdict):
-        raise BrokenPipeError
-
-    monkeypatch.setattr("harness.cli.verify._print", gone)
-    monkeypatch.setattr("sys.stderr", io.StringIO())  # which the command line closes
-    verified(str(run))
-    assert ledger.verified(run).verdict == "breaks verified"
-
-
-def test_code_that_a_run_names_is_not_run(work, capsys):
-    """A stranger's run may name a file that came with it; only installed names are taken from a run."""
-    (run,) = work.glob("results/[!.]*")
-    (run / "evil.py").write_text(f"open({str(work / 'ran')!r}, 'w')\ndef make():\n    raise SystemExit\n")
-    info = json.loads((run / "run.json").read_text())
-    (work / "mine.py:tiny").mkdir()
-    (work / "mine.py:tiny" / "card.toml").write_text('weights = {file = "card.toml"}')
-    for name in (
-        f"{run}/evil.py:make",
-        f"results/{run.name}/evil.py:make",
-        "mine.py:tiny",
-        "mine.py:tiny/card.toml",
-        "",
-    ):
-        info["model"]["name"] = info["given"]["model"] = name
-        (run / "run.json").write_text(json.dumps(info))
-        assert main(["verify", str(run)]) == 2
-        assert "say where it is with --model" in capsys.readouterr().err
-    assert not (work / "ran").exists()
-
-
-@pytest.mark.parametrize(
-    ("given", "code", "said"),
-    [
-        ("shapes.npz", 0, "breaks verified"),
-        ("HERE/shapes.npz", 2, "data 'arrays-shapes-test', slice"),
-        ("../work/shapes.npz", 2, "data 'arrays-shapes-test', slice"),
-        ("gone.npz", 2, "data 'arrays-shapes-test', slice"),
-        ("others.npz", 2, "data 'arrays-shapes-test', slice"),
-    ],
-)
-def test_data_that_a_run_names_are_taken_by_their_hash_alone_from_below_here(work, capsys, given, code, said):
-    drawn = np.random.default_rng(0)
-    for name in ("shapes", "others"):
-        images = drawn.integers(0, 256, (90, 32, 32, 3), dtype=np.uint8)
-        np.savez(f"{name}.npz", images=images, labels=np.arange(90) % 43)
-    words = ["--suite", "fgsm", "--device", "cpu", "--force", "--results", "own"]
-    assert main(["eval", "--model", "mine.py:tiny", "--data", "shapes.npz", *words]) == 0
-    (run,) = work.glob("own/[!.]*")
-    info = json.loads((run / "run.json").read_text())
-    info["given"]["data"] = given.replace("HERE", str(work))
-    (run / "run.json").write_text(json.dumps(info))
-    capsys.readouterr()
-    assert verified(str(run)) == code
-    told = capsys.readouterr()
-    assert said in told.out + told.err
-    assert verified(str(run), "--data", "shapes.npz") == 0
-    assert ledger.verified(run).verdict == "breaks verified"
-
-
 CASCADE = """
 name = "cascade"
 version = 1
@@ -370,66 +271,3 @@ def test_a_replay_says_how_far_it_is(work, capsys, monkeypatch):
 def test_the_command_is_listed_without_torch():
     code = "import sys, harness.cli.verify; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def verdict(tmp_path, drawn=0, problems=0):
-    again = (
-        Replay(asked=drawn, seed=1, population=500, drawn=drawn, repeats=19, hits=(), at_most=0.03) if drawn else None
-    )
-    return Verdict(
-        folder=tmp_path, run="run", key="key", problems=tuple([Finding("ball", "error", "x")] * problems), replay=again
-    )
-
-
-def test_the_strongest_verdict_since_the_last_no_counts(tmp_path):
-    path = tmp_path / "ledger.jsonl"
-
-    def now():
-        return ledger.read_ledger(path)["sha256:a"].verdict
-
-    assert ledger.read_ledger(path) == {}
-    steps = [(0, 0, "breaks verified"), (100, 0, "replayed 100"), (0, 0, "replayed 100"), (20, 0, "replayed 100"),
-             (200, 0, "replayed 200"), (0, 1, "no"), (0, 0, "breaks verified")]  # fmt: skip
-    for drawn, problems, expected in steps:
-        ledger.record(verdict(tmp_path, drawn, problems), "sha256:a", ledger=path)
-        ledger.record(verdict(tmp_path), "sha256:b", ledger=path)
-        assert now() == expected
-    assert len(path.read_text().splitlines()) == 2 * len(steps)
-
-
-def test_a_ledger_that_is_none_is_named(tmp_path):
-    path = tmp_path / "ledger.jsonl"
-    ledger.record(verdict(tmp_path), "sha256:a", ledger=path)
-    for line in ("{", "[]", '{"schema": 99}', '{"schema": 1, "content": "x"}'):
-        path.write_text(path.read_text().splitlines()[0] + "\n" + line + "\n")
-        with pytest.raises(FileError, match=r"ledger\.jsonl, line 2"):
-            ledger.read_ledger(path)
-
-
-def test_a_verdict_is_about_the_content_not_the_folder(work, tmp_path):
-    (run,) = work.glob("results/[!.]*")
-    before = ledger.content_hash(run)
-    moved = run.rename(tmp_path / "renamed")
-    (moved / "log.txt").write_text("what a tool printed is no evidence")
-    assert ledger.content_hash(moved) == before
-    changed = {before}
-    for path in [moved / "run.json", moved / "summary.json", *moved.glob("facts/*"), *moved.glob("witnesses/*")]:
-        content = path.read_bytes()
-        path.write_bytes(content + b" ")
-        changed.add(ledger.content_hash(moved))
-        path.write_bytes(content)
-        aside = path.rename(path.with_suffix(".away"))
-        changed.add(ledger.content_hash(moved))
-        aside.rename(path)
-    assert len(changed) == 1 + 2 * (2 + len([*moved.glob("facts/*")]) + len([*moved.glob("witnesses/*")]))
-    assert ledger.content_hash(moved) == before
-
-
-def test_the_ledger_lies_where_the_user_says(monkeypatch, tmp_path):
-    monkeypatch.setenv("HARNESS_LEDGER", str(tmp_path / "a"))
-    assert ledger.ledger_path() == tmp_path / "a"
-    monkeypatch.delenv("HARNESS_LEDGER")
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    assert ledger.ledger_path() == tmp_path / "robustness-harness" / "verified.jsonl"
-    line = ledger.record(verdict(tmp_path), "sha256:a")
-    assert dataclasses.asdict(line) == json.loads((tmp_path / "robustness-harness" / "verified.jsonl").read_text())
