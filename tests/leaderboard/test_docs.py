@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from functools import partial
 
 import pytest
 import typer
@@ -112,6 +113,25 @@ def test_the_page_of_estimates_has_the_published_figures(board) -> None:
             low, high = worst.estimate.of_slice
             assert cells[3] == f"[{100 * low:.1f}, {100 * high:.1f}]"
     assert next(told, None) is None
+
+
+def test_the_claim_about_a2s_has_the_published_differences(board) -> None:
+    (table,) = [t for t in board if t.suite == "standard@2"]
+    (pair,) = [p for p in table.pairs if (table.rows[p.a].model, table.rows[p.b].model) == ("a2s", "standard")]
+    texts = {
+        name: f"{number} {interval}"
+        for name, number, interval, *_ in map(partial(wording.difference_texts, table), pair.cells)
+    }
+    rows = {"difference": "pgd-20", "FGSM, difference": "fgsm", "AutoAttack's verdict, difference (est.)": "worst"}
+    page = (DOCS / "reproduction.md").read_text(encoding="utf-8")
+    (shown,) = [t for t in markdown_tables(page) if t[-1][0].startswith("AutoAttack's verdict")]
+    told = {name: cells for name, *cells in shown[1:]}
+    for name, attack in rows.items():
+        assert told[name] == [texts[f"{attack} {label}"] for label in table.grid]
+    for model in ("standard", "a2s"):
+        known = figures(table, model)
+        assert told[f"PGD-20, `{model}`"] == [known[f"pgd-20 {label}"] for label in table.grid]
+    assert f"differ significantly ({texts['clean']})" in page
 
 
 def test_no_table_of_the_board_mixes_slices(board) -> None:
