@@ -1,6 +1,8 @@
 """The compute ledger says what was spent, and a budget ends a run without losing anything."""
 
 import json
+import subprocess
+import sys
 import time
 
 import pytest
@@ -13,7 +15,6 @@ from harness.errors import UsageError
 from harness.evidence.costs import Cost, fold_costs, read_cost, write_cost
 from harness.evidence.store import RunStore
 from harness.inputs.suite import Suite
-from harness.measure.meter import Meter
 from harness.run.job import Options, evaluate
 from harness.types import AttackSpec
 
@@ -91,17 +92,25 @@ def test_costs_survive_and_lost_ones_are_not_made_up(tmp_path):
     assert {getattr(entry, name) for name in ("seconds", "peak_memory", "useful", "unconfirmed", "again")} == {None}
 
 
+METERED = """
+import time
+import torch
+from harness.measure.meter import Meter
+meter = Meter(torch.device("cpu"))
+before = meter.read()[1]
+block = torch.ones(30_000_000)
+time.sleep(0.01)
+seconds, peak = meter.read()
+assert seconds >= 0.01
+assert peak - before > 0.9 * block.nbytes, (before, peak)
+del block
+assert Meter(torch.device("cpu")).read()[1] < peak - 50_000_000
+"""
+
+
 def test_the_meter_sees_time_and_memory():
-    meter = Meter(torch.device("cpu"))
-    before = meter.read()[1]
-    block = torch.ones(30_000_000)
-    time.sleep(0.01)
-    seconds, peak = meter.read()
-    assert seconds >= 0.01
-    assert peak - before > 0.9 * block.nbytes
-    del block
-    later = Meter(torch.device("cpu"))
-    assert later.read()[1] < peak - 50_000_000
+    """In a process of its own: one that freed gigabytes before has room for the block below its peak."""
+    subprocess.run([sys.executable, "-c", METERED], check=True)
 
 
 class Slow:
