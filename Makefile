@@ -13,8 +13,11 @@ demo: $(VENV)/.installed  ## the main job on the bundled data, then its leaderbo
 	$(BIN)/harness eval --model trades --suite pgd
 	$(BIN)/harness leaderboard --format md
 
-test: $(VENV)/.installed  ## all tests that fit into minutes
-	$(TEST_ENV) $(BIN)/python -m pytest $(SPREAD) $(PYTEST_ARGS)
+# Ten seconds and more for one test: `make test MARKS=` runs these, too, as continuous integration does.
+MARKS ?= not slow
+
+test: $(VENV)/.installed  ## all tests but the slow ones, some minutes
+	$(TEST_ENV) $(BIN)/python -m pytest $(SPREAD) -m "$(MARKS)" $(PYTEST_ARGS)
 
 # Files that say most about a change in the shortest time: pure functions, files on disk, documents, tables.
 QUICK := tests/test_architecture.py tests/test_docs.py tests/harness/base tests/harness/inputs tests/harness/evidence/test_store.py \

@@ -256,6 +256,7 @@ def test_the_documentation_names_every_input() -> None:
                 )
 
 
+@pytest.mark.slow
 def test_the_steps_measure_verify_and_judge_a_real_model(tmp_path) -> None:
     job = Job(tmp_path, {})
     job.program("harness", REAL)

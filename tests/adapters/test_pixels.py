@@ -58,6 +58,7 @@ def test_it_breaks_most_of_what_pixels_can_break_and_nothing_else(tmp_path):
     assert (rows["outcome"] == "inherited").sum() >= fallen[0] - 1  # all but a marginal one
 
 
+@pytest.mark.slow
 def test_a_run_is_proved_pixel_by_pixel(tmp_path):
     model = SmallNet()
     data = labeled(model, 24)

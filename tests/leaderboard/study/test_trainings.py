@@ -70,6 +70,7 @@ def test_a_damaged_training_is_one_line(tmp_path: Path) -> None:
         trainings.read("fgsm", folder)
 
 
+@pytest.mark.slow
 def test_the_models_stand_in_the_study_s_table_under_its_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
