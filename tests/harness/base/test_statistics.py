@@ -1,11 +1,13 @@
-"""Tails of the binomial distribution are scipy's, without the seconds that importing scipy.stats takes."""
+"""Tails of the binomial distribution are those of scipy, which is slow to import; exact bounds are those by hand."""
 
+import math
 import subprocess
 import sys
+from fractions import Fraction
 
 import pytest
 
-from harness.base.statistics import binomial_at_least, binomial_at_most
+from harness.base.statistics import binomial_at_least, binomial_at_most, exact_upper_bound
 
 
 @pytest.mark.parametrize("share", [0.0, 1e-3, 0.3, 0.5, 0.97, 1.0])
@@ -24,3 +26,17 @@ def test_what_every_run_asks_does_not_import_scipy_stats():
     )
     code = f"{asked}; sys.exit('scipy.stats' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("hits", "draws"), [(0, 100), (1, 100), (3, 7), (12, 400)])
+def test_the_bound_is_exact(hits, draws):
+    """Where the bound lies, so few hits have a probability of exactly 5 %."""
+    share = exact_upper_bound(hits, draws)
+    p = Fraction(share)
+    chance = sum(math.comb(draws, k) * p**k * (1 - p) ** (draws - k) for k in range(hits + 1))
+    assert float(chance) == pytest.approx(0.05, abs=1e-9)
+
+
+def test_the_bound_at_its_ends():
+    assert exact_upper_bound(0, 100) == pytest.approx(1 - 0.05**0.01)
+    assert exact_upper_bound(5, 5) == exact_upper_bound(0, 0) == 1.0

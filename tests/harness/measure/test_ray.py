@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import signal
-import sys
 import threading
 import time
 
@@ -19,10 +18,8 @@ from harness.base.threat import parse_grid
 from harness.errors import BadRun, MissingPackage, UsageError
 from harness.evidence.store import RunStore
 from harness.inputs.suite import Suite
-from harness.measure.done import Done, GivenUp
 from harness.measure.executors import local, ray
 from harness.measure.executors.cluster import imported
-from harness.measure.executors.remote import Failed, Remote, homeless, pack
 from harness.run.job import Options, evaluate
 from harness.run.progress import Silent
 from harness.types import AttackSpec, Scale
@@ -281,63 +278,6 @@ def test_without_ray_one_is_told_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(MissingPackage, match=r"pip install 'robustness-harness\[ray\]'"):
         ray.run(None, [], lambda: False, Scale())
-
-
-def test_a_worker_elsewhere_says_what_is_wrong(case, tmp_path, monkeypatch):
-    """Other versions, and a results folder that it does not see; nothing is raised across the wire."""
-    parcels = []
-
-    def capture(worker, lanes, stop, scale):
-        parcels.append(pack(worker, worker.store.read_json("plan.json")["key"]))
-        return iter(())
-
-    monkeypatch.setattr(local, "run", capture)
-    evaluate(case[0], suite(), case[1], options(tmp_path, "local"))
-    (parcel,) = parcels
-    assert not isinstance(Remote(lambda: parcel).hello(), Failed)
-    monkeypatch.setitem(parcel.versions, "torch", "1.0")
-    answer = Remote(lambda: parcel).hello()
-    assert "has torch" in answer.message
-    assert "the driver 1.0" in answer.message
-    monkeypatch.undo()
-    parcel.worker.store = RunStore(tmp_path / "elsewhere")
-    assert "does not see" in Remote(lambda: parcel).hello().message
-
-    def broken():
-        raise ModuleNotFoundError("No module named 'mine'")
-
-    answer = Remote(broken).hello()
-    assert "ModuleNotFoundError: No module named 'mine'" in answer.message
-    assert answer.trace
-
-
-@pytest.mark.torchattacks
-def test_a_worker_elsewhere_stops_within_a_unit_when_the_time_it_was_given_is_over(case, tmp_path, monkeypatch):
-    parcels = []
-
-    def capture(worker, lanes, stop, scale):
-        parcels.append((pack(worker, worker.store.read_json("plan.json")["key"]), lanes))
-        return iter(())
-
-    monkeypatch.setattr(local, "run", capture)
-    evaluate(loaded(Patient(), 5), suite(PGD), case[1], options(tmp_path, "local"))
-    ((parcel, lanes),) = parcels
-    remote = Remote(lambda: parcel)
-    assert isinstance(remote.compute(lanes[0], 0, None), Done)  # the clean pass
-    attack = next(lane for lane in lanes if lane.attack == 0)
-    cut = remote.compute(attack, 0, 0.1)  # five steps are ten times 30 ms
-    assert isinstance(cut, GivenUp)
-    assert cut.whole is None or cut.whole > 0.15  # where it was over before the first query, nothing is known
-    assert isinstance(remote.compute(attack, 0, None), Done)
-
-
-def test_classes_of_a_lone_file_travel_with_the_model():
-    import types
-
-    lone = types.ModuleType("harness_model_lone")
-    exec("from torch import nn\nclass Net(nn.Linear):\n    pass\n", lone.__dict__)
-    assert homeless(lone.Net(1, 1), {"harness_model_lone": lone}) == [lone]
-    assert homeless(SmallNet(), {SmallNet.__module__: sys.modules[SmallNet.__module__]}) == []
 
 
 @pytest.mark.slow

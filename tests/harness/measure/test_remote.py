@@ -1,4 +1,6 @@
-"""What runs elsewhere has the local executor's facts and witnesses: adapted copies, votes of draws, both at once."""
+"""What runs elsewhere has the local executor's facts and witnesses, says what is wrong there, and stops in time."""
+
+import sys
 
 import pyarrow.compute as pc
 import pytest
@@ -6,10 +8,12 @@ from clusters import TWO, carried
 from masked import Zeroed, linear_problem, loaded, masked
 from noisy import Noisy
 from observed import sorted_facts, suite
-from toys import labeled
+from toys import Patient, SmallNet, labeled
 
 from harness.evidence.store import RunStore
+from harness.measure.done import Done, GivenUp
 from harness.measure.executors import local
+from harness.measure.executors.remote import Failed, Remote, homeless, pack
 from harness.run.adaptive import evaluate
 from harness.run.job import Options
 from harness.types import Scale
@@ -92,3 +96,71 @@ def test_an_average_is_judged_by_the_vote(run_on, tmp_path):
     beyond = (needed > 1.001 * epsilon).nonzero().flatten().tolist()
     assert all(outcome[i] == "survived" for i in beyond), "no majority is wrong inside the ball, whatever draws say"
     assert "witness" in outcome.values()
+
+
+@pytest.fixture
+def case(tmp_path):
+    """A run of five steps at one epsilon, as arguments of `evaluate`."""
+    told = Options(tmp_path, device="cpu", batch_size=12, precision="exact")
+
+    def of(model):
+        return loaded(model, 5), suite(("8/255",), chunk=12, steps=5), labeled(model, 48, wrong=3), told
+
+    return of
+
+
+def test_a_worker_elsewhere_says_what_is_wrong(case, tmp_path, monkeypatch):
+    """Other versions, and a results folder that it does not see; nothing is raised across the wire."""
+    parcels = []
+
+    def capture(worker, lanes, stop, scale):
+        parcels.append(pack(worker, worker.store.read_json("plan.json")["key"]))
+        return iter(())
+
+    monkeypatch.setattr(local, "run", capture)
+    evaluate(*case(SmallNet()))
+    (parcel,) = parcels
+    assert not isinstance(Remote(lambda: parcel).hello(), Failed)
+    monkeypatch.setitem(parcel.versions, "torch", "1.0")
+    answer = Remote(lambda: parcel).hello()
+    assert "has torch" in answer.message
+    assert "the driver 1.0" in answer.message
+    monkeypatch.undo()
+    parcel.worker.store = RunStore(tmp_path / "elsewhere")
+    assert "does not see" in Remote(lambda: parcel).hello().message
+
+    def broken():
+        raise ModuleNotFoundError("No module named 'mine'")
+
+    answer = Remote(broken).hello()
+    assert "ModuleNotFoundError: No module named 'mine'" in answer.message
+    assert answer.trace
+
+
+@pytest.mark.torchattacks
+def test_a_worker_elsewhere_stops_within_a_unit_when_the_time_it_was_given_is_over(case, monkeypatch):
+    parcels = []
+
+    def capture(worker, lanes, stop, scale):
+        parcels.append((pack(worker, worker.store.read_json("plan.json")["key"]), lanes))
+        return iter(())
+
+    monkeypatch.setattr(local, "run", capture)
+    evaluate(*case(Patient()))
+    ((parcel, lanes),) = parcels
+    remote = Remote(lambda: parcel)
+    assert isinstance(remote.compute(lanes[0], 0, None), Done)  # the clean pass
+    attack = next(lane for lane in lanes if lane.attack == 0)
+    cut = remote.compute(attack, 0, 0.1)  # five steps are ten times 30 ms
+    assert isinstance(cut, GivenUp)
+    assert cut.whole is None or cut.whole > 0.15  # where it was over before the first query, nothing is known
+    assert isinstance(remote.compute(attack, 0, None), Done)
+
+
+def test_classes_of_a_lone_file_travel_with_the_model():
+    import types
+
+    lone = types.ModuleType("harness_model_lone")
+    exec("from torch import nn\nclass Net(nn.Linear):\n    pass\n", lone.__dict__)
+    assert homeless(lone.Net(1, 1), {"harness_model_lone": lone}) == [lone]
+    assert homeless(SmallNet(), {SmallNet.__module__: sys.modules[SmallNet.__module__]}) == []

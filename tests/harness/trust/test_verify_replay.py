@@ -1,8 +1,6 @@
 """Survivors attacked again: what honest luck looks like, and what a forger who hides breaks or ran less looks like."""
 
 import dataclasses
-import math
-from fractions import Fraction
 
 import pytest
 import torch
@@ -42,20 +40,6 @@ def population_of(folder):
     store = RunStore(folder)
     records = read_records(store, store.read_info(), Contradictions())
     return records, survivors(records, records.ids >= 0)
-
-
-@pytest.mark.parametrize(("hits", "draws"), [(0, 100), (1, 100), (3, 7), (12, 400)])
-def test_the_bound_is_exact(hits, draws):
-    """Where the bound lies, so few hits have a probability of exactly 5 %."""
-    share = exact_upper_bound(hits, draws)
-    p = Fraction(share)
-    chance = sum(math.comb(draws, k) * p**k * (1 - p) ** (draws - k) for k in range(hits + 1))
-    assert float(chance) == pytest.approx(0.05, abs=1e-9)
-
-
-def test_the_bound_at_its_ends():
-    assert exact_upper_bound(0, 100) == pytest.approx(1 - 0.05**0.01)
-    assert exact_upper_bound(5, 5) == exact_upper_bound(0, 0) == 1.0
 
 
 @pytest.fixture(scope="module")

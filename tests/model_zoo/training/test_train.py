@@ -280,31 +280,3 @@ def test_every_image_is_seen_once_an_epoch() -> None:
 def test_a_set_smaller_than_a_batch_is_refused() -> None:
     with pytest.raises(UsageError, match="4 images, less than one batch of 8"):
         fit(network(), Standard().loss, bars(4), SETTINGS)
-
-
-def test_the_learning_rate_rises_then_falls_to_nothing() -> None:
-    shares = [one_cycle(step, 100, 0.2) for step in range(100)]
-    assert shares[0] == pytest.approx(0.05)
-    assert shares[19] == 1
-    assert shares[:20] == sorted(shares[:20])
-    assert shares[20:] == sorted(shares[20:], reverse=True)
-    assert shares[60] == pytest.approx(0.5)
-    assert 0 < shares[-1] < 0.001
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"epochs": 0},
-        {"batch_size": 1},
-        {"lr": 0.0},
-        {"lr": float("nan")},
-        {"weight_decay": -1.0},
-        {"warmup": 1.0},
-        {"seed": -1},
-        {"seed": 10**19},
-    ],
-)
-def test_unusable_settings_are_refused(changes: dict[str, float]) -> None:
-    with pytest.raises(UsageError, match="is "):
-        replace(SETTINGS, **changes)  # type: ignore[arg-type]
