@@ -9,8 +9,6 @@ import gc
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from typing import Any
 
 import typer
 
@@ -46,7 +44,7 @@ def build() -> typer.Typer:
 
     registry = Registry("commands")
     for name in registry.names():
-        app.command(name)(_command(registry, name))
+        _add(app, registry, name)
     return app
 
 
@@ -59,10 +57,10 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _command(registry: Registry, name: str) -> Callable[..., Any]:
+def _add(app: typer.Typer, registry: Registry, name: str) -> None:
+    """The command, or one that says why it cannot be had, whatever it is given."""
     try:
-        command: Callable[..., Any] = registry.load(name)
-        return command
+        app.command(name)(registry.load(name))
     except HarnessError as error:
         failure = error
 
@@ -70,7 +68,7 @@ def _command(registry: Registry, name: str) -> Callable[..., Any]:
             raise failure
 
         broken.__doc__ = f"(broken: {failure})"
-        return broken
+        app.command(name, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(broken)
 
 
 def main(arguments: list[str] | None = None, begun: float | None = None) -> int:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
+from harness.errors import PluginError
+from harness.inputs.registry import Registry
 
 LONG = "a" * 300
 MODEL = '''
@@ -235,3 +237,15 @@ def test_ctrl_c_loses_nothing_and_the_same_command_goes_on(work, presses):
 def test_a_path_that_the_system_refuses_is_named_in_one_line(words, named, capsys):
     assert main(words) == 2
     assert capsys.readouterr().err == f"harness: {named} cannot be used: File name too long\n"
+
+
+@pytest.mark.parametrize("words", [[], ["x", "--option", "3", "y"], ["--json"]])
+def test_a_command_that_cannot_be_imported_says_so_whatever_it_is_given(monkeypatch, capsys, words):
+    def fails(self, name):
+        raise PluginError(f"command {name!r} of package there cannot be imported: no leg to stand on")
+
+    monkeypatch.setattr(Registry, "load", fails)
+    assert main(["compare", *words]) == 2
+    assert capsys.readouterr().err == (
+        "harness: command 'compare' of package there cannot be imported: no leg to stand on\n"
+    )
