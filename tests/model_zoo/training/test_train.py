@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from power_cut import Interrupted, interrupting
 from torch import Tensor, nn
 
 from harness.errors import TrainingFailed, UsageError
@@ -18,7 +19,7 @@ from model_zoo.defenses.fast_fgsm import FastFGSM
 from model_zoo.defenses.standard import Standard
 from model_zoo.training import checkpoint
 from model_zoo.training.augment import Augmentation
-from model_zoo.training.loop import Loss, Settings, fit, one_cycle
+from model_zoo.training.loop import Settings, fit, one_cycle
 
 SETTINGS = Settings(epochs=3, batch_size=8, lr=1e-2, checkpoint_seconds=0.0, seed=3)
 
@@ -47,24 +48,6 @@ def network() -> nn.Module:
         nn.Flatten(),
         nn.Linear(32, 2),
     )
-
-
-class Interrupted(Exception):
-    """Stands for a power cut."""
-
-
-def interrupting(loss: Loss, calls: int) -> Loss:
-    """`loss`, which raises in call number `calls`."""
-    count = 0
-
-    def wrapped(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        nonlocal count
-        count += 1
-        if count == calls:
-            raise Interrupted
-        return loss(model, images, labels)
-
-    return wrapped
 
 
 def test_it_learns_what_can_be_learned() -> None:
