@@ -71,41 +71,51 @@ def figures(table: Table, model: str) -> dict[str, str]:
     return {f"{score.attack} {score.epsilon_label}": row_text.number_text(score) for score in scores}
 
 
-def test_readme_s_tables_are_of_one_slice_each(board) -> None:
-    """AutoAttack's few images beside PGD's many would claim a difference that is one of images."""
-    table, verdicts = [t for t in markdown_tables((ROOT / "README.md").read_text(encoding="utf-8")) if "clean" in t[0]]
-    joined = next(t for t in board if t.joined is not None)
-    whole = next(
-        t for t in board if t.joined is None and (t.slice, t.suite) == (joined.slice, joined.joined.cheap.suite)
-    )
-    wanted = ["clean 0", *(f"pgd-20 {label}" for label in whole.grid), *(f"worst {label}" for label in joined.grid)]
-    assert [cell.rpartition(" ")[2] for cell in table[0][1:]] == ["clean", *whole.grid, *joined.grid]
-    assert {row[0].strip("`") for row in table[1:]} == {row.model for row in joined.rows}
-    for name, *cells in table[1:]:
-        model = name.strip("`")
-        known = {**figures(whole, model), **figures(joined, model)}
-        assert cells == [known[column] for column in wanted], model
-        assert all(cell.endswith(" est.") for cell in cells[5:])
-    (whole,) = [t for t in board if t.suite == "standard@2"]
-    assert whole.autoattack
-    assert [cell.rpartition(" ")[2] for cell in verdicts[0][1:]] == ["clean", *whole.grid]
-    assert {row[0].strip("`") for row in verdicts[1:]} == {row.model for row in whole.rows}
-    for name, *cells in verdicts[1:]:
-        known = figures(whole, name.strip("`"))
-        assert cells == [known[column] for column in ("clean 0", *(f"worst {label}" for label in whole.grid))]
-
-
-def test_the_page_of_estimates_has_the_published_figures(board) -> None:
+@pytest.fixture(scope="module")
+def whole(board) -> Table:
+    """The zoo on the whole test set: cheap attacks on every image, AutoAttack's verdict estimated for all of them."""
     (table,) = [t for t in board if t.suite == "standard@2"]
+    assert table.autoattack
+    return table
+
+
+def test_readme_s_table_is_of_one_slice(whole) -> None:
+    """AutoAttack's few images beside PGD's many would claim a difference that is one of images."""
+    (table,) = [t for t in markdown_tables((ROOT / "README.md").read_text(encoding="utf-8")) if "clean" in t[0]]
+    grid = [*whole.grid, *whole.grid[2:]]
+    assert [cell.rpartition(" ")[2] for cell in table[0][1:]] == ["clean", *grid]
+    assert {row[0].strip("`") for row in table[1:]} == {row.model for row in whole.rows}
+    wanted = ["clean 0", *(f"pgd-20 {label}" for label in whole.grid), *(f"worst {label}" for label in whole.grid[2:])]
+    for name, *cells in table[1:]:
+        known = figures(whole, name.strip("`"))
+        assert cells == [known[column] for column in wanted], name
+        assert all(cell.endswith(" est.") for cell in cells[5:])
+
+
+@pytest.mark.parametrize(
+    ("shown", "attack"), [("PGD-20", "pgd-20"), ("FGSM", "fgsm"), ("AutoAttack's verdict", "worst")]
+)
+def test_the_page_of_models_has_the_published_figures(whole, shown, attack) -> None:
+    page = (DOCS / "models.md").read_text(encoding="utf-8")
+    (table,) = [t for t in markdown_tables(page) if t[0][0] == shown]
+    assert table[0][1:] == ["clean", *whole.grid]
+    assert {row[0].strip("`") for row in table[1:]} == {row.model for row in whole.rows}
+    for name, *cells in table[1:]:
+        (row,) = [row for row in whole.rows if row.model == name.strip("`")]
+        scores = [score for score in (*row.cells, *row.worst) if score.attack == attack]
+        assert cells == [row_text.score_text(score) for score in (row.clean, *scores)], name
+
+
+def test_the_page_of_estimates_has_the_published_figures(whole) -> None:
     page = (DOCS / "estimates.md").read_text(encoding="utf-8")
     (shown,) = [t for t in markdown_tables(page) if "AutoAttack's verdict" in t[0]]
     told = iter(shown[1:])
     models = [row[0].strip("`") for row in shown[1:] if row[0]]
-    assert sorted(models) == sorted(row.model for row in table.rows)
+    assert sorted(models) == sorted(row.model for row in whole.rows)
     for model in models:
-        (row,) = [row for row in table.rows if row.model == model]
-        known = figures(table, model)
-        for place, (label, worst) in enumerate(zip(table.grid, row.worst, strict=True)):
+        (row,) = [row for row in whole.rows if row.model == model]
+        known = figures(whole, model)
+        for place, (label, worst) in enumerate(zip(whole.grid, row.worst, strict=True)):
             name, clean, epsilon, *cells = next(told)
             assert (name, clean) == (("", "") if place else (f"`{model}`", known["clean 0"]))
             assert epsilon == label
@@ -115,22 +125,21 @@ def test_the_page_of_estimates_has_the_published_figures(board) -> None:
     assert next(told, None) is None
 
 
-def test_the_claim_about_a2s_has_the_published_differences(board) -> None:
-    (table,) = [t for t in board if t.suite == "standard@2"]
-    (pair,) = [p for p in table.pairs if (table.rows[p.a].model, table.rows[p.b].model) == ("a2s", "standard")]
+def test_the_claim_about_a2s_has_the_published_differences(whole) -> None:
+    (pair,) = [p for p in whole.pairs if (whole.rows[p.a].model, whole.rows[p.b].model) == ("a2s", "standard")]
     texts = {
         name: f"{number} {interval}"
-        for name, number, interval, *_ in map(partial(wording.difference_texts, table), pair.cells)
+        for name, number, interval, *_ in map(partial(wording.difference_texts, whole), pair.cells)
     }
     rows = {"difference": "pgd-20", "FGSM, difference": "fgsm", "AutoAttack's verdict, difference (est.)": "worst"}
     page = (DOCS / "reproduction.md").read_text(encoding="utf-8")
     (shown,) = [t for t in markdown_tables(page) if t[-1][0].startswith("AutoAttack's verdict")]
     told = {name: cells for name, *cells in shown[1:]}
     for name, attack in rows.items():
-        assert told[name] == [texts[f"{attack} {label}"] for label in table.grid]
+        assert told[name] == [texts[f"{attack} {label}"] for label in whole.grid]
     for model in ("standard", "a2s"):
-        known = figures(table, model)
-        assert told[f"PGD-20, `{model}`"] == [known[f"pgd-20 {label}"] for label in table.grid]
+        known = figures(whole, model)
+        assert told[f"PGD-20, `{model}`"] == [known[f"pgd-20 {label}"] for label in whole.grid]
     assert f"differ significantly ({texts['clean']})" in page
 
 

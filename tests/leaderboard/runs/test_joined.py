@@ -6,12 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from repository import ROOT
 
 from harness.base.estimates import Factor, join, monotone
 from harness.base.order import fixed_order
-from harness.base.statistics import wilson
-from leaderboard import site
 from leaderboard.estimates import ESTIMATED
 from leaderboard.rows import WORST
 from leaderboard.runs.collect import collect
@@ -207,45 +204,3 @@ def test_only_all_four_parts_are_autoattack(runs) -> None:
         dear_run(here, attacks=suite, suite="aa@1")
         (table,) = make_tables([one(here)])
         assert table.autoattack is is_it
-
-
-PUBLISHED_CELLS = {
-    # model, epsilon: stands of 2,000, left, of, estimate and interval in percent as published with Wilson factors
-    ("standard", E4): (545, 35, 38, 25.1, 21.2, 27.4),
-    ("trades-8", E4): (1240, 104, 108, 59.7, 55.7, 62.2),
-    ("trades", E8): (672, 47, 51, 31.0, 26.9, 33.5),
-    ("fgsm", E8): (664, 39, 48, 27.0, 22.3, 30.3),
-    ("a2s-trades", E8): (929, 71, 79, 41.7, 37.3, 44.8),
-}
-
-
-@pytest.fixture(scope="module")
-def board():
-    (table,) = [table for table in site.tables_of(ROOT / site.PUBLISHED) if table.joined is not None]
-    return table
-
-
-@pytest.mark.parametrize(("place", "told"), PUBLISHED_CELLS.items(), ids=str)
-def test_the_published_files_give_the_estimates_that_were_worked_out_by_hand(board, place, told) -> None:
-    """The interval is the wider one of exact drawn factors; with Wilson's it would be the one that stands here."""
-    stands, kept, drawn, estimate, low, high = told
-    model, label = place
-    (row,) = [row for row in board.rows if row.model == model]
-    (score,) = [score for score in row.worst if score.epsilon_label == label]
-    assert [(part.kept, part.drawn) for part in score.estimate.factors] == [(stands, 2000), (kept, drawn)]
-    assert round(100 * score.accuracy, 1) == estimate
-    p, r, (p_low, p_high), (r_low, r_high) = stands / 2000, kept / drawn, wilson(stands, 2000), wilson(kept, drawn)
-    below = np.hypot(r * (p - p_low), p * (r - r_low))
-    above = np.hypot(r * (p_high - p), p * (r_high - r))
-    assert (round(100 * (p * r - below), 1), round(100 * min(p * r + above, p_high), 1)) == (low, high)
-    assert score.ci95 == join(Factor(stands, 2000), [Factor(kept, drawn)]).interval
-    assert score.ci95[0] < p * r - below
-    assert score.ci95[1] > min(p * r + above, p_high)
-
-
-def test_the_published_board_joins_all_seven_models(board) -> None:
-    assert (board.n, board.joined.dear.n, board.autoattack, len(board.rows)) == (2000, 200, True, 7)
-    assert [column.attack for column in board.attacks] == ["fgsm", "pgd-20"]
-    assert all(row.run.count(" x ") == 1 and row.complete for row in board.rows)
-    trades = next(row for row in board.rows if row.model == "trades")
-    assert (trades.forwards, trades.backwards) == (122865 + 1279646, 122865 + 315998)
