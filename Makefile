@@ -13,7 +13,7 @@ demo: $(VENV)/.installed  ## the main job on the bundled data, then its leaderbo
 	$(BIN)/harness eval --model trades --suite pgd
 	$(BIN)/harness leaderboard --format md
 
-# Ten seconds and more for one test: `make test MARKS=` runs these, too, as continuous integration does.
+# Slow as a rule means ten seconds and more for one test: `make test MARKS=` runs these, too, as continuous integration does.
 MARKS ?= not slow
 
 test: $(VENV)/.installed  ## all tests but the slow ones, some minutes
