@@ -158,7 +158,9 @@ class Column:
     params: Mapping[str, Any]
     """As the suite spells them."""
     n: int | None = None
-    """Ran on the first n samples only; None where it ran on all."""
+    """Ran on the first n samples only; None where it ran on all. Where rows differ, the least."""
+    most: int | None = None
+    """Where rows differ in that, as runs with a stopping rule do, the most; None where they do not."""
     adapt: tuple[str, ...] = ()
     """Of an adapted attack, what of the attacked copy is changed."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from harness.base.modes import MODES
 from harness.evidence.autoattack import VERDICT, WORST_CASE
@@ -136,11 +136,20 @@ def worst_at(table: Table, label: str) -> str:
 
 
 def column_name(table: Table, attack: str) -> str:
-    """``pgd-20``, `worst_name`, or ``square (first 300)`` of an attack that ran on a part of the samples."""
+    """``pgd-20``, `worst_name`, or ``square (first 300)`` of an attack that ran on a part of the samples.
+
+    ``square (first 300 to 450)`` where rows differ in that.
+    """
     if attack == WORST:
         return worst_name(table)
-    given = next((column.n for column in table.columns if column.attack == attack), None)
-    return attack if given is None else f"{attack} (first {given:,})"
+    column = next((column for column in table.columns if column.attack == attack and column.n is not None), None)
+    return attack if column is None else f"{attack} (first {_range([n for n in (column.n, column.most) if n])})"
+
+
+def _range(counts: Iterable[int]) -> str:
+    """``384``, or ``384 to 512`` of counts that differ."""
+    least, most = min(found := list(counts)), max(found)
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
 def worst_text(table: Table) -> str:
@@ -156,24 +165,34 @@ def worst_text(table: Table) -> str:
     if table.worst_is_attack:
         return f"The worst case is {table.attacks[0].attack} itself: it is the only attack and inherits its witnesses."
     text = "The worst case counts a sample as lost if any attack broke it at this or a smaller epsilon"
-    if (estimate := _first_estimate(table)) is None:
+    if not (estimates := _estimates(table)):
         return f"{text}."
-    first, *further = estimate.factors
-    shares = [
-        f"the share that {_and(part.attacks)} leave of those standing before them among the first {part.n:,}"
-        for part in further
-    ]
     return (
-        f"{text} of this table. est.: an estimate, the share of all {first.n:,} samples that {_and(first.attacks)}"
-        f" leave, times {', times '.join(shares)}; it is shown no higher than at a smaller epsilon."
+        f"{text} of this table. est.: an estimate, the share of all {estimates[0].factors[0].n:,} samples that"
+        f" {_and(estimates[0].factors[0].attacks)} leave, times {_further(estimates)}; it is shown no higher than at a"
+        " smaller epsilon."
     )
+
+
+def _further(estimates: Sequence[Estimate]) -> str:
+    """The factors of estimates behind the first, whose samples are a part of all."""
+    attacks = {tuple(part.attacks for part in estimate.factors) for estimate in estimates}
+    if len(attacks) > 1:
+        return "the shares that further attacks, not the same in all rows, leave of those standing before them"
+    parts = zip(*(estimate.factors[1:] for estimate in estimates), strict=True)
+    shares = [
+        f"the share that {_and(part[0].attacks)} leave of those standing before them among the first"
+        f" {_range(one.n for one in part)}"
+        for part in parts
+    ]
+    return ", times ".join(shares)
 
 
 def intervals_text(table: Table) -> str:
     """What intervals cover."""
     if table.threat == "corruption":
         return f"{INTERVALS} Those of means are normal, over images."
-    if _first_estimate(table) is None:
+    if not _estimates(table):
         return INTERVALS
     return (
         f"{INTERVALS} Intervals of estimates combine those of their factors (MOVER) and cover the accuracy on images of"
@@ -181,8 +200,8 @@ def intervals_text(table: Table) -> str:
     )
 
 
-def _first_estimate(table: Table) -> Estimate | None:
-    return next((score.estimate for row in table.rows for score in row.worst if score.estimate is not None), None)
+def _estimates(table: Table) -> list[Estimate]:
+    return [score.estimate for row in table.rows for score in row.worst if score.estimate is not None]
 
 
 ESTIMATE_HEADER = ("model", "epsilon", "factors", "estimate, images of this kind", "estimate, this slice", "shown")
@@ -230,7 +249,7 @@ def ranking_text(table: Table) -> str:
 def _test(table: Table) -> str:
     if table.threat == "corruption":
         return "a paired normal test of the images' means"
-    if _first_estimate(table) is None:
+    if not _estimates(table):
         return "exact McNemar on the same samples"
     return "the difference of the two estimates, correlated by a bootstrap over the same images"
 
@@ -269,7 +288,7 @@ def _pair_test(table: Table) -> str:
 
 def estimates_compared(table: Table) -> str:
     """Behind the name of the test for counts, the one for estimates, where there are any."""
-    return "" if _first_estimate(table) is None else f" (of estimates: {_test(table)})"
+    return "" if not _estimates(table) else f" (of estimates: {_test(table)})"
 
 
 def difference_texts(table: Table, cell: Difference) -> list[str]:

@@ -30,20 +30,27 @@ def columns(info: RunInfo, adapted: bool = False) -> tuple[Column, ...]:
     )
 
 
-def adapted(records: Iterable[Record]) -> tuple[Column, ...]:
-    """The adapted attacks that any of these runs has, by their ids; a run's own stand in its order.
+def shared(records: Iterable[Record], adapted: bool = False) -> tuple[Column, ...]:
+    """The columns of runs of one table, by attack; a run's own stand in its order.
 
-    Where runs differ in one, as in the runs of a pool, or in its n, the column has what they share: names, the least n.
+    Where runs differ in one, as adaptations of a pool and the reach of a stopping rule do, it has what they share: the
+    names of the former, the range of the latter.
     """
     found: dict[str, Column] = {}
-    for column in (column for record in records for column in columns(record.info, adapted=True)):
-        known = found.setdefault(column.attack, column)
-        if known.adapt != column.adapt:
-            known = replace(known, adapt=tuple(dict.fromkeys(text.partition(":")[0] for text in known.adapt)))
-        if known.n != column.n:
-            known = replace(known, n=min(n for n in (known.n, column.n) if n is not None))
-        found[column.attack] = known
+    for record in records:
+        for column in columns(record.info, adapted):
+            known = found.setdefault(column.attack, column)
+            if known.adapt != column.adapt:
+                known = replace(known, adapt=tuple(dict.fromkeys(text.partition(":")[0] for text in known.adapt)))
+            found[column.attack] = _spread(known, column, record.info.data.n)
     return tuple(found.values())
+
+
+def _spread(known: Column, column: Column, size: int) -> Column:
+    """`known`, from the least to the most of the samples that the two ran on."""
+    counts = [size if count is None else count for count in (known.n, known.most or known.n, column.n)]
+    least, most = min(counts), max(counts)
+    return replace(known, n=None if least == size else least, most=None if least == most else most)
 
 
 def sources(joined: JoinedRuns | None) -> Sources | None:

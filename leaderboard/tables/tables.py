@@ -11,7 +11,7 @@ from harness.evidence.run_info import RunInfo
 from harness.evidence.suite_label import definition, shown_label
 from leaderboard.rows import WORST, Note, Other, Ranking, Row, Score, Table
 from leaderboard.runs.record import CLEAN_PLACE, Record, worst_is_attack
-from leaderboard.tables.columns import adapted, beside, columns, sources
+from leaderboard.tables.columns import beside, shared, sources
 from leaderboard.tables.corrupted import with_baseline
 from leaderboard.tables.detail import detail_of, seconds_of
 from leaderboard.tables.paired import pairs_of, worst_differences
@@ -179,8 +179,8 @@ def _table(group: Sequence[Record], claims: bool) -> Table:
         definition=definition(suite),
         mode=info.mode,
         grid=tuple(suite.labels),
-        attacks=columns(info),
-        adapted=adapted(record for _, record in rows),
+        attacks=shared(believed),
+        adapted=shared((record for _, record in rows), adapted=True),
         worst_is_attack=all(worst_is_attack(record) for record in believed),
         autoattack=_autoattack(believed[0]),
         joined=sources(believed[0].joined),

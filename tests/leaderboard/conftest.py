@@ -63,9 +63,12 @@ def write_run(
     classes: Sequence[str] | None = None,
     witnesses: Any = None,
     ids: Sequence[int] | None = None,
+    reached: Mapping[str, int] | None = None,
     info: Mapping[str, Any] | None = None,
 ) -> Path:
     """One run. `without` leaves out units (attack, epsilon label); `unknown` marks samples of a cell as not run.
+
+    With `reached` it has a stopping rule, under which attacks with an n went on to so many samples.
 
     Sample ids are 0..n-1, or `ids`, and labels id % 43; what is wrong or broken is read as the next class.
     `witnesses` is a table of `harness.evidence.witnesses`.
@@ -73,7 +76,7 @@ def write_run(
     n = n if ids is None else len(ids)
     attacks = list(attacks or [attack_info("pgd-20", steps=20)])
     epsilons = [parse_epsilon(label, norm) for label in grid]
-    told = info or {}
+    told = {**(info or {}), **({} if reached is None else {"reached": dict(reached)})}
     suite = suite or _BUILT_IN.get(tuple(attack["id"] for attack in attacks), "mine@1")
     info = {
         "schema": SCHEMA_VERSION,
@@ -82,6 +85,7 @@ def write_run(
         "suite": {
             "name": suite.partition("@")[0], "version": int(suite.partition("@")[2]), "label": suite, "norm": norm,
             "grid": list(grid), "epsilons": [e.value for e in epsilons], "chunk": chunk, "attacks": attacks,
+            **({} if reached is None else {"until": 0.02}),
         },
         "data": {"name": data, "slice": slice_, "n": n},
         "mode": mode,
@@ -117,7 +121,7 @@ def write_run(
                     outcomes[here] = "witness" if smallest == epsilon.value or not attack["iterative"] else "inherited"
             for i in (unknown or {}).get((attack["id"], epsilon.label), ()):
                 outcomes[place[i]] = "not_run"
-            given = slice(attack.get("n"))
+            given = slice((reached or {}).get(attack["id"], attack.get("n")))
             table = _attacked(ids[given], attack["id"], epsilon.value, epsilon.label, outcomes[given])
             store.write(Unit(attack["id"], epsilon.label, 0), table, None)
             tables.append(table)

@@ -95,6 +95,25 @@ def test_tables_and_comparisons_know_them(measured) -> None:
     assert cells["worst", "8/255"]["difference"] == pytest.approx(0.6 * 0.3)
 
 
+def test_rows_on_different_prefixes_share_a_table_that_says_so(measured) -> None:
+    """Of c the dear attack went on to 24 samples, of which it breaks 2 more of the 18 that stand."""
+    dear = measured.attack("aa", tool="autoattack") | {
+        "method": "standard", "components": ["apgd-ce", "apgd-t", "fab-t", "square"], "n": 16, "chunk": 8,
+    }  # fmt: skip
+    pgd = dict.fromkeys([*range(6), *range(24, 34)], "4/255")
+    falls = {"pgd-20": pgd, "aa": dict.fromkeys((6, 20), "8/255")}
+    attacks = [measured.attack("pgd-20"), dear]
+    measured.write("c", falls, n=40, grid=("4/255", "8/255"), attacks=attacks, suite="both@1", reached={"aa": 24})
+    tables = make_tables(collect([measured.folder]))
+    (table,) = tables
+    assert [(column.n, column.most) for column in table.attacks] == [(None, None), (16, 24)]
+    text = markdown.render(tables)
+    assert "aa (first 16 to 24) 8/255" in text
+    assert "that aa leave of those standing before them among the first 16 to 24;" in text
+    assert "| c | 8/255 | 24 of 40 x 16 of 18 | 53.3 \\[" in text
+    assert "| a | 8/255 | 24 of 40 x 8 of 10 | 48.0 \\[" in text
+
+
 def test_an_incomplete_dear_attack_leaves_no_estimate(measured) -> None:
     attacks = [measured.attack("pgd-20"), measured.attack("x") | {"n": 16, "chunk": 8}]
     folder = measured.write("c", {}, n=40, grid=("4/255", "8/255"), attacks=attacks, suite="x@1",
