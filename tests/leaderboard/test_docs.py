@@ -16,6 +16,7 @@ from leaderboard.compare.cli import compare, gate
 from leaderboard.compare.requirements import parse
 from leaderboard.render import markdown
 from leaderboard.rows import Table
+from leaderboard.tables.corrupted import with_baseline
 
 DOCS = ROOT / "docs"
 COMMANDS = {"leaderboard": cli.leaderboard, "compare": compare, "gate": gate}
@@ -141,6 +142,34 @@ def test_the_claim_about_a2s_has_the_published_differences(whole) -> None:
         known = figures(whole, model)
         assert told[f"PGD-20, `{model}`"] == [known[f"pgd-20 {label}"] for label in whole.grid]
     assert f"differ significantly ({texts['clean']})" in page
+
+
+def test_the_page_of_corruptions_has_the_published_figures(board, whole) -> None:
+    (table,) = [with_baseline(t, "standard") for t in board if t.threat == "corruption"]
+    page = (DOCS / "corruptions.md").read_text(encoding="utf-8")
+    (shown,) = [t for t in markdown_tables(page) if "linf rank" in t[0]]
+    linf = {row.model: row_text.rank_text(row) for row in whole.rows}
+    wanted = [
+        [
+            row_text.rank_text(row), f"`{row.model}`", row_text.number_text(row.clean), row_text.score_text(mean),
+            f"{100 * mean.kept_share:.1f}", f"{row.relative:.2f}", linf[row.model],
+        ]
+        for row in table.rows
+        for mean in row.worst
+    ]  # fmt: skip
+    assert shown[1:] == wanted
+
+
+def test_the_page_of_suites_has_the_published_figures_of_l2(board) -> None:
+    (table,) = [t for t in board if t.norm == "l2"]
+    page = (DOCS / "suites.md").read_text(encoding="utf-8")
+    (shown,) = [t for t in markdown_tables(page) if t[0][:2] == ["rank", "model"]]
+    assert shown[0][3::2] == [f"PGD-20, {label}" for label in table.grid]
+    for (rank, model, clean, *cells), row in zip(shown[1:], table.rows, strict=True):
+        known = figures(table, row.model)
+        assert (rank, model, clean) == (row_text.rank_text(row), f"`{row.model}`", known["clean 0"])
+        assert cells[::2] == [known[f"pgd-20 {label}"] for label in table.grid]
+        assert [f"{cell} est." for cell in cells[1::2]] == [row_text.score_text(score) for score in row.worst]
 
 
 def test_no_table_of_the_board_mixes_slices(board) -> None:
