@@ -32,6 +32,8 @@ def test_welch_agrees_with_scipy() -> None:
     expected = ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
     assert welch(a, b) == pytest.approx((expected.low, expected.high))
     assert welch([0.5, 0.5], [0.25, 0.25]) is None  # three that agree do not make the fourth certain
+    agreed = welch([0.935] * 3, [0.91, 0.93, 0.92])  # by hand: 0.015 +- t(0.975, 2) * 0.01 / sqrt(3); no warning
+    assert agreed == pytest.approx((0.015 - 4.302653 * 0.01 / 3**0.5, 0.015 + 4.302653 * 0.01 / 3**0.5))
 
 
 def test_the_bootstrap_is_that_of_drawing_images_again() -> None:

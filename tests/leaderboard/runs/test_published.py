@@ -104,11 +104,11 @@ def test_no_picture_of_data_that_may_not_be_shown_is_published() -> None:
         assert not record.pictures or record.info.data.name.startswith("signs"), record.folder.name
 
 
-def test_the_documented_comparison_of_seeds_comes_from_the_committed_files() -> None:
+@pytest.mark.parametrize(("a", "b"), [("a2s", "standard"), ("s2s", "standard"), ("a2s", "s2s")])
+def test_the_documented_comparisons_of_seeds_come_from_the_committed_files(a, b) -> None:
     text = (ROOT / "docs" / "reproduction.md").read_text(encoding="utf-8")
-    found = recipes.as_markdown(
-        recipes.compare_seeds(collect([ROOT / "leaderboard" / "seeds"]), "a2s-s?", "standard-s?")
-    )
+    records = collect([ROOT / "leaderboard" / "seeds"])
+    found = recipes.as_markdown(recipes.compare_seeds(records, f"{a}-s?", f"{b}-s?"))
     rows = [line for line in found.splitlines() if line.startswith("| ")]
     assert len(rows) == 7
     assert "\n".join(rows) in text
