@@ -69,7 +69,7 @@ def welch(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> tuple[
         return None
     # An interval moves with its data. Near zero, trainings that agree have an exact variance; elsewhere scipy warns.
     low, high = ttest_ind(np.subtract(a, a[0]), np.subtract(b, b[0]), equal_var=False).confidence_interval(level)
-    return float(low) + a[0] - b[0], float(high) + a[0] - b[0]
+    return float(low + a[0] - b[0]), float(high + a[0] - b[0])
 
 
 @lru_cache(maxsize=65_536)
