@@ -104,7 +104,10 @@ def test_no_picture_of_data_that_may_not_be_shown_is_published() -> None:
         assert not record.pictures or record.info.data.name.startswith("signs"), record.folder.name
 
 
-@pytest.mark.parametrize(("a", "b"), [("a2s", "standard"), ("s2s", "standard"), ("a2s", "s2s")])
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [("a2s", "standard"), ("s2s", "standard"), ("a2a", "standard"), ("a2s", "s2s"), ("a2s", "a2a")],
+)
 def test_the_documented_comparisons_of_seeds_come_from_the_committed_files(a, b) -> None:
     text = (ROOT / "docs" / "reproduction.md").read_text(encoding="utf-8")
     records = collect([ROOT / "leaderboard" / "seeds"])
