@@ -13,6 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from torch import nn
+
 from harness.errors import HarnessError, PluginError, UsageError
 from harness.inputs.identity import BROUGHT, RECORDED
 
@@ -21,7 +23,7 @@ _brought: dict[str, ModuleType] = {}
 
 
 def call_file(text: str) -> Any:
-    """What the function in ``path/to/file.py:function`` returns.
+    """What the function in ``path/to/file.py:function`` returns; a network of that name is itself the answer.
 
     Raises:
         UsageError: no such file or function.
@@ -32,16 +34,18 @@ def call_file(text: str) -> Any:
     if not path.is_file():
         raise UsageError(f"model file {path} does not exist")
     with _at_home(path.resolve()):
-        function = _function(path, name)
+        found = _named(path, name)
+        if isinstance(found, nn.Module):
+            return found
         try:
-            return function()
+            return found()
         except HarnessError:
             raise
         except (Exception, SystemExit) as error:  # whatever the user's code raises is reported as theirs
             raise PluginError(f"{text}: the function failed with {_words(error)}") from error
 
 
-def _function(path: Path, name: str) -> Callable[[], Any]:
+def _named(path: Path, name: str) -> nn.Module | Callable[[], Any]:
     # Two files of one name are two modules; where they lie is no part of a model's identity (`identity.home`).
     place = hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:8]
     spec = importlib.util.spec_from_file_location(f"harness_model_{path.stem}__at_{place}", path.resolve())
@@ -58,7 +62,7 @@ def _function(path: Path, name: str) -> Callable[[], Any]:
     if not callable(function):
         there = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
         raise UsageError(f"model file {path} has no function {name!r}; it has {', '.join(there) or 'none'}")
-    found: Callable[[], Any] = function
+    found: nn.Module | Callable[[], Any] = function
     return found
 
 

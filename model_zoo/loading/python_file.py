@@ -16,11 +16,11 @@ from model_zoo.loading.own_file import call_file
 
 
 def python_file(text: str) -> LoadedModel | None:
-    """``path/to/file.py:function``, a function without arguments.
+    """``path/to/file.py:function``, a function without arguments, or a network that the file has under this name.
 
-    It returns a `torch.nn.Module` that takes images in [0,1] and returns logits, or such a module with a dictionary
-    that may hold ``num_classes``, ``input_shape`` (C, H, W), ``mean`` and ``std`` (put inside) and ``name``. A
-    `LoadedModel` will do, too.
+    The function returns a `torch.nn.Module` that takes images in [0,1] and returns logits, or such a module with a
+    dictionary that may hold ``num_classes``, ``input_shape`` (C, H, W), ``mean`` and ``std`` (put inside) and ``name``.
+    A `LoadedModel` will do, too.
 
     Raises:
         UsageError: no such file or function.

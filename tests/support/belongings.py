@@ -212,6 +212,7 @@ def empty(path: Path) -> None:
 MAKE: dict[str, Callable[[Path], object]] = {
     # models
     "net.py": code(PLAIN),
+    "itself.py": text(NET.format(name="net", result=PLAIN) + "\n\nnet = net()\n"),
     "tuple.py": both("self.network(images), images.flatten(1)"),
     "dict.py": both('{"logits": self.network(images), "features": images.flatten(1)}'),
     "twins.py": both("self.network(images), -self.network(images)"),
