@@ -28,11 +28,13 @@ from harness.trust.verify.recorded import poolless, recorded_attacks, recorded_c
 from harness.trust.verify.verdict import Contradictions, Hit, Ids, Mask, Replay
 from harness.types import Attack, AttackSpec, Finding
 
-REPEATS = 19
-"""How often a survivor that broke is attacked once more, with a new seed each, before it is called false. These
-attacks see the model through weights that are off by a rounding error of the run's precision, another one each time:
-an attack without a random start would do the same twenty times, and a run whose arithmetic was another, in bfloat16
-above all, would be called false for a sample that stands or falls by rounding."""
+REPEATS = 199
+"""How often a survivor that broke is attacked once more, with a new seed each, before it is called false. So many,
+because survivors are chosen by their luck: one of an honest run that breaks in 78 % of the runs broke 20 times on end.
+It ends with the first run that the sample stands, so an honest run pays for few of them. These attacks see the model
+through weights that are off by a rounding error of the run's precision, another one each time: an attack without a
+random start would do the same every time, and a run whose arithmetic was another, in bfloat16 above all, would be
+called false for a sample that stands or falls by rounding."""
 
 
 @dataclass(frozen=True)

@@ -216,7 +216,7 @@ def test_what_evidence_cannot_show_is_left_to_replay(forge, model, data):
     verdict = verify(forger.folder, loaded(model, 5), data, CPU)
     assert verdict.value == "breaks verified"
     asked = dataclasses.replace(CPU, replay=40, seed=1)
-    caught(verify(forger.folder, loaded(model, 5), data, asked), "replay", "20 runs of 20")
+    caught(verify(forger.folder, loaded(model, 5), data, asked), "replay", "200 runs of 200")
 
 
 def test_survivors_of_a_larger_epsilon_than_was_run_are_left_to_replay(forge, model, data):
