@@ -44,6 +44,19 @@ def test_linked_files_exist(page):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_row_of_a_table_has_the_columns_of_its_header(page):
+    """A row that slipped in from another table is shown with empty cells, and says nothing."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    wanted = 0
+    for above, line in zip(["", *lines], lines, strict=False):
+        if not line.startswith("|"):
+            continue
+        cells = len(re.findall(r"(?<!\\)\|", line)) - 1
+        wanted = wanted if above.startswith("|") else cells
+        assert cells == wanted, line
+
+
 def test_make_targets_exist():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.M))
     for page in PAGES:
