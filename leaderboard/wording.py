@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 from harness.base.modes import MODES
 from harness.evidence.autoattack import VERDICT, WORST_CASE
-from harness.evidence.corrupted import MEAN
 from harness.evidence.findings import NOTHING_MORE
 from harness.trust.verify.verdict import NO
 from leaderboard.estimates import Estimate
@@ -51,11 +50,12 @@ def level_name(table: Table) -> str:
 
 
 def cell_name(table: Table, cell: Difference) -> str:
-    """``pgd-20 8/255``; under corruptions ``mean 3`` of what stands in the worst case's slot."""
+    """``pgd-20 8/255``; the worst case as its column is called (`worst_at`)."""
     if cell.attack == CLEAN:
         return CLEAN
-    means = cell.attack == WORST and table.threat == "corruption"
-    return f"{MEAN if means else cell.attack} {cell.epsilon_label}"
+    if cell.attack == WORST:
+        return worst_at(table, cell.epsilon_label)
+    return f"{cell.attack} {cell.epsilon_label}"
 
 
 def suite_text(table: Table) -> str:

@@ -182,7 +182,15 @@ def _twins(table: Table) -> list[str]:
     for pair in table.pairs:
         if not pair.twins:
             continue
-        header = ["cell", "difference, points", "95 % interval", "only here", "only there", "p", "significant"]
+        header = [
+            "cell",
+            "difference, points",
+            "95 % interval",
+            "only pre-trained right",
+            "only twin right",
+            "p",
+            "significant",
+        ]
         rows = [[escape(text) for text in wording.difference_texts(table, cell)] for cell in pair.cells]
         found += [escape(wording.twins_text(table, pair), _LONG), grid(header, rows, left=1)]
     return found

@@ -34,7 +34,7 @@ def test_levels_are_severities_and_the_union_is_a_mean(table):
     (pair,) = table.pairs
     names = [wording.difference_texts(table, cell)[0] for cell in pair.cells]
     assert names[:3] == ["clean", "gaussian-noise 1", "gaussian-noise 3"]
-    assert names[-2:] == ["mean 1", "mean 3"]
+    assert names[-2:] == ["mean over kinds, severity 1", "mean over kinds, severity 3"]
     assert [
         cell[0] for cell in table_data(table, {(r.model, r.weights): 0 for r in table.rows})["pairs"][0]["cells"]
     ] == names
