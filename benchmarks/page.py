@@ -29,8 +29,8 @@ compares a whole run of the harness (preflight, calibration in the first round, 
 tool's bare loop, its clean and robust forwards included. Ratios are medians over the rounds. On a processor they are
 ratios of processor time with one BLAS thread, because the machine may be shared; *load* is the system's load average at
 the end, and with a load above the number of cores single figures wander by a tenth or more. Preflight and calibration
-cost the same for every n, so they weigh most where n is small. `trades` is here the checkpoint that is called `trades-10`
-now ([models](models.md)). No GPU was measured. Robust accuracies at every epsilon,
+cost the same for every n, so they weigh most where n is small. `trades` is here the checkpoint that is now called
+`trades-10` ([models](models.md)). No GPU was measured. Robust accuracies at every epsilon,
 the bare limit of this machine (`benchmarks/limit.py`) and what of it a sweep reaches are printed by
 `python benchmarks/page.py limits`.
 
