@@ -24,6 +24,10 @@ BLOCK = re.compile(
     r"(?:^[ ]*<!-- not run: (?P<reason>[^>]*?) -->\n)?^(?P<pad>[ ]*)```(?P<kind>\S*)\n(?P<text>.*?)^[ ]*```",
     re.M | re.S,
 )
+SHOWN = re.compile(r"^print\(.*\)  # ([\d., ]+)$", re.M)
+"""What a line prints: numbers in a comment behind it, with two digits."""
+ONE_IMAGE = 1 / 64
+"""Another processor rounds otherwise, and one image of an example's 64 may fall or stand."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,11 @@ def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch):
             json.loads(block.text)
         elif block.kind == "python":
             (tmp_path / "block.py").write_text(block.text)
-            exec(compile(block.text, where, "exec"), {"__name__": "block"})
+            with contextlib.redirect_stdout(io.StringIO()) as told:
+                exec(compile(block.text, where, "exec"), {"__name__": "block"})
+            shown = [float(number) for line in SHOWN.findall(block.text) for number in line.split(", ")]
+            printed = re.findall(r"\d+\.\d+", told.getvalue()) if shown else []
+            assert [float(number) for number in printed] == pytest.approx(shown, abs=ONE_IMAGE + 0.005), where
         elif block.kind == "console":
             for words in commands(block.text):
                 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as told:
