@@ -62,7 +62,7 @@ def reproduce(
         names = {name: str(trainings.folder_of(name, top, seed)) for name in study.MODELS}
         for name, folder in names.items():
             trainings.train(name, Path(folder), seed, data_root, device)
-    options = Options(results, n=n, device=device, witnesses="none")
+    options = Options(results, n=n, device=device)
     complete, records = True, []
     for suite in study.SUITES:
         for named in names.values():
