@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 from repository import ROOT
 
 from leaderboard.runs.collect import collect
-from leaderboard.study.report import as_data, as_markdown, by_model, differences, figures
+from leaderboard.study.report import MODELS, as_data, as_markdown, by_model, differences, figures
+from leaderboard.study.trainings import folder_of
 
 E1, E8 = "1/255", "8/255"
 
@@ -87,11 +89,30 @@ def test_the_report_has_the_studys_numbers_beside(found) -> None:
     assert (cell["suite"], cell["epsilon_label"], cell["accuracy"]) == ("paper-steps", E8, 0.65)
 
 
-def test_the_documented_stress_tests_come_from_the_committed_files() -> None:
-    records = collect([ROOT / "leaderboard" / "reproduction"])
-    report = as_markdown(by_model(records, "paper"), by_model(records, "paper-steps"))
+@pytest.mark.parametrize(
+    ("folder", "regimes"),
+    [("reproduction", None), ("reproduction-study", {folder_of(name, Path()).name: name for name in MODELS})],
+)
+def test_the_documented_stress_tests_come_from_the_committed_files(folder, regimes) -> None:
+    records = collect([ROOT / "leaderboard" / folder])
+    report = as_markdown(by_model(records, "paper", regimes), by_model(records, "paper-steps", regimes))
     text = (ROOT / "docs" / "reproduction.md").read_text(encoding="utf-8")
     tables = [part for part in report.split("\n\n") if part.startswith("| model | 1")]
     assert len(tables) == 3
     for table in tables:
         assert table in text
+
+
+def test_the_documented_gain_by_the_study_s_recipes_comes_from_the_committed_files() -> None:
+    regimes = {folder_of(name, Path()).name: name for name in MODELS}
+    found = differences(by_model(collect([ROOT / "leaderboard" / "reproduction-study"]), "paper", regimes))
+    text = (ROOT / "docs" / "reproduction.md").read_text(encoding="utf-8")
+    for name, attack in (("FGSM", "fgsm"), ("PGD-20", "pgd-20")):
+        cells = [
+            f"{100 * one.paired.difference:+.1f} [{100 * one.paired.interval[0]:+.1f},"
+            f" {100 * one.paired.interval[1]:+.1f}]"
+            for one in found
+            if one.place[0] == attack
+        ]
+        assert len(cells) == 8
+        assert f"| {name} | {' | '.join(cells)} |" in text
