@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow.compute as pc
+import torch
 
 from harness.base.modes import runs_once
 from harness.base.randomness import derive
 from harness.base.statistics import exact_upper_bound
-from harness.base.threat import Epsilon
 from harness.evidence.facts import BROKEN, CLEAN, IMPLIED, KNOWN
 from harness.inputs.boxes import masks_of
 from harness.inputs.draws import recorded_draws
+from harness.inputs.prefixes import chunk_of
 from harness.inputs.reference import ReferenceModel
 from harness.inputs.samples import Slice
 from harness.measure.adapted.prepare import AdaptedCopy
@@ -22,6 +23,7 @@ from harness.measure.fast_copy.copies import rounded_otherwise
 from harness.measure.unit.compute import run_unit
 from harness.measure.unit.job import Job, Setting
 from harness.measure.unit.outcome import Chunk
+from harness.measure.unit.shared import TRANSFER
 from harness.trust.diagnosis.within_attack import FEWEST, MOSTLY_DEAD
 from harness.trust.verify.places import CountedRun, Place, Rows
 from harness.trust.verify.recorded import poolless, recorded_attacks, recorded_copies
@@ -34,7 +36,8 @@ because survivors are chosen by their luck: one of an honest run that breaks in 
 It ends with the first run that the sample stands, so an honest run pays for few of them. These attacks see the model
 through weights that are off by a rounding error of the run's precision, another one each time: an attack without a
 random start would do the same every time, and a run whose arithmetic was another, in bfloat16 above all, would be
-called false for a sample that stands or falls by rounding."""
+called false for a sample that stands or falls by rounding. One that breaks every time may still have stood by its
+random start, so the unit that recorded it is run last, with the run's own seed."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ def replay(
 ) -> Replay:
     """Attack `count` randomly drawn survivors again, each with its recorded attack and a new seed.
 
-    A survivor that breaks is attacked `REPEATS` more times. One that breaks every time was no survivor, which is a
+    A survivor that breaks is attacked `REPEATS` more times, and if it breaks every time, once more as the run did it:
+    with the run's seed, together with all samples of its unit. One that breaks then, too, was no survivor, which is a
     problem; of one that sometimes stands, the seed or rounding decides, and it counts in the bound only.
 
     Args:
@@ -103,17 +107,18 @@ def replay(
         standing = again.broken(standing, attempt)
         for one in standing:
             tries[one] = attempt
+    false = set(again.broken_by_its_unit(standing))
     hits = tuple(
-        Hit(int(records.ids[d.at]), d.place[0], records.grid[d.place[2]].label, times, times == REPEATS)
+        Hit(int(records.ids[d.at]), d.place[0], records.grid[d.place[2]].label, times, d in false)
         for d, times in tries.items()
     )
     for hit in hits:
+        where = f"{hit.attack} at {hit.epsilon_label}: sample {hit.sample_id}"
+        broke = f"the recorded attack breaks it in {REPEATS + 1} runs of {REPEATS + 1}"
         if hit.false:
-            problems.add(
-                "replay",
-                f"{hit.attack} at {hit.epsilon_label}: sample {hit.sample_id} is said to have survived, but the"
-                f" recorded attack breaks it in {REPEATS + 1} runs of {REPEATS + 1}",
-            )
+            problems.add("replay", f"{where} is said to have survived, but {broke}, and with the run's own seed")
+        elif hit.again == REPEATS:
+            notes.append(Finding("replay", "info", f"{where} stands with the run's own seed alone: {broke}"))
     return Replay(
         asked=count,
         seed=seed,
@@ -182,45 +187,101 @@ class _Again:
 
     def broken(self, draws: Sequence[Survivor], attempt: int) -> list[Survivor]:
         """Which of the draws break; each attempt has seeds of its own."""
-        groups: dict[tuple[str, int], list[Survivor]] = {}
-        for one in draws:
-            once = runs_once(self.attacks[one.place[0]][1])
-            groups.setdefault((one.place[0], -1 if once else one.place[2]), []).append(one)
         found, done = [], 0
-        for (name, step), mine in groups.items():
-            where = "" if step < 0 else f" at {self.records.grid[step]}"
+        for (name, step), mine in self._by_call(draws).items():
             again = f"run {attempt} of {REPEATS} of what broke, " if attempt else ""
-            self.say(f"{again}{done} of {len(draws)} survivors attacked again, now {name}{where}")
+            self.say(f"{again}{done} of {len(draws)} survivors attacked again, now {name}{self._where(step)}")
             done += len(mine)
-            grid = self.records.grid if step < 0 else self.records.grid[step : step + 1]
             at = np.unique([one.at for one in mine])
-            size = self.attacks[name][0].chunk or self.records.info.suite.chunk
+            size = self._size(name)
             for start in range(0, len(at), size):
-                outcome = self._attack(name, grid, at[start : start + size], attempt)
+                part = at[start : start + size]
+                ids = self.records.ids[part]
+                seed = derive(self.seed, "replay", self.records.info.key, attempt, int(part[0]))
+                outcome = self._attack(name, step, ids, seed, rounded=attempt > 0)
                 for one in mine:
-                    ended, dead = outcome.get((one.at, self.records.grid[one.place[2]].value), ("", False))
+                    ended, dead = outcome.get(self._key(one), ("", False))
                     if ended in BROKEN:
                         found.append(one)
                     elif dead and attempt == 0 and not self._told_dead(one):
                         self.hidden.append(name)
         return found
 
+    def broken_by_its_unit(self, draws: Sequence[Survivor]) -> list[Survivor]:
+        """Which of the draws break in their unit as the run had it: its chunk, whom it attacked, and the run's seed."""
+        found = []
+        order, seed = self.part.indices, self.records.info.seed
+        positions = {sample: position for position, sample in enumerate(order.tolist())}
+        for (name, step), mine in self._by_call(draws).items():
+            size = self._size(name)
+            attacked = self.records.ids[self._attacked_at(name, step)]
+            indices = {one: positions[int(self.records.ids[one.at])] // size for one in mine}
+            for index in sorted(set(indices.values())):
+                self.say(f"what broke every time is attacked with the run's own seed, now {name}{self._where(step)}")
+                ids = order[index * size : (index + 1) * size]
+                outcome = self._attack(name, step, ids, seed, index=index, attacked=np.isin(ids, attacked))
+                found += [one for one in mine if indices[one] == index and outcome[self._key(one)][0] in BROKEN]
+        return found
+
+    def _by_call(self, draws: Sequence[Survivor]) -> dict[tuple[str, int], list[Survivor]]:
+        """The draws that one call of a tool can cover, by attack and position in the grid; -1 for the whole grid."""
+        groups: dict[tuple[str, int], list[Survivor]] = {}
+        for one in draws:
+            once = runs_once(self.attacks[one.place[0]][1])
+            groups.setdefault((one.place[0], -1 if once else one.place[2]), []).append(one)
+        return groups
+
+    def _attacked_at(self, name: str, step: int) -> Mask:
+        """Which samples a unit attacked, by its facts, bool [n] by ascending id; a step of -1 is the whole grid."""
+        steps = range(len(self.records.grid)) if step < 0 else (step,)
+        places = [self.records.rows[name, None, at] for at in steps]
+        own = [(rows["outcome"] == "witness") & (rows["source"] != TRANSFER) for rows in places]
+        mask: Mask = np.any([*own, *map(_attacked, places)], axis=0)
+        return mask
+
+    def _size(self, name: str) -> int:
+        return chunk_of(self.attacks[name][0], self.records.info.suite.chunk)
+
+    def _where(self, step: int) -> str:
+        return "" if step < 0 else f" at {self.records.grid[step]}"
+
+    def _key(self, one: Survivor) -> tuple[int, float]:
+        return int(self.records.ids[one.at]), self.records.grid[one.place[2]].value
+
     def _told_dead(self, one: Survivor) -> bool:
         rows = self.records.rows[one.place]
         return bool(rows["dead_gradients"][one.at] > 0.5 * rows["backwards"][one.at])
 
     def _attack(
-        self, name: str, grid: Sequence[Epsilon], at: Ids, attempt: int
+        self,
+        name: str,
+        step: int,
+        ids: Ids,
+        seed: int,
+        *,
+        index: int = 0,
+        attacked: Mask | None = None,
+        rounded: bool = False,
     ) -> dict[tuple[int, float], tuple[str, bool]]:
-        """Outcome, and whether most of its gradients were dead, by sample position and epsilon."""
+        """Outcome, and whether most of its gradients were dead, by sample id and epsilon.
+
+        Args:
+            name: The attack.
+            step: Position of epsilon in the grid; -1 for the whole grid.
+            ids: Samples of the unit, in order.
+            seed: Stands for the run's.
+            index: Of the chunk.
+            attacked: Which of them to attack, bool [n]; None for all.
+            rounded: Let the attack see the model through weights that are off by a rounding error.
+        """
         info, (spec, attack) = self.records.info, self.attacks[name]
-        ids, device = self.records.ids[at], self.reference.device
+        grid = self.records.grid if step < 0 else self.records.grid[step : step + 1]
+        device = self.reference.device
         images, labels = (tensor.to(device) for tensor in self.part.data.take(ids.tolist()))
         patched = info.suite.threat == "patch"
         masks = masks_of(info.suite.place, self.part.data, ids, images.shape, device) if patched else None
-        seed = derive(self.seed, "replay", info.key, attempt, int(at[0]))
         draws = recorded_draws(info.randomness, seed)
-        other = attempt > 0 and draws is None
+        other = rounded and draws is None
         setting = Setting(
             reference=self.reference,
             norm=info.suite.norm,
@@ -231,21 +292,23 @@ class _Again:
             copy=rounded_otherwise(self.reference, info.planned.precision, seed) if other else None,
             adapted=self.copies,
         )
+        clean = labels
+        if attacked is not None:
+            clean = labels.where(torch.from_numpy(attacked).to(device), -1)  # a misclassified sample is not attacked
         result = run_unit(
             Job(
                 setting=setting,
                 attack=attack,
                 spec=spec,
                 grid=grid,
-                chunk=Chunk(index=0, sample_ids=ids, images=images, labels=labels, clean_pred=labels, masks=masks),
+                chunk=Chunk(index=index, sample_ids=ids, images=images, labels=labels, clean_pred=clean, masks=masks),
             )
         )
         whole = result.facts.filter(pc.is_null(result.facts["component"])).select(
             ["sample_id", "epsilon", "outcome", "backwards", "dead_gradients"]
         )
-        positions = dict(zip(ids.tolist(), at.tolist(), strict=True))
         outcomes = {
-            (positions[row["sample_id"]], row["epsilon"]): (
+            (row["sample_id"], row["epsilon"]): (
                 row["outcome"],
                 (row["dead_gradients"] or 0) > 0.5 * row["backwards"],
             )

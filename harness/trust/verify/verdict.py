@@ -87,7 +87,7 @@ class Hit:
     again: int
     """How many further runs broke it before one did not."""
     false: bool
-    """Whether all of them did: then it was no survivor."""
+    """Whether all of them did, and its unit, run as it was with the run's seed, as well: then it was no survivor."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +106,7 @@ class Replay:
 
     @property
     def false(self) -> int:
-        """Survivors that every further run broke as well."""
+        """Survivors that every further run broke as well, the last with the run's own seed."""
         return sum(hit.false for hit in self.hits)
 
 

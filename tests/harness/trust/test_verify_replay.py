@@ -14,6 +14,7 @@ from harness.errors import MissingPackage
 from harness.evidence.store import RunStore
 from harness.inputs.suite import Suite
 from harness.run.job import Options, evaluate
+from harness.trust.verify import replay as replaying
 from harness.trust.verify.places import read_records
 from harness.trust.verify.replay import REPEATS, draw, survivors
 from harness.trust.verify.verdict import Contradictions
@@ -217,6 +218,51 @@ def test_luck_counts_in_the_bound_and_is_no_forgery(chance, n, fewest, most, tmp
     assert chance - 0.3 < share < chance + 0.3
     assert verdict.replay.at_most > share or share == 1
     assert all(hit.again < REPEATS for hit in verdict.replay.hits)
+
+
+@pytest.mark.parametrize("mode", ["observed", "faithful", "bisection", "worst-case"])
+def test_every_survivor_of_an_honest_run_stands_when_its_unit_is_run_as_it_was(mode, tmp_path, setting, monkeypatch):
+    """With the run's seed, its chunks, and the samples that stood before, the random starts are the same."""
+    model, data = setting
+    monkeypatch.setattr(replaying, "REPEATS", 0)  # so that one break is enough to ask for the unit
+    attacks = (dataclasses.replace(pgd(1), id="first"), dataclasses.replace(pgd(2), chunk=64))
+    chosen = dataclasses.replace(suite(*attacks, grid=("24/255", "48/255")), mode=mode)
+    run = evaluate(loaded(model, 5), chosen, data, Options(tmp_path, device="cpu", seed=7))
+    verdict = verify(run.folder, loaded(model, 5), data, again(10_000))
+    assert len(verdict.replay.hits) > 10
+    assert verdict.replay.false == 0
+    assert verdict.problems == ()
+
+
+@pytest.mark.parametrize("honest", [True, False], ids=["stood by its random start", "never stood"])
+def test_only_a_survivor_that_its_own_unit_breaks_as_well_is_false(honest, tmp_path, monkeypatch):
+    """One stands in the run and breaks under every other seed; a forger says the same of one that broke."""
+    model = Linear()
+    data = labeled(model, 80)
+    lucky = []  # the first seed of all, and what was attacked with it
+
+    def play(observer, problem):
+        if not lucky:
+            lucky.extend((problem.seed, problem.images))
+        if problem.seed != lucky[0]:
+            return 1 - problem.images
+        assert torch.equal(lucky[1], problem.images)
+        return torch.cat([1 - problem.images[:5], problem.images[5:6], 1 - problem.images[6:]])
+
+    monkeypatch.setattr(Suite, "resolve", lambda self: (scripted(play),))
+    chosen = suite(AttackSpec("lucky", "test", "scripted", {}), grid=("1",), chunk=16)
+    run = evaluate(loaded(model, 2), chosen, data, Options(tmp_path / "run", device="cpu"))
+    assert run.facts.filter(pc.field("attack") == "lucky")["outcome"].to_pylist().count("survived") == 1
+    if not honest:
+        lucky[0] = None
+    verdict = verify(run.folder, loaded(model, 2), data, again(100))
+    (hit,) = verdict.replay.hits
+    assert (hit.again, hit.false) == (REPEATS, not honest)
+    assert verdict.ok == honest
+    told = [note.message for note in verdict.notes if note.check == "replay"]
+    stands = f"lucky at 255/255: sample {hit.sample_id} stands with the run's own seed alone"
+    assert told == ([f"{stands}: the recorded attack breaks it in 200 runs of 200"] if honest else [])
+    assert verdict.replay.at_most == 1  # luck counts in the bound, whoever had it
 
 
 def test_attacks_that_run_once_for_the_grid_are_replayed_so(tmp_path, monkeypatch):
