@@ -142,11 +142,11 @@ def test_a_budget_ends_within_a_unit_elsewhere_and_the_next_start_finds_the_same
     handed, left = [], Deadline.left.fget
 
     def soon(deadline):
-        """Of the driver: asked with every unit that is handed out; the tenth is not finished in time."""
+        """Of the driver: asked with every unit that is handed out; those from the tenth on are not finished in time."""
         if deadline.known:
-            handed.append(0)
-            if len(handed) == 10:
+            if len(handed) == 9:
                 deadline.set(0.05)
+            handed.append(left(deadline))
         return left(deadline)
 
     late = loaded(Patient(), 5)
@@ -155,7 +155,8 @@ def test_a_budget_ends_within_a_unit_elsewhere_and_the_next_start_finds_the_same
     begun = evaluate(late, suite(PGD), case[1], dataclasses.replace(options(tmp_path), budget=1e6))
     monkeypatch.undo()
     assert begun.info.status == "interrupted"
-    assert len(handed) == 10
+    assert len(handed) >= 10
+    assert min(handed) > 0  # none is handed out once the time is over
     lost = begun.summary.get("thrown_away", [])  # nothing where the time was over before the first query
     assert all(one["attack"] == "pgd" for one in lost)
     assert sum(one["seconds"] for one in lost) < begun.info.seconds
